@@ -1,0 +1,238 @@
+//! The validated configuration: what every other part of Fluxheim reads.
+//!
+//! Owns the types of a configuration that has passed every check; values of these types are made
+//! only by [`crate::parse`]. Touches no file, no clock, no network.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::hardening::{Control, Level, Profile};
+
+/// A whole configuration, free of mistakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub server: Server,
+    pub hardening: Hardening,
+    pub tls: Tls,
+    pub upstreams: Vec<Upstream>,
+    pub vhosts: Vec<Vhost>,
+    pub limits: Limits,
+    pub logging: Logging,
+    pub metrics: Metrics,
+}
+
+impl Config {
+    /// Whether this configuration makes the process hold secrets (private keys, for now).
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        !self.tls.certificates.is_empty()
+    }
+}
+
+/// `[server]`: where to listen, whom to believe, how to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Plain HTTP listeners.
+    pub http: Vec<SocketAddr>,
+    /// TLS listeners; needs at least one certificate.
+    pub https: Vec<SocketAddr>,
+    /// Whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Worker threads; `None` means one per available core.
+    pub threads: Option<NonZeroUsize>,
+    /// After SIGTERM: how long to keep accepting while already reported as not ready. Default 0s.
+    pub drain_delay: Duration,
+    /// After that: the longest wait for requests in flight. Default 8s.
+    pub drain_timeout: Duration,
+    /// What the container runtime allows between SIGTERM and SIGKILL. Default 10s (Docker's).
+    /// `drain_delay + drain_timeout + 1s` must fit in it.
+    pub stop_timeout: Duration,
+}
+
+/// `[hardening]`: the profile and the single controls set beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hardening {
+    pub profile: Profile,
+    /// Only the controls that the file names; [`Hardening::level`] resolves the rest.
+    pub overrides: BTreeMap<Control, Level>,
+}
+
+impl Hardening {
+    /// The level that holds for `control`: the file's own word, else the profile's.
+    #[must_use]
+    pub fn level(&self, control: Control) -> Level {
+        self.overrides.get(&control).copied().unwrap_or_else(|| self.profile.level(control))
+    }
+}
+
+/// The lowest TLS version spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246)
+    V1_2,
+    /// TLS 1.3 (RFC 8446)
+    V1_3,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub min_version: TlsVersion,
+    /// How long a client may take to finish the handshake. Default 10s.
+    pub handshake_timeout: Duration,
+    pub certificates: Vec<Certificate>,
+}
+
+/// `[[tls.certificates]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Unique among certificates.
+    pub name: String,
+    /// PEM chain, leaf first. Resolved against the folder of the file that names it.
+    pub cert: PathBuf,
+    /// PEM private key (PKCS#8, PKCS#1 or SEC1). Resolved likewise.
+    pub key: PathBuf,
+}
+
+/// `[[upstreams]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Unique among upstreams.
+    pub name: String,
+    pub balance: Balance,
+    /// Never empty.
+    pub servers: Vec<UpstreamServer>,
+    /// TCP connect. Default 5s.
+    pub connect_timeout: Duration,
+    /// Longest gap between two reads of a response. Default 60s.
+    pub read_timeout: Duration,
+    /// Longest wait for one write of a request. Default 60s.
+    pub write_timeout: Duration,
+    /// How long an idle connection is kept for reuse. Default 60s; zero keeps none.
+    pub keepalive_timeout: Duration,
+}
+
+/// How an upstream picks its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+}
+
+/// One server of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    pub host: UpstreamHost,
+    pub port: u16,
+    /// 1 to 1000; default 1.
+    pub weight: u16,
+}
+
+/// An address, or a name to resolve.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum UpstreamHost {
+    Ip(IpAddr),
+    /// Lower case, valid per RFC 1123 (underscores allowed, as container networks use them).
+    Name(String),
+}
+
+/// `[[vhosts]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vhost {
+    /// Never empty; no pattern stands in two vhosts.
+    pub hosts: Vec<HostPattern>,
+    /// Index into [`Tls::certificates`]; `None` serves whichever certificate fits the name.
+    pub certificate: Option<usize>,
+    /// Never empty; no two routes of a vhost have the same path.
+    pub routes: Vec<Route>,
+}
+
+/// A host that a vhost answers for. Names are lower case, without port or trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// `example.com`, or an IP address literal (IPv6 without brackets).
+    Exact(String),
+    /// `*.example.com` holds `example.com`: one or more labels in front of it match.
+    Wildcard(String),
+    /// `*`: whatever no other vhost answers for.
+    Any,
+}
+
+/// `[[vhosts.routes]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    pub path: PathMatch,
+    pub action: Action,
+}
+
+/// Which request paths a route takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PathMatch {
+    /// `= /x`
+    Exact(String),
+    /// `/x`: segment-wise, so `/x` takes `/x` and `/x/y` but not `/xy`; `/x/` takes `/x/` and below.
+    Prefix(String),
+}
+
+/// What a route does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Index into [`Config::upstreams`].
+    Upstream(usize),
+    /// Serve files below this folder; `index.html` for a folder.
+    Static(PathBuf),
+}
+
+/// `[limits]`: what one client may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections accepted at once, over all listeners. Default 16384.
+    pub max_connections: usize,
+    /// Bytes of a request's head: request line and header fields. Default 32 KiB.
+    pub max_header_size: usize,
+    /// Header fields of a request. Default 100.
+    pub max_header_count: usize,
+    /// Bytes of a request's body; `None` is `"unlimited"`. Default 1 MiB.
+    pub max_body_size: Option<u64>,
+    /// Longest gap between two reads of a request. Default 60s.
+    pub read_timeout: Duration,
+    /// Longest wait for one write of a response. Default 60s.
+    pub write_timeout: Duration,
+    /// How long an idle client connection is kept. Default 75s; zero keeps none.
+    pub keepalive_timeout: Duration,
+    /// Requests on one HTTP/1.1 connection. Default 1000.
+    pub keepalive_requests: u32,
+    /// Concurrent HTTP/2 streams of a connection. Default 100.
+    pub max_h2_streams: u32,
+}
+
+/// `[logging]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logging {
+    /// Diagnostics on stderr at and above this level. Default `info`.
+    pub level: LogLevel,
+    /// One JSON line a request on stdout. Default true.
+    pub access: bool,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `[metrics]`: `/metrics`, `/livez` and `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Empty by default: no listener.
+    pub listen: Vec<SocketAddr>,
+}
