@@ -1,1 +1,15 @@
-//! placeholder
+//! Hardening controls: how each is applied, read back from the kernel, judged and reported.
+//!
+//! Owns the report, the judgements and the handoff between `fluxheim-init` and the proxy. Opens no
+//! file an operator can write (that is `fluxheim-trust`): only /proc and /sys, see proc(5).
+
+pub mod handoff;
+pub mod proxy;
+pub mod report;
+
+mod kernel;
+mod parse;
+
+mod sys;
+
+pub use report::{ControlReport, Errno, Outcome, Report};

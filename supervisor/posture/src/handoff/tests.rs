@@ -1,0 +1,115 @@
+use std::os::fd::AsRawFd;
+
+use nix::sys::socket::{MsgFlags, send};
+
+use super::*;
+use crate::proxy::{Dumpable, LockAttempt, OpenFds, SCHEMA};
+
+fn pair() -> (InitEnd, ProxyEnd) {
+    let (init, socket) = InitEnd::pair().unwrap();
+    (init, ProxyEnd { socket })
+}
+
+fn report() -> ProxyReport {
+    ProxyReport {
+        schema: SCHEMA,
+        dumpable: Dumpable { set_failed: None, value: Ok(0) },
+        memory_lock: LockAttempt::NotSafe("RLIMIT_MEMLOCK is finite".into()),
+        fds: OpenFds::Unexpected(vec![9]),
+    }
+}
+
+const STATE: ProxyState = ProxyState { ready: true, draining: false, connections: 3, in_flight: 1 };
+
+#[test]
+fn a_report_gets_its_verdict() {
+    for verdict in [Verdict::Go, Verdict::Refused] {
+        let (init, proxy) = pair();
+        init.answer(verdict).unwrap();
+        assert_eq!(proxy.submit(&report()).unwrap(), verdict);
+        let Some(FromProxy::Report(seen)) = init.receive().unwrap() else { panic!("no report") };
+        assert_eq!(*seen, report());
+    }
+}
+
+#[test]
+fn ready_and_state_arrive_in_order_and_then_nothing() {
+    let (init, proxy) = pair();
+    proxy.ready().unwrap();
+    assert!(matches!(init.receive().unwrap(), Some(FromProxy::Ready)));
+    assert!(init.receive().unwrap().is_none());
+    init.ask(41).unwrap();
+    let answering = std::thread::spawn(move || proxy.serve(|| STATE));
+    let answer = loop {
+        if let Some(message) = init.receive().unwrap() {
+            break message;
+        }
+        std::thread::yield_now();
+    };
+    assert!(matches!(answer, FromProxy::State { id: 41, state } if state == STATE));
+    drop(init);
+    answering.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_missing_init_is_no_verdict() {
+    let (init, proxy) = pair();
+    drop(init);
+    assert!(matches!(proxy.submit(&report()), Err(HandoffError::Closed)));
+    assert!(proxy.ready().is_err());
+}
+
+#[test]
+fn a_missing_proxy_is_seen_as_gone() {
+    let (init, proxy) = pair();
+    drop(proxy);
+    assert!(matches!(init.receive().unwrap(), Some(FromProxy::Gone)));
+    assert!(init.ask(1).is_err());
+}
+
+#[test]
+fn refuses_what_it_does_not_know() {
+    for bytes in [&b"{"[..], b"null", b"{\"fly\":1}", b"{\"state\":{\"id\":1}}", b"\xff\xfe", b"[]"] {
+        let (init, proxy) = pair();
+        send(proxy.socket.as_raw_fd(), bytes, MsgFlags::empty()).unwrap();
+        assert!(matches!(init.receive(), Err(HandoffError::Malformed(_))), "{bytes:?}");
+    }
+}
+
+#[test]
+fn refuses_a_packet_that_is_too_long() {
+    let (init, proxy) = pair();
+    send(proxy.socket.as_raw_fd(), &vec![b' '; MAX_MESSAGE + 1], MsgFlags::empty()).unwrap();
+    assert!(matches!(init.receive(), Err(HandoffError::TooLong { bytes }) if bytes == MAX_MESSAGE + 1));
+}
+
+#[test]
+fn a_question_before_the_verdict_is_no_verdict() {
+    let (init, proxy) = pair();
+    init.ask(1).unwrap();
+    assert!(matches!(proxy.submit(&report()), Err(HandoffError::OutOfTurn(_))));
+}
+
+#[test]
+fn a_verdict_while_serving_is_an_error() {
+    let (init, proxy) = pair();
+    init.answer(Verdict::Go).unwrap();
+    assert!(matches!(proxy.serve(|| STATE), Err(HandoffError::OutOfTurn(_))));
+}
+
+#[test]
+fn only_a_seqpacket_unix_socket_is_taken_over() {
+    let null = OwnedFd::from(std::fs::OpenOptions::new().read(true).open("/dev/null").unwrap());
+    assert!(check_kind(&null).is_err());
+    let tcp = OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    assert!(check_kind(&tcp).is_err());
+    assert!(check_kind(&pair().1.socket).is_ok());
+}
+
+#[test]
+fn only_numbers_above_stdio_are_taken() {
+    assert_eq!(parse_number("3"), Some(3));
+    for text in ["0", "2", "-1", "", "x", "99999999999"] {
+        assert_eq!(parse_number(text), None, "{text:?}");
+    }
+}

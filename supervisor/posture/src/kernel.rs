@@ -1,0 +1,110 @@
+//! Reads of /proc and /sys: bounded, and an error that says which file and why.
+//!
+//! Owns how those files are opened; knows nothing of what they mean (that is [`crate::parse`]).
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::fd::RawFd;
+
+use nix::errno::Errno as Os;
+
+use crate::report::Errno;
+use crate::sys;
+
+/// Why something wasn't read: an outcome of its own, never a "fine".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {why}")]
+pub struct Unread {
+    pub path: String,
+    pub why: String,
+    /// `None` when the file was read and made no sense.
+    pub errno: Option<Errno>,
+}
+
+impl Unread {
+    /// The file was read and isn't what proc(5) describes.
+    #[must_use]
+    pub fn unparsable(path: &str) -> Self {
+        Self { path: path.to_owned(), why: "not in the form proc(5) describes".to_owned(), errno: None }
+    }
+
+    fn failed(path: &str, error: &io::Error) -> Self {
+        let errno = error.raw_os_error().map(|number| Os::from_raw(number).into());
+        Self { path: path.to_owned(), why: error.to_string(), errno }
+    }
+
+    /// Whether the file doesn't exist.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        self.errno.as_ref().is_some_and(|errno| errno.number == Os::ENOENT as i32)
+    }
+}
+
+/// The text of a kernel file.
+///
+/// # Errors
+/// When it can't be opened or read, is no text, or is longer than [`MAX_TEXT`].
+pub(crate) fn text(path: &str) -> Result<String, Unread> {
+    let read = |file: std::fs::File| {
+        let mut text = String::new();
+        file.take(MAX_TEXT + 1).read_to_string(&mut text).map(|_| text)
+    };
+    let text = OpenOptions::new().read(true).open(path).and_then(read);
+    let text = text.map_err(|error| Unread::failed(path, &error))?;
+    if text.len() as u64 > MAX_TEXT { Err(Unread::unparsable(path)) } else { Ok(text) }
+}
+
+/// Reads and parses; a parser's `None` is an [`Unread`] too.
+pub(crate) fn parsed<T>(path: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Unread> {
+    parse(&text(path)?).ok_or_else(|| Unread::unparsable(path))
+}
+
+/// Writes a value to a kernel file.
+pub(crate) fn write(path: &str, value: &str) -> Result<(), Unread> {
+    let written = OpenOptions::new().write(true).open(path).and_then(|mut f| f.write_all(value.as_bytes()));
+    written.map_err(|error| Unread::failed(path, &error))
+}
+
+/// The owner of a /proc entry.
+pub(crate) fn owner(path: &str) -> Result<u32, Unread> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::symlink_metadata(path).map_err(|error| Unread::failed(path, &error))?;
+    Ok(metadata.uid())
+}
+
+/// This process's open descriptors, in ascending order.
+pub(crate) fn own_fds() -> Result<Vec<RawFd>, Unread> {
+    let path = "/proc/self/fd";
+    let entries = std::fs::read_dir(path).map_err(|error| Unread::failed(path, &error))?;
+    let mut listed = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Unread::failed(path, &error))?;
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        listed.push(number.ok_or_else(|| Unread::unparsable(path))?);
+    }
+    // The listing's own descriptor is closed by now; it alone must not be counted.
+    listed.retain(|fd| sys::is_open(*fd));
+    listed.sort_unstable();
+    Ok(listed)
+}
+
+/// Ample: the largest file read is /proc/PID/status, about 1.5 KiB.
+const MAX_TEXT: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_file_that_is_missing() {
+        let unread = text("/proc/self/no-such-file").unwrap_err();
+        assert!(unread.is_missing());
+        assert!(unread.to_string().starts_with("/proc/self/no-such-file: "));
+    }
+
+    #[test]
+    fn lists_stdio_and_not_itself() {
+        let first = own_fds().unwrap();
+        assert!([0, 1, 2].iter().all(|fd| first.contains(fd)), "{first:?}");
+    }
+}

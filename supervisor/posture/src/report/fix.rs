@@ -1,0 +1,130 @@
+//! What to change where, per control and runtime: the mending lines of a report.
+//!
+//! Owns the advice; docs/hardening.md repeats it and a test compares the two.
+
+use fluxheim_config::Control;
+use serde::Serialize;
+
+/// Who starts the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Runtime {
+    Docker,
+    Podman,
+    Kubernetes,
+}
+
+impl Runtime {
+    /// The name people know it by.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Docker => "Docker",
+            Self::Podman => "Podman",
+            Self::Kubernetes => "Kubernetes",
+        }
+    }
+}
+
+/// One line of advice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Fix {
+    pub runtime: Runtime,
+    pub line: &'static str,
+}
+
+/// The advice for a control, one line per runtime.
+pub(crate) fn lines(control: Control) -> Vec<Fix> {
+    three(match control {
+        Control::CoreDumps => [
+            "--ulimit core=0:0 (core=1:1 where the host's core_pattern is a pipe)",
+            "--ulimit core=0:0 (core=1:1 where the host's core_pattern is a pipe)",
+            "set LimitCORE=0 in containerd's unit on the node (1 where core_pattern is a pipe)",
+        ],
+        Control::CoredumpFilter => [
+            "leave /proc/self writable: no --security-opt that denies /proc/self/coredump_filter",
+            "leave /proc/self writable: no --security-opt that denies /proc/self/coredump_filter",
+            "use the default AppArmor or SELinux profile; a custom one must allow /proc/self/coredump_filter",
+        ],
+        Control::Dumpable => [
+            "use the image's own /fluxheim (root-owned, mode 0111) and no seccomp profile that denies prctl",
+            "use the image's own /fluxheim (root-owned, mode 0111) and no seccomp profile that denies prctl",
+            "use the image's own /fluxheim and seccompProfile.type: RuntimeDefault",
+        ],
+        Control::NoSwap => [
+            "--memory=512m --memory-swap=512m (equal values leave no swap), or swapoff -a on the host",
+            "--memory=512m --memory-swap=512m (equal values leave no swap), or swapoff -a on the host",
+            "run on nodes without swap, or with the kubelet's memorySwap.swapBehavior: NoSwap (the default)",
+        ],
+        Control::MemoryLock => [
+            "--ulimit memlock=-1:-1",
+            "--ulimit memlock=-1:-1 (rootless: raise the user's own limit first, LimitMEMLOCK=infinity)",
+            "no pod field exists: ask for no_swap instead, or set LimitMEMLOCK=infinity in containerd's unit",
+        ],
+        Control::Capabilities => [
+            "--cap-drop=ALL --user 65532:65532",
+            "--cap-drop=ALL --user 65532:65532",
+            "securityContext: { runAsNonRoot: true, runAsUser: 65532, capabilities: { drop: [ALL] } }",
+        ],
+        Control::NoNewPrivs => [
+            "--security-opt no-new-privileges",
+            "--security-opt no-new-privileges",
+            "securityContext: { allowPrivilegeEscalation: false }",
+        ],
+        Control::Fds => [
+            "no --preserve-fds or socket passing from the engine's own unit",
+            "no --preserve-fds",
+            "no hook or runtime wrapper that leaves descriptors open",
+        ],
+        Control::Umask => [
+            "no seccomp profile that denies umask",
+            "no seccomp profile that denies umask; --umask is overridden",
+            "seccompProfile.type: RuntimeDefault",
+        ],
+        Control::Storage => [
+            "chown 65532:65532 KEY && chmod 0600 KEY on the host; see --check-tls-storage",
+            "chown and chmod 0600 inside `podman unshare`, or mount with :U; see --check-tls-storage",
+            "defaultMode: 0400 on the secret volume and fsGroup: 65532 on the pod; see --check-tls-storage",
+        ],
+    })
+}
+
+/// The two ways to keep secrets from swap.
+pub(crate) fn swap_lines() -> Vec<Fix> {
+    three([
+        "either no swap: --memory=512m --memory-swap=512m; or locked memory: --ulimit memlock=-1:-1",
+        "either no swap: --memory=512m --memory-swap=512m; or locked memory: --ulimit memlock=-1:-1",
+        "either no swap: nodes with swapBehavior: NoSwap; or locked memory: LimitMEMLOCK=infinity in containerd's unit",
+    ])
+}
+
+fn three([docker, podman, kubernetes]: [&'static str; 3]) -> Vec<Fix> {
+    vec![
+        Fix { runtime: Runtime::Docker, line: docker },
+        Fix { runtime: Runtime::Podman, line: podman },
+        Fix { runtime: Runtime::Kubernetes, line: kubernetes },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_handbook_repeats_every_line() {
+        let handbook = include_str!("../../../../docs/hardening.md");
+        for control in Control::ALL {
+            for fix in lines(control).into_iter().chain(swap_lines()) {
+                assert!(handbook.contains(fix.line), "docs/hardening.md lacks: {}", fix.line);
+            }
+        }
+    }
+
+    #[test]
+    fn the_handbook_has_a_section_per_control() {
+        let handbook = include_str!("../../../../docs/hardening.md");
+        for control in Control::ALL {
+            assert!(handbook.contains(&format!("### `{}`", control.name())), "{}", control.name());
+        }
+    }
+}

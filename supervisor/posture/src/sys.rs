@@ -1,0 +1,83 @@
+//! The few calls that neither nix nor caps wraps.
+//!
+//! Owns every unsafe block of this crate; decides nothing. See prctl(2), capabilities(7), close_range(2).
+#![allow(unsafe_code, reason = "raw system calls live here and nowhere else in this crate")]
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+
+pub(crate) const MCL_ONFAULT: libc::c_int = libc::MCL_ONFAULT;
+
+/// Securebits of a root that gains nothing from being root, locked for good (capabilities(7)).
+pub(crate) const ROOT_WITHOUT_POWER: libc::c_ulong = (libc::SECBIT_NOROOT
+    | libc::SECBIT_NOROOT_LOCKED
+    | libc::SECBIT_NO_SETUID_FIXUP
+    | libc::SECBIT_NO_SETUID_FIXUP_LOCKED
+    | libc::SECBIT_KEEP_CAPS_LOCKED) as libc::c_ulong;
+
+/// Takes ownership of a descriptor that this process inherited.
+///
+/// The caller sees to it that nothing else in this process owns `number`.
+pub(crate) fn adopt(number: RawFd) -> nix::Result<OwnedFd> {
+    // SAFETY: F_GETFD takes no pointer; any number is allowed and an unused one gives EBADF.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: the descriptor is open (checked just above, and no other thread runs yet), and the
+    // only caller takes each inherited number once per process, so ownership is unique.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Whether `number` is an open descriptor.
+pub(crate) fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no pointer; any number is allowed and an unused one gives EBADF.
+    unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
+}
+
+/// PR_SET_DUMPABLE.
+pub(crate) fn set_dumpable(dumpable: bool) -> nix::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(dumpable)).map(drop)
+}
+
+/// PR_GET_DUMPABLE: 0, 1 or 2.
+pub(crate) fn dumpable() -> nix::Result<i32> {
+    prctl(libc::PR_GET_DUMPABLE, 0)
+}
+
+/// Takes one capability from the bounding set.
+pub(crate) fn drop_from_bounding(capability: u8) -> nix::Result<()> {
+    prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability)).map(drop)
+}
+
+/// PR_SET_SECUREBITS.
+pub(crate) fn set_securebits(bits: libc::c_ulong) -> nix::Result<()> {
+    prctl(libc::PR_SET_SECUREBITS, bits).map(drop)
+}
+
+/// Marks every descriptor above 2 as close-on-exec (Linux 5.11 and newer).
+pub(crate) fn close_above_stdio_on_exec() -> nix::Result<()> {
+    let (first, last): (libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX);
+    // SAFETY: close_range takes three numbers and no pointer. With CLOSE_RANGE_CLOEXEC it closes
+    // nothing, so no owner in this process loses its descriptor.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(done).map(drop)
+}
+
+/// Sets or clears close-on-exec.
+pub(crate) fn set_close_on_exec(fd: BorrowedFd<'_>, on: bool) -> nix::Result<()> {
+    set_close_on_exec_raw(fd.as_raw_fd(), on)
+}
+
+/// As [`set_close_on_exec`], for a descriptor that nobody in this process owns.
+pub(crate) fn set_close_on_exec_raw(number: RawFd, on: bool) -> nix::Result<()> {
+    let flags = if on { libc::FD_CLOEXEC } else { 0 };
+    // SAFETY: F_SETFD takes an int, not a pointer; it closes nothing, and an unused number is EBADF.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, flags) }).map(drop)
+}
+
+/// A prctl whose one argument is a number.
+fn prctl(option: libc::c_int, argument: libc::c_ulong) -> nix::Result<i32> {
+    let none: libc::c_ulong = 0;
+    // SAFETY: every option used in this module (DUMPABLE, CAPBSET, SECUREBITS) takes numbers only, no
+    // pointers, and wants its unused arguments zero, each of the width of an unsigned long.
+    Errno::result(unsafe { libc::prctl(option, argument, none, none, none) })
+}
