@@ -1,0 +1,102 @@
+# shellcheck shell=bash
+# What every script shares: where the repository is, how to speak, what to install.
+# Sourced, never run. Changes nothing by itself except the working directory.
+
+CALLED_FROM=$PWD
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+cd "$ROOT" || exit
+export LC_ALL=C TZ=UTC
+umask 022
+
+# Progress, on stderr so that results on stdout stay clean.
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+
+# fail CODE MESSAGE
+fail() {
+    local code=$1
+    shift
+    say "error: $*"
+    exit "$code"
+}
+
+# value_of OPTION [VALUE]: the value, or a usage error when there is none.
+value_of() {
+    [ -n "${2-}" ] || fail 64 "$1 needs a value"
+    printf '%s\n' "$2"
+}
+
+# path_of OPTION [PATH]: the same, made absolute where the caller stands.
+path_of() {
+    local path
+    path=$(value_of "$@")
+    case $path in
+    /*) printf '%s\n' "$path" ;;
+    *) printf '%s\n' "$CALLED_FROM/$path" ;;
+    esac
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+package_installed() {
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+# need_packages NAME...: installs those Debian or Ubuntu packages that are missing, and says so.
+need_packages() {
+    command -v dpkg-query >/dev/null ||
+        fail 69 "not Debian or Ubuntu: install the equivalents of: $*"
+    local missing=() package
+    for package in "$@"; do
+        package_installed "$package" || missing+=("$package")
+    done
+    [ "${#missing[@]}" -eq 0 ] && return
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
+        fail 69 "neither root nor sudo here; as root, run: apt-get install ${missing[*]}"
+    say "installing missing packages: ${missing[*]}"
+    as_root apt-get update -q >&2
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -q --no-install-recommends "${missing[@]}" >&2
+}
+
+# What a build needs besides Rust: a C compiler and cmake for the cryptography and compression code.
+need_build_tools() {
+    need_packages binutils cmake gcc g++ libc6-dev make pkg-config
+    command -v cargo >/dev/null || fail 69 "cargo not found: install Rust $(rust_version) or newer with rustup (https://rustup.rs)"
+}
+
+# need_cargo_tool NAME VERSION: the cargo subcommand, installed at that version when it is missing.
+need_cargo_tool() {
+    command -v "$1" >/dev/null && return
+    say "installing $1 $2 with cargo; this takes some minutes, once"
+    cargo install --quiet --locked --version "$2" "$1" >&2
+    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+}
+
+# The [workspace.package] field of that name in Cargo.toml.
+workspace_field() {
+    sed -n '/^\[workspace\.package\]/,/^$/s/^'"$1"' *= *"\(.*\)"$/\1/p' Cargo.toml
+}
+version() { workspace_field version; }
+rust_version() { workspace_field rust-version; }
+
+# The Rust target of this machine.
+host_target() {
+    case $(uname -m) in
+    x86_64) echo x86_64-unknown-linux-gnu ;;
+    aarch64) echo aarch64-unknown-linux-gnu ;;
+    *) fail 69 "no image for $(uname -m): only x86_64 and aarch64 are supported" ;;
+    esac
+}
+
+# The commit in the working tree, with `-dirty` when it has changes; `unknown` outside git.
+commit() {
+    local id
+    id=$(git rev-parse HEAD 2>/dev/null) || { echo unknown && return; }
+    [ -z "$(git status --porcelain 2>/dev/null)" ] || id=$id-dirty
+    echo "$id"
+}
+
+# The commit's time in seconds since 1970; 0 outside git.
+commit_time() { git log -1 --format=%ct 2>/dev/null || echo 0; }
