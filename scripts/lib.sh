@@ -43,15 +43,17 @@ package_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# need_packages NAME...: installs those Debian or Ubuntu packages that are missing, and says so.
+# need_packages NAME[:PROGRAM]...: installs the Debian or Ubuntu packages that are missing, and says so.
+# A package whose program is already there, from wherever, is not missing.
 need_packages() {
-    command -v dpkg-query >/dev/null ||
-        fail 69 "not Debian or Ubuntu: install the equivalents of: $*"
-    local missing=() package
-    for package in "$@"; do
-        package_installed "$package" || missing+=("$package")
+    local missing=() entry
+    for entry in "$@"; do
+        [[ $entry == *:* ]] && PATH=$PATH:/usr/sbin:/sbin command -v "${entry#*:}" >/dev/null && continue
+        package_installed "${entry%:*}" || missing+=("${entry%:*}")
     done
     [ "${#missing[@]}" -eq 0 ] && return
+    command -v apt-get >/dev/null ||
+        fail 69 "not Debian or Ubuntu: install what these packages hold: ${missing[*]}"
     [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null ||
         fail 69 "neither root nor sudo here; as root, run: apt-get install ${missing[*]}"
     say "installing missing packages: ${missing[*]}"
@@ -62,7 +64,7 @@ need_packages() {
 
 # What a build needs besides Rust: a C compiler and cmake for the cryptography and compression code.
 need_build_tools() {
-    need_packages binutils cmake gcc g++ libc6-dev make pkg-config
+    need_packages binutils:readelf cmake:cmake gcc:gcc g++:g++ libc6-dev make:make pkg-config:pkg-config
     command -v cargo >/dev/null || fail 69 "cargo not found: install Rust $(rust_version) or newer with rustup (https://rustup.rs)"
 }
 
