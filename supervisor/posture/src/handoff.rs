@@ -15,7 +15,7 @@ use nix::sys::socket::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::proxy::ProxyReport;
+use crate::proxy::{ProxyReport, SCHEMA};
 use crate::sys;
 
 /// The environment variable that tells the proxy the number of its end.
@@ -39,6 +39,8 @@ pub enum HandoffError {
     TooLong { bytes: usize },
     #[error("handoff: a message can't be read ({0}); both programs must be of one version")]
     Malformed(#[from] serde_json::Error),
+    #[error("handoff: the proxy speaks version {0} of the report; both programs must be of one version")]
+    Version(u32),
     #[error("handoff: {0} arrived out of turn")]
     OutOfTurn(&'static str),
     #[error("handoff: the other side is gone")]
@@ -195,6 +197,9 @@ impl InitEnd {
         Ok(match receive(&self.socket)? {
             Packet::Nothing => None,
             Packet::End => Some(FromProxy::Gone),
+            Packet::Message(ToInit::Report(report)) if report.schema != SCHEMA => {
+                return Err(HandoffError::Version(report.schema));
+            }
             Packet::Message(ToInit::Report(report)) => Some(FromProxy::Report(report)),
             Packet::Message(ToInit::Ready) => Some(FromProxy::Ready),
             Packet::Message(ToInit::State { id, state }) => Some(FromProxy::State { id, state }),

@@ -3,13 +3,16 @@
 //! Owns the report, the judgements and the handoff between `fluxheim-init` and the proxy. Opens no
 //! file an operator can write (that is `fluxheim-trust`): only /proc and /sys, see proc(5).
 
+pub mod apply;
+pub mod evidence;
 pub mod handoff;
+pub mod judge;
 pub mod proxy;
 pub mod report;
 
 mod kernel;
 mod parse;
-
 mod sys;
 
+pub use kernel::Unread;
 pub use report::{ControlReport, Errno, Outcome, Report};

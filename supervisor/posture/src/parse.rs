@@ -7,7 +7,7 @@ mod status;
 mod swap;
 
 pub(crate) use limits::{Limit, core_limit};
-pub(crate) use status::Status;
+pub(crate) use status::{Caps, Status};
 pub(crate) use swap::{CgroupPaths, SwapMax, V1Limit, swap_devices};
 
 /// Whether /proc/PID/uid_map is that of the initial user namespace: it maps every id to itself.

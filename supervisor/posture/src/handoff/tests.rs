@@ -3,7 +3,7 @@ use std::os::fd::AsRawFd;
 use nix::sys::socket::{MsgFlags, send};
 
 use super::*;
-use crate::proxy::{Dumpable, LockAttempt, OpenFds, SCHEMA};
+use crate::proxy::{Dumpable, LockAttempt, OpenFds};
 
 fn pair() -> (InitEnd, ProxyEnd) {
     let (init, socket) = InitEnd::pair().unwrap();
@@ -74,6 +74,14 @@ fn refuses_what_it_does_not_know() {
         send(proxy.socket.as_raw_fd(), bytes, MsgFlags::empty()).unwrap();
         assert!(matches!(init.receive(), Err(HandoffError::Malformed(_))), "{bytes:?}");
     }
+}
+
+#[test]
+fn refuses_a_report_of_another_version() {
+    let (init, proxy) = pair();
+    init.answer(Verdict::Go).unwrap();
+    proxy.submit(&ProxyReport { schema: SCHEMA + 1, ..report() }).unwrap();
+    assert!(matches!(init.receive(), Err(HandoffError::Version(_))));
 }
 
 #[test]

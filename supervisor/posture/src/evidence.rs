@@ -1,0 +1,146 @@
+//! What init reads of the started proxy and of the system, for judging.
+//!
+//! Owns which file answers for which control; draws no conclusion. See proc(5), cgroups(7).
+
+use nix::unistd::Pid;
+
+use crate::apply::{Baseline, CORE_PATTERN, Failure};
+use crate::kernel::{self, Unread};
+use crate::parse::{self, CgroupPaths, CorePattern, Limit, Status, SwapMax, V1Limit};
+use crate::proxy::ProxyReport;
+
+/// Everything a judgement needs; values only, so that judging is pure.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    pub(crate) pid: i32,
+    pub(crate) status: Result<Status, Unread>,
+    pub(crate) core_limit: Result<Limit, Unread>,
+    pub(crate) coredump_filter: Result<u64, Unread>,
+    pub(crate) core_pattern: Result<CorePattern, Unread>,
+    /// The owner of /proc/PID, which is root for a process that isn't dumpable.
+    pub(crate) owner: Result<u32, Unread>,
+    /// What ids that have no name in this user namespace look like.
+    pub(crate) overflow_uid: u32,
+    pub(crate) swap: Swap,
+    pub(crate) proxy: ProxyReport,
+    pub(crate) baseline: Baseline,
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// Swap of the host and of our cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Swap {
+    pub(crate) devices: Result<Vec<String>, Unread>,
+    /// `None` when no swap limit is visible.
+    pub(crate) cgroup: Option<CgroupSwap>,
+}
+
+/// A swap limit, and the folder it stands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CgroupSwap {
+    V2 { folder: String, max: SwapMax },
+    V1 { folder: String, memory: V1Limit, with_swap: V1Limit },
+}
+
+impl CgroupSwap {
+    /// Whether nothing in that cgroup can be swapped out.
+    pub(crate) fn bars(&self) -> bool {
+        match self {
+            Self::V2 { max, .. } => *max == SwapMax::Bytes(0),
+            Self::V1 { memory, with_swap, .. } => memory.leaves_no_swap(*with_swap),
+        }
+    }
+}
+
+impl Evidence {
+    /// Reads the process `pid`, whose own account is `proxy`.
+    ///
+    /// `baseline` is from before anything was applied; `failures` are those met while applying.
+    #[must_use]
+    pub fn read(pid: Pid, proxy: ProxyReport, baseline: Baseline, failures: Vec<Failure>) -> Self {
+        let pid = pid.as_raw();
+        Self {
+            pid,
+            status: kernel::parsed(&format!("/proc/{pid}/status"), Status::parse),
+            core_limit: kernel::parsed(&format!("/proc/{pid}/limits"), parse::core_limit),
+            coredump_filter: kernel::parsed(&format!("/proc/{pid}/coredump_filter"), parse::coredump_filter),
+            core_pattern: kernel::parsed(CORE_PATTERN, parse::core_pattern),
+            owner: kernel::owner(&format!("/proc/{pid}")),
+            overflow_uid: kernel::parsed("/proc/sys/kernel/overflowuid", |text| text.trim_end().parse().ok())
+                .unwrap_or(OVERFLOW_UID),
+            swap: Swap {
+                devices: kernel::parsed("/proc/swaps", parse::swap_devices),
+                cgroup: cgroup_swap(&format!("/proc/{pid}/cgroup")),
+            },
+            proxy,
+            baseline,
+            failures,
+        }
+    }
+}
+
+/// The limit that bars swap if any does, else the nearest one seen. A cgroup is also bound by
+/// those above it, as far up as they are visible.
+fn cgroup_swap(list: &str) -> Option<CgroupSwap> {
+    let paths = kernel::parsed(list, CgroupPaths::parse).ok()?;
+    let mut seen = Vec::new();
+    for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+        seen.extend(folders(mount, paths.v2.as_deref()).into_iter().filter_map(v2_limit));
+    }
+    seen.extend(
+        folders("/sys/fs/cgroup/memory", paths.v1_memory.as_deref()).into_iter().filter_map(v1_limit),
+    );
+    let barring = seen.iter().position(CgroupSwap::bars).unwrap_or(0);
+    seen.into_iter().nth(barring)
+}
+
+/// `path` below `mount` and the folders above it, innermost first.
+///
+/// A path with `..` lies outside what this cgroup namespace shows, so it names nothing here.
+fn folders(mount: &str, path: Option<&str>) -> Vec<String> {
+    let Some(path) = path.filter(|path| !path.split('/').any(|part| part == "..")) else { return Vec::new() };
+    let mut rest = path.trim_end_matches('/');
+    let mut folders = Vec::new();
+    loop {
+        folders.push(format!("{mount}{rest}"));
+        match rest.rfind('/') {
+            Some(end) => rest = &rest[..end],
+            None => return folders,
+        }
+    }
+}
+
+fn v2_limit(folder: String) -> Option<CgroupSwap> {
+    let max = kernel::parsed(&format!("{folder}/memory.swap.max"), SwapMax::parse).ok()?;
+    Some(CgroupSwap::V2 { folder, max })
+}
+
+fn v1_limit(folder: String) -> Option<CgroupSwap> {
+    let memory = kernel::parsed(&format!("{folder}/memory.limit_in_bytes"), V1Limit::parse).ok()?;
+    let with_swap = kernel::parsed(&format!("{folder}/memory.memsw.limit_in_bytes"), V1Limit::parse).ok()?;
+    Some(CgroupSwap::V1 { folder, memory, with_swap })
+}
+
+/// The kernel's default, for the case that the sysctl is masked.
+const OVERFLOW_UID: u32 = 65534;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_from_the_own_cgroup_to_the_root_of_the_mount() {
+        assert_eq!(folders("/m", Some("/a/b")), ["/m/a/b", "/m/a", "/m"]);
+        assert_eq!(folders("/m", Some("/")), ["/m"]);
+        assert!(folders("/m", Some("/../other")).is_empty());
+        assert!(folders("/m", None).is_empty());
+    }
+
+    #[test]
+    fn reads_itself() {
+        let proxy = crate::judge::samples::proxy_report();
+        let seen = Evidence::read(Pid::this(), proxy, Baseline::read(), vec![]);
+        assert!(seen.status.is_ok() && seen.core_limit.is_ok() && seen.coredump_filter.is_ok(), "{seen:?}");
+        assert!(seen.core_pattern.is_ok() && seen.owner.is_ok() && seen.swap.devices.is_ok(), "{seen:?}");
+    }
+}
