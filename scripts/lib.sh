@@ -7,6 +7,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$ROOT" || exit
 export LC_ALL=C TZ=UTC
 umask 022
+unset GZIP TAR_OPTIONS
 
 # Progress, on stderr so that results on stdout stay clean.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
