@@ -5,11 +5,23 @@
 #![forbid(unsafe_code)]
 
 pub mod exit;
+mod flaw;
 mod hardening;
+mod mistake;
 mod model;
+mod parse;
+mod print;
+mod schema;
+mod section;
+mod sections;
+mod sink;
+mod tree;
+mod value;
 
 pub use hardening::{Control, Level, Profile};
+pub use mistake::{Mistake, Mistakes};
 pub use model::*;
+pub use parse::parse;
 
 use std::path::PathBuf;
 

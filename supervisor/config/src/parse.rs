@@ -1,0 +1,76 @@
+//! The one way from text to a [`Config`].
+//!
+//! Owns the order of steps and the rules that bind several tables; pure, so it can be fuzzed.
+
+use crate::flaw::Flaw;
+use crate::section::{Run, Section};
+use crate::sections::vhosts::References;
+use crate::sections::{hardening, limits, observe, server, tls, upstreams, vhosts};
+use crate::sink::{Place, Sink};
+use crate::{Config, Mistakes, Source, schema, tree};
+
+const START: Place = Place { file: 0, offset: 0 };
+const MINIMUM: &str = "the least there must be is a listener: [server] with http = [\"0.0.0.0:8080\"]";
+
+/// Reads a configuration that may be spread over several files.
+///
+/// Tables may have parts in several files, but no key stands twice; lists of tables are
+/// concatenated in the order of `sources`. Touches nothing but its argument.
+///
+/// # Errors
+/// Every mistake of all files, unless an earlier mistake may have caused it; never an empty list.
+pub fn parse(sources: &[Source]) -> Result<Config, Mistakes> {
+    let sink = Sink::default();
+    let config = read(sources, &sink);
+    match sink.into_mistakes(sources) {
+        Some(mistakes) => Err(mistakes),
+        None => Ok(config),
+    }
+}
+
+fn read(sources: &[Source], sink: &Sink) -> Config {
+    let trees: Vec<_> =
+        sources.iter().enumerate().map(|(file, source)| tree::read(file, &source.text, sink)).collect();
+    let parts: Vec<_> = trees.iter().enumerate().map(|(file, tree)| (file, tree.get_ref())).collect();
+    let run = Run { sources, sink };
+    let root = Section::new(&run, &schema::ROOT, START, &parts);
+    if parts.iter().all(|(_, table)| table.is_empty()) {
+        sink.absence(START, Flaw::new("the configuration is empty").help(MINIMUM));
+    }
+    config(&root)
+}
+
+fn config(root: &Section<'_>) -> Config {
+    if schema::ROOT.keys.iter().any(|key| root.may_hide(key)) {
+        root.run().sink.mark_incomplete();
+    }
+    let server_table = root.table("server", &schema::SERVER);
+    let (server, mut listeners) = server::read(&server_table);
+    let hardening = hardening::read(&root.table("hardening", &schema::HARDENING));
+    let tls_table = root.table("tls", &schema::TLS);
+    let (tls, certificates) = tls::read(&tls_table);
+    let certified = !certificates.is_empty() || tls_table.may_hide("certificates");
+    let (upstreams, upstream_names) = upstreams::read(root);
+    let references = References { certificates, upstreams: upstream_names };
+    let vhosts = vhosts::read(root, &references);
+    let limits = limits::read(&root.table("limits", &schema::LIMITS));
+    let logging = observe::logging(&root.table("logging", &schema::LOGGING));
+    let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
+    server::check_listeners(&server_table, &listeners);
+    let config = Config { server, hardening, tls, upstreams, vhosts, limits, logging, metrics };
+    check_listening(root, &server_table, &config, certified);
+    config
+}
+
+/// Something listens, and what listens with TLS has a certificate.
+fn check_listening(root: &Section<'_>, server: &Section<'_>, config: &Config, certified: bool) {
+    let sink = root.run().sink;
+    let hidden = server.may_hide("http") || server.may_hide("https");
+    if config.server.http.is_empty() && config.server.https.is_empty() && !hidden && !root.is_empty() {
+        sink.absence(server.at, Flaw::new("nothing listens").help(MINIMUM));
+    }
+    if !config.server.https.is_empty() && !certified {
+        let flaw = Flaw::new("https: there is no certificate to serve");
+        sink.absence(server.place("https"), flaw.help("add [[tls.certificates]] with name, cert and key"));
+    }
+}

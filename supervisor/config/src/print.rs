@@ -1,0 +1,183 @@
+//! A [`Config`] as text that parses back to it, every default spelled out.
+//!
+//! Owns what `--print-config` shows, and so the one place to mask a value that is itself a secret
+//! ([`path`]; today secrets are named by path only).
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::sections::observe::LEVELS;
+use crate::sections::vhosts::{print_host, print_path};
+use crate::value::{duration, size};
+use crate::*;
+
+impl Config {
+    /// The configuration in effect, as TOML.
+    ///
+    /// Paths are shown as resolved, so they mean the same wherever the text is kept, if the paths
+    /// of the sources were absolute. What is off or left to the machine stands as a comment.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut out = Out::default();
+        server(&mut out, &self.server);
+        hardening(&mut out, &self.hardening);
+        tls(&mut out, &self.tls);
+        for item in &self.upstreams {
+            upstream(&mut out, item);
+        }
+        for item in &self.vhosts {
+            vhost(&mut out, item, self);
+        }
+        limits(&mut out, &self.limits);
+        out.table("[logging]");
+        let level = LEVELS.iter().find(|(_, level)| *level == self.logging.level);
+        out.key("level", quoted(level.map_or("info", |(name, _)| name)));
+        out.key("access", self.logging.access);
+        out.table("[metrics]");
+        out.key("listen", addresses(&self.metrics.listen));
+        out.0
+    }
+}
+
+#[derive(Default)]
+struct Out(String);
+
+impl Out {
+    fn table(&mut self, title: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        self.0.push_str(&format!("{gap}{title}\n"));
+    }
+
+    fn key(&mut self, key: &str, value: impl Display) {
+        self.0.push_str(&format!("{key} = {value}\n"));
+    }
+
+    fn comment(&mut self, key: &str, value: impl Display, why: &str) {
+        self.0.push_str(&format!("# {key} = {value}  # {why}\n"));
+    }
+
+    fn time(&mut self, key: &str, value: std::time::Duration) {
+        self.key(key, quoted(&duration::print(value)));
+    }
+}
+
+fn server(out: &mut Out, server: &Server) {
+    out.table("[server]");
+    out.key("http", addresses(&server.http));
+    out.key("https", addresses(&server.https));
+    out.key(
+        "trusted_proxies",
+        list(server.trusted_proxies.iter().map(|network| quoted(&network.to_string()))),
+    );
+    match server.threads {
+        Some(threads) => out.key("threads", threads),
+        None => out.comment("threads", "(cores)", "one per available core"),
+    }
+    out.time("drain_delay", server.drain_delay);
+    out.time("drain_timeout", server.drain_timeout);
+    out.time("stop_timeout", server.stop_timeout);
+}
+
+fn hardening(out: &mut Out, hardening: &Hardening) {
+    out.table("[hardening]");
+    out.key("profile", quoted(hardening.profile.name()));
+    for control in Control::ALL {
+        let level = quoted(hardening.level(control).name());
+        match hardening.overrides.contains_key(&control) {
+            true => out.key(control.name(), level),
+            false => out.comment(control.name(), level, "by the profile"),
+        }
+    }
+}
+
+fn tls(out: &mut Out, tls: &Tls) {
+    out.table("[tls]");
+    let version = match tls.min_version {
+        TlsVersion::V1_2 => "1.2",
+        TlsVersion::V1_3 => "1.3",
+    };
+    out.key("min_version", quoted(version));
+    out.time("handshake_timeout", tls.handshake_timeout);
+    for certificate in &tls.certificates {
+        out.table("[[tls.certificates]]");
+        out.key("name", quoted(&certificate.name));
+        out.key("cert", path(&certificate.cert));
+        out.key("key", path(&certificate.key));
+    }
+}
+
+fn upstream(out: &mut Out, upstream: &Upstream) {
+    out.table("[[upstreams]]");
+    out.key("name", quoted(&upstream.name));
+    let balance = match upstream.balance {
+        Balance::RoundRobin => "round_robin",
+    };
+    out.key("balance", quoted(balance));
+    let servers = upstream.servers.iter().map(|server| {
+        let address = match &server.host {
+            UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
+            UpstreamHost::Name(name) => format!("{name}:{}", server.port),
+        };
+        format!("{{ address = {}, weight = {} }}", quoted(&address), server.weight)
+    });
+    out.key("servers", list(servers));
+    out.time("connect_timeout", upstream.connect_timeout);
+    out.time("read_timeout", upstream.read_timeout);
+    out.time("write_timeout", upstream.write_timeout);
+    out.time("keepalive_timeout", upstream.keepalive_timeout);
+}
+
+fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
+    out.table("[[vhosts]]");
+    out.key("hosts", list(vhost.hosts.iter().map(|host| quoted(&print_host(host)))));
+    match vhost.certificate.and_then(|index| config.tls.certificates.get(index)) {
+        Some(certificate) => out.key("certificate", quoted(&certificate.name)),
+        None => out.comment("certificate", "(any)", "whichever fits the name"),
+    }
+    for route in &vhost.routes {
+        out.table("[[vhosts.routes]]");
+        out.key("path", quoted(&print_path(&route.path)));
+        match &route.action {
+            Action::Static(folder) => out.key("static", path(folder)),
+            Action::Upstream(index) => {
+                let name = config.upstreams.get(*index).map_or("", |upstream| &upstream.name);
+                out.key("upstream", quoted(name));
+            }
+        }
+    }
+}
+
+fn limits(out: &mut Out, limits: &Limits) {
+    out.table("[limits]");
+    out.key("max_connections", limits.max_connections);
+    out.key(
+        "max_header_size",
+        quoted(&size::print(u64::try_from(limits.max_header_size).unwrap_or(u64::MAX))),
+    );
+    out.key("max_header_count", limits.max_header_count);
+    let body = limits.max_body_size.map_or_else(|| "unlimited".to_owned(), size::print);
+    out.key("max_body_size", quoted(&body));
+    out.time("read_timeout", limits.read_timeout);
+    out.time("write_timeout", limits.write_timeout);
+    out.time("keepalive_timeout", limits.keepalive_timeout);
+    out.key("keepalive_requests", limits.keepalive_requests);
+    out.key("max_h2_streams", limits.max_h2_streams);
+}
+
+/// A path; the place to mask values, should a key ever hold a secret instead of naming its file.
+fn path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+fn addresses(addresses: &[SocketAddr]) -> String {
+    list(addresses.iter().map(|address| quoted(&address.to_string())))
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}

@@ -1,0 +1,268 @@
+//! The names of every table and key, and what to say to a name that is none of them.
+//!
+//! Owns the vocabulary that docs/configuration.md documents (a test compares both); values and
+//! their rules belong to `sections`.
+
+use crate::flaw::{Flaw, listed, nearest, show};
+
+/// One table: how messages call it and which keys it has.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    pub(crate) title: &'static str,
+    pub(crate) keys: &'static [&'static str],
+    /// Names that people bring from elsewhere, and the key that does it here.
+    known_as: &'static [(&'static str, &'static str)],
+    /// Keys of later versions.
+    planned: &'static [&'static str],
+}
+
+pub(crate) static ROOT: Schema = Schema {
+    title: "the file",
+    keys: &["server", "hardening", "tls", "upstreams", "vhosts", "limits", "logging", "metrics"],
+    known_as: &[
+        ("virtual_hosts", "vhosts"),
+        ("sites", "vhosts"),
+        ("backends", "upstreams"),
+        ("log", "logging"),
+    ],
+    planned: &["acme", "cache", "admin"],
+};
+pub(crate) static SERVER: Schema = Schema {
+    title: "[server]",
+    keys: &["http", "https", "trusted_proxies", "threads", "drain_delay", "drain_timeout", "stop_timeout"],
+    known_as: &[
+        ("listen", "http"),
+        ("bind", "http"),
+        ("workers", "threads"),
+        ("worker_processes", "threads"),
+        ("real_ip_from", "trusted_proxies"),
+        ("grace_period", "drain_timeout"),
+    ],
+    planned: &["proxy_protocol"],
+};
+pub(crate) static HARDENING: Schema = Schema {
+    title: "[hardening]",
+    keys: &[
+        "profile",
+        "core_dumps",
+        "coredump_filter",
+        "dumpable",
+        "no_swap",
+        "memory_lock",
+        "capabilities",
+        "no_new_privs",
+        "fds",
+        "umask",
+        "storage",
+    ],
+    known_as: &[("mlock", "memory_lock"), ("swap", "no_swap"), ("coredump", "core_dumps")],
+    planned: &["seccomp", "landlock", "securebits", "mdwe"],
+};
+pub(crate) static TLS: Schema = Schema {
+    title: "[tls]",
+    keys: &["min_version", "handshake_timeout", "certificates"],
+    known_as: &[("ssl_protocols", "min_version"), ("certificate", "certificates"), ("cert", "certificates")],
+    planned: &["ciphers", "client_ca"],
+};
+pub(crate) static CERTIFICATE: Schema = Schema {
+    title: "[[tls.certificates]]",
+    keys: &["name", "cert", "key"],
+    known_as: &[
+        ("ssl_certificate", "cert"),
+        ("ssl_certificate_key", "key"),
+        ("certificate", "cert"),
+        ("chain", "cert"),
+        ("private_key", "key"),
+    ],
+    planned: &[],
+};
+pub(crate) static UPSTREAM: Schema = Schema {
+    title: "[[upstreams]]",
+    keys: &[
+        "name",
+        "balance",
+        "servers",
+        "connect_timeout",
+        "read_timeout",
+        "write_timeout",
+        "keepalive_timeout",
+    ],
+    known_as: &[
+        ("lb_policy", "balance"),
+        ("addresses", "servers"),
+        ("backends", "servers"),
+        ("endpoints", "servers"),
+        ("proxy_connect_timeout", "connect_timeout"),
+        ("proxy_read_timeout", "read_timeout"),
+        ("proxy_send_timeout", "write_timeout"),
+        ("idle_timeout", "keepalive_timeout"),
+    ],
+    planned: &["health", "tls"],
+};
+pub(crate) static UPSTREAM_SERVER: Schema = Schema {
+    title: "an entry of servers",
+    keys: &["address", "weight"],
+    known_as: &[("host", "address"), ("url", "address")],
+    planned: &["backup"],
+};
+pub(crate) static VHOST: Schema = Schema {
+    title: "[[vhosts]]",
+    keys: &["hosts", "certificate", "routes"],
+    known_as: &[("server_name", "hosts"), ("domains", "hosts"), ("names", "hosts"), ("locations", "routes")],
+    planned: &["redirect"],
+};
+pub(crate) static ROUTE: Schema = Schema {
+    title: "[[vhosts.routes]]",
+    keys: &["path", "upstream", "static"],
+    known_as: &[
+        ("location", "path"),
+        ("prefix", "path"),
+        ("proxy_pass", "upstream"),
+        ("reverse_proxy", "upstream"),
+        ("backend", "upstream"),
+        ("root", "static"),
+        ("file_server", "static"),
+    ],
+    planned: &["rate_limit", "cache"],
+};
+pub(crate) static LIMITS: Schema = Schema {
+    title: "[limits]",
+    keys: &[
+        "max_connections",
+        "max_header_size",
+        "max_header_count",
+        "max_body_size",
+        "read_timeout",
+        "write_timeout",
+        "keepalive_timeout",
+        "keepalive_requests",
+        "max_h2_streams",
+    ],
+    known_as: &[
+        ("client_max_body_size", "max_body_size"),
+        ("worker_connections", "max_connections"),
+        ("client_body_timeout", "read_timeout"),
+        ("client_header_timeout", "read_timeout"),
+        ("send_timeout", "write_timeout"),
+        ("idle_timeout", "keepalive_timeout"),
+        ("max_concurrent_streams", "max_h2_streams"),
+    ],
+    planned: &[],
+};
+pub(crate) static LOGGING: Schema = Schema {
+    title: "[logging]",
+    keys: &["level", "access"],
+    known_as: &[("error_log", "level"), ("access_log", "access")],
+    planned: &["format"],
+};
+pub(crate) static METRICS: Schema = Schema {
+    title: "[metrics]",
+    keys: &["listen"],
+    known_as: &[("address", "listen"), ("bind", "listen")],
+    planned: &[],
+};
+
+/// Every table, in the order of the documentation.
+pub(crate) static ALL: [&Schema; 12] = [
+    &ROOT,
+    &SERVER,
+    &HARDENING,
+    &TLS,
+    &CERTIFICATE,
+    &UPSTREAM,
+    &UPSTREAM_SERVER,
+    &VHOST,
+    &ROUTE,
+    &LIMITS,
+    &LOGGING,
+    &METRICS,
+];
+
+/// What to say to an unknown key, and whether it stands for a key that then must not be called missing.
+pub(crate) struct Unknown {
+    pub(crate) flaw: Flaw,
+    pub(crate) meant: Option<&'static str>,
+}
+
+impl Schema {
+    /// The message for `key`, which is none of this table's keys.
+    pub(crate) fn unknown(&self, key: &str) -> Unknown {
+        if self.planned.contains(&key) {
+            let flaw = Flaw::new(format!("{} is not supported in this version", self.named(key)));
+            return Unknown { flaw: flaw.help("remove it"), meant: None };
+        }
+        let flaw = Flaw::new(format!("unknown key {} in {}", show(key), self.title));
+        if let Some((_, here)) = self.known_as.iter().find(|(other, _)| *other == key) {
+            return Unknown { flaw: flaw.help(format!("here it is called \"{here}\"")), meant: Some(here) };
+        }
+        if let Some(near) = nearest(key, self.keys.iter().copied()) {
+            return Unknown { flaw: flaw.help(format!("did you mean \"{near}\"?")), meant: Some(near) };
+        }
+        let homes = listed(ALL.iter().filter(|schema| schema.keys.contains(&key)).map(|schema| schema.title));
+        let help = if homes.is_empty() {
+            format!("known keys are {}", listed(self.keys.iter().copied()))
+        } else {
+            format!("it belongs in {homes}")
+        };
+        Unknown { flaw: flaw.help(help), meant: None }
+    }
+
+    fn named(&self, key: &str) -> String {
+        if std::ptr::eq(self, &raw const ROOT) {
+            format!("[{key}]")
+        } else {
+            format!("{key} in {}", self.title)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Control;
+
+    fn told(schema: &Schema, key: &str) -> String {
+        let Flaw { message, help } = schema.unknown(key).flaw;
+        format!("{message}; {}", help.unwrap())
+    }
+
+    #[test]
+    fn names_the_near_key_the_foreign_key_the_home_or_all_keys() {
+        assert_eq!(told(&SERVER, "htp"), "unknown key \"htp\" in [server]; did you mean \"http\"?");
+        assert_eq!(
+            told(&VHOST, "server_name"),
+            "unknown key \"server_name\" in [[vhosts]]; here it is called \"hosts\""
+        );
+        assert_eq!(told(&ROOT, "http"), "unknown key \"http\" in the file; it belongs in [server]");
+        assert_eq!(
+            told(&LOGGING, "colour"),
+            "unknown key \"colour\" in [logging]; known keys are level, access"
+        );
+    }
+
+    #[test]
+    fn tells_a_later_version_from_an_unknown_key() {
+        assert_eq!(told(&ROOT, "acme"), "[acme] is not supported in this version; remove it");
+        assert_eq!(
+            told(&ROUTE, "cache"),
+            "cache in [[vhosts.routes]] is not supported in this version; remove it"
+        );
+    }
+
+    #[test]
+    fn hardening_has_a_key_for_every_control() {
+        let controls: Vec<_> = Control::ALL.iter().map(|control| control.name()).collect();
+        assert_eq!(HARDENING.keys[0], "profile");
+        assert_eq!(&HARDENING.keys[1..], controls);
+    }
+
+    #[test]
+    fn foreign_and_planned_names_are_not_keys_and_lead_to_keys() {
+        for schema in ALL {
+            for (other, here) in schema.known_as {
+                assert!(!schema.keys.contains(other) && schema.keys.contains(here), "{other} -> {here}");
+            }
+            assert!(schema.planned.iter().all(|key| !schema.keys.contains(key)), "{}", schema.title);
+        }
+    }
+}

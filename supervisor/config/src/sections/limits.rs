@@ -1,0 +1,58 @@
+//! `[limits]`: what one client may use, and within which bounds that can be set.
+//!
+//! Owns defaults and ranges; enforces nothing.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::Limits;
+use crate::flaw::{Flaw, show};
+use crate::section::Section;
+use crate::value::{duration, size};
+
+/// A million sockets is what one address and port pair of a big machine bears.
+const CONNECTIONS: RangeInclusive<u32> = 1..=1_048_576;
+/// Below 1 KiB browsers fail; above 1 MiB Pingora stops reading.
+const HEADER_SIZE: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
+/// Pingora's HTTP/1 parser stops at 256 fields.
+const HEADER_COUNT: RangeInclusive<u32> = 1..=256;
+/// Zero would mean "no limit" to some and "no body" to others.
+const BODY_SIZE: RangeInclusive<u64> = 1..=(1 << 50);
+const KEEPALIVE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
+/// More streams make rapid reset (CVE-2023-44487) cheaper for the client.
+const H2_STREAMS: RangeInclusive<u32> = 1..=1000;
+
+/// The table.
+pub(crate) fn read(section: &Section<'_>) -> Limits {
+    let time = |key, check: fn(&str) -> Result<Duration, Flaw>, default| {
+        section.read(key, duration::EXPECTED, check).or(Duration::from_secs(default))
+    };
+    let count = |key, range, default| section.number(key, range).or(default);
+    let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
+    let body = section.read("max_body_size", "a size such as \"1MiB\", or \"unlimited\"", body_size);
+    Limits {
+        max_connections: index(u64::from(count("max_connections", CONNECTIONS, 16_384))),
+        max_header_size: index(header.or(32 << 10)),
+        max_header_count: index(u64::from(count("max_header_count", HEADER_COUNT, 100))),
+        max_body_size: body.or(Some(1 << 20)),
+        read_timeout: time("read_timeout", duration::positive, 60),
+        write_timeout: time("write_timeout", duration::positive, 60),
+        keepalive_timeout: time("keepalive_timeout", duration::any, 75),
+        keepalive_requests: count("keepalive_requests", KEEPALIVE_REQUESTS, 1000),
+        max_h2_streams: count("max_h2_streams", H2_STREAMS, 100),
+    }
+}
+
+fn body_size(text: &str) -> Result<Option<u64>, Flaw> {
+    match text {
+        "unlimited" => Ok(None),
+        "0" | "0B" => Err(Flaw::new(format!("{} would refuse every body", show(text)))
+            .help("\"unlimited\" lifts the limit; \"1B\" is the smallest")),
+        _ => size::within(text, &BODY_SIZE).map(Some),
+    }
+}
+
+/// The ranges above fit every `usize` that Linux runs on.
+fn index(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,137 @@
+//! `[[vhosts]]` and `[[vhosts.routes]]`: who is answered, and how.
+//!
+//! Owns the rules that no host stands in two vhosts and no path twice in one; routes nothing.
+
+use std::collections::BTreeMap;
+
+use super::{Names, tls};
+use crate::flaw::{Flaw, show};
+use crate::schema;
+use crate::section::{At, Read, Section};
+use crate::sink::Place;
+use crate::value::{self, host, path};
+use crate::{Action, HostPattern, PathMatch, Route, Vhost};
+
+const HOSTS: &str = "a list such as [\"example.com\"]";
+
+/// What vhosts may refer to.
+pub(crate) struct References {
+    pub(crate) certificates: Names,
+    pub(crate) upstreams: Names,
+}
+
+/// All vhosts.
+pub(crate) fn read(root: &Section<'_>, references: &References) -> Vec<Vhost> {
+    let mut taken = BTreeMap::new();
+    let tables = root.tables("vhosts", &schema::VHOST);
+    tables.iter().filter_map(|table| vhost(table, references, &mut taken)).collect()
+}
+
+fn vhost(
+    section: &Section<'_>,
+    references: &References,
+    taken: &mut BTreeMap<HostPattern, Place>,
+) -> Option<Vhost> {
+    let hosts = hosts(section, taken);
+    let certificate = section.read("certificate", "the name of a certificate", certificate_name).good();
+    let certificate = certificate
+        .and_then(|name| references.certificates.resolve(section.run().sink, "certificate", &name));
+    let routes = routes(section, &references.upstreams);
+    Some(Vhost { hosts: hosts?, certificate, routes })
+}
+
+fn certificate_name(text: &str) -> Result<String, Flaw> {
+    if text == "acme" {
+        return Err(Flaw::new("certificates by ACME are not supported in this version")
+            .help("name one of [[tls.certificates]]"));
+    }
+    Ok(text.to_owned())
+}
+
+fn hosts(section: &Section<'_>, taken: &mut BTreeMap<HostPattern, Place>) -> Option<Vec<HostPattern>> {
+    let hosts = match section.list("hosts", HOSTS, host::pattern) {
+        Read::Absent => {
+            section.missing("hosts", "the names it answers for; [\"*\"] is every other one");
+            return None;
+        }
+        read => read.good()?,
+    };
+    if hosts.value.is_empty() {
+        section.here("hosts", hosts.at, Flaw::new("the list is empty").help("[\"*\"] is every other host"));
+    }
+    for At { at, value } in &hosts.value {
+        if let Some(first) = taken.get(value) {
+            let first = section.describe(*first);
+            let flaw = Flaw::new(format!("{} is already answered for, in {first}", show(&print_host(value))));
+            section.here("hosts", *at, flaw.help("name each host in one vhost"));
+        }
+        taken.entry(value.clone()).or_insert(*at);
+    }
+    Some(hosts.value.into_iter().map(|host| host.value).collect())
+}
+
+fn routes(section: &Section<'_>, upstreams: &Names) -> Vec<Route> {
+    let mut taken: BTreeMap<PathMatch, Place> = BTreeMap::new();
+    let tables = section.tables("routes", &schema::ROUTE);
+    if tables.is_empty() {
+        section.missing("routes", "at least one [[vhosts.routes]]");
+    }
+    tables.iter().filter_map(|table| route(table, upstreams, &mut taken)).collect()
+}
+
+fn route(section: &Section<'_>, upstreams: &Names, taken: &mut BTreeMap<PathMatch, Place>) -> Option<Route> {
+    let path = section.require("path", "such as \"/\" or \"= /exact\"", path::route);
+    if let Some(At { at, value }) = &path {
+        if let Some(first) = taken.get(value) {
+            let flaw = Flaw::new(format!(
+                "{} has a route already, in {}",
+                show(&print_path(value)),
+                section.describe(*first)
+            ));
+            section.here("path", *at, flaw.help("keep one of them"));
+        }
+        taken.entry(value.clone()).or_insert(*at);
+    }
+    let action = action(section, upstreams);
+    Some(Route { path: path?.value, action: action? })
+}
+
+fn action(section: &Section<'_>, upstreams: &Names) -> Option<Action> {
+    let upstream = section.read("upstream", "the name of an upstream", value::name);
+    let folder = section.read("static", "the path of a folder", path::file);
+    match (upstream, folder) {
+        (Read::Good(name), Read::Absent) => {
+            upstreams.resolve(section.run().sink, "upstream", &name).map(Action::Upstream)
+        }
+        (Read::Absent, Read::Good(folder)) => Some(Action::Static(tls::resolved(section, folder))),
+        (Read::Absent, Read::Absent) => {
+            if !section.may_hide("static") {
+                section.missing("upstream", "the name of an upstream; or static, a folder of files");
+            }
+            None
+        }
+        (Read::Good(_), Read::Good(folder)) => {
+            let flaw = Flaw::new("a route has either upstream or static, this one has both");
+            section.here("static", folder.at, flaw.help("remove one of them"));
+            None
+        }
+        _ => None,
+    }
+}
+
+/// A host as the configuration writes it.
+pub(crate) fn print_host(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Exact(name) => name.clone(),
+        HostPattern::Wildcard(below) => format!("*.{below}"),
+        HostPattern::Any => "*".to_owned(),
+    }
+}
+
+/// A route's path as the configuration writes it.
+pub(crate) fn print_path(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) => format!("= {path}"),
+        PathMatch::Prefix(path) => path.clone(),
+    }
+}

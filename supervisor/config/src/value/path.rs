@@ -1,0 +1,110 @@
+//! Paths: those of requests, which routes match, and those of files.
+//!
+//! Owns which route paths can ever match a normalised request path (RFC 3986 sections 3.3 and
+//! 5.2.4); touches no file.
+
+use std::path::PathBuf;
+
+use crate::PathMatch;
+use crate::flaw::{Flaw, show};
+
+/// The path of a route: `/prefix` or `= /exact`.
+pub(crate) fn route(text: &str) -> Result<PathMatch, Flaw> {
+    if text.starts_with('~') {
+        return Err(Flaw::new(format!(
+            "{}: regular expressions are not supported in this version",
+            show(text)
+        ))
+        .help("use a prefix such as \"/u\" or an exact path such as \"= /u\""));
+    }
+    match text.strip_prefix('=') {
+        Some(path) => request_path(path.trim_start_matches(' ')).map(PathMatch::Exact),
+        None => request_path(text).map(PathMatch::Prefix),
+    }
+}
+
+/// The path of a file or folder, not yet resolved.
+pub(crate) fn file(text: &str) -> Result<PathBuf, Flaw> {
+    if text.is_empty() {
+        return Err(Flaw::new("the path is empty"));
+    }
+    if text.contains('\0') {
+        return Err(Flaw::new(format!("{} has a NUL character", show(text))));
+    }
+    Ok(PathBuf::from(text))
+}
+
+fn request_path(path: &str) -> Result<String, Flaw> {
+    let flawed = |what: &str| Flaw::new(format!("{} {what}", show(path)));
+    if !path.starts_with('/') {
+        return Err(flawed("does not start with /").help(format!("write {}", show(&format!("/{path}")))));
+    }
+    if path.len() > 4096 {
+        return Err(flawed("is longer than 4096 characters"));
+    }
+    if path.contains("//") {
+        return Err(flawed("has an empty segment, which no request path has after normalisation"));
+    }
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(flawed("has a dot segment, which no request path has after normalisation"));
+    }
+    match path.chars().find(|c| !is_path_character(*c)) {
+        None => Ok(path.to_owned()),
+        Some(c) => Err(refused_character(path, c)),
+    }
+}
+
+/// `pchar` of RFC 3986 without percent-encoding, and the slash.
+fn is_path_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/".contains(c)
+}
+
+fn refused_character(path: &str, c: char) -> Flaw {
+    let flaw = |what: String| Flaw::new(format!("{} {what}", show(path)));
+    match c {
+        '?' => flaw("has a query".into()).help("routes match the path only"),
+        '#' => flaw("has a fragment".into()).help("fragments are never sent to a server"),
+        '%' => flaw("has percent-encoding".into()).help("give a prefix that needs none"),
+        c => flaw(format!("has the character {}, which is not allowed", show(c.encode_utf8(&mut [0; 4])))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_prefix_and_exact_paths() {
+        assert_eq!(route("/").unwrap(), PathMatch::Prefix("/".into()));
+        assert_eq!(route("/api/").unwrap(), PathMatch::Prefix("/api/".into()));
+        assert_eq!(route("= /x").unwrap(), PathMatch::Exact("/x".into()));
+        assert_eq!(route("=/.well-known/x").unwrap(), PathMatch::Exact("/.well-known/x".into()));
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_route_path() {
+        for (text, said) in [
+            ("", "does not start with /"),
+            ("api", "does not start with /"),
+            ("= api", "does not start with /"),
+            ("~ ^/u", "regular expressions are not supported in this version"),
+            ("/a?b", "query"),
+            ("/a#b", "fragment"),
+            ("/a%20b", "percent-encoding"),
+            ("/a//b", "empty segment"),
+            ("/a/../b", "dot segment"),
+            ("/.", "dot segment"),
+            ("/a b", "not allowed"),
+            ("/é", "not allowed"),
+            ("/a\\b", "not allowed"),
+            ("/\u{7f}", "not allowed"),
+        ] {
+            assert!(route(text).unwrap_err().message.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_file_paths_the_kernel_cannot_open() {
+        assert!(file("").is_err() && file("a\0b").is_err());
+    }
+}

@@ -1,0 +1,275 @@
+//! What people are told, word for word.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
+
+use fluxheim_config::{Config, Source, parse};
+
+fn source(path: &str, text: &str) -> Source {
+    Source { path: path.into(), text: text.to_owned() }
+}
+
+fn told(text: &str) -> String {
+    parse(&[source("f.toml", text)]).unwrap_err().to_string()
+}
+
+fn read(text: &str) -> Config {
+    parse(&[source("f.toml", text)]).unwrap_or_else(|mistakes| panic!("{mistakes}\nin\n{text}"))
+}
+
+const LISTEN: &str = "[server]\nhttp = [\"0.0.0.0:8080\"]\n";
+
+fn told_beside_listener(text: &str) -> String {
+    told(&format!("{LISTEN}{text}"))
+}
+
+#[test]
+fn an_empty_configuration_names_the_minimum() {
+    let least = "the configuration is empty; the least there must be is a listener: \
+                 [server] with http = [\"0.0.0.0:8080\"]";
+    assert_eq!(parse(&[]).unwrap_err().to_string(), least);
+    assert_eq!(told(""), format!("f.toml:1:1: {least}"));
+    assert_eq!(told("# nothing\n\r\n"), format!("f.toml:1:1: {least}"));
+}
+
+#[test]
+fn nothing_that_listens_is_a_mistake() {
+    assert_eq!(
+        told("[metrics]\nlisten = [\"127.0.0.1:9100\"]\n"),
+        "f.toml:1:1: nothing listens; the least there must be is a listener: \
+         [server] with http = [\"0.0.0.0:8080\"]"
+    );
+}
+
+#[test]
+fn the_minimum_gets_every_default() {
+    let config = read(LISTEN);
+    assert_eq!(config.server.stop_timeout.as_secs(), 10);
+    assert_eq!(config.server.drain_timeout.as_secs(), 8);
+    assert_eq!(config.limits.max_body_size, Some(1 << 20));
+    assert!(config.logging.access && config.vhosts.is_empty() && !config.has_secrets());
+}
+
+#[test]
+fn several_mistakes_of_all_kinds_are_told_in_one_run() {
+    let text = "[server]\nhttp = [\":8080\"]\nhtps = []\ndrain_delay = 5\nthreads = \"2\"\n\
+                [logging]\nlevel = \"loud\"\naccess = 1\n[[upstreams]]\nservers = [\"app\"]\nname = \"app\"\n\
+                [acme]\n[limits]\nmax_header_count = 300\nmax_body_size = 1024\n";
+    assert_eq!(
+        told(text),
+        "f.toml:2:9: http: \":8080\" is not an address to listen on; write \"0.0.0.0:8080\" for every IPv4 \
+         address or \"[::]:8080\" for every IPv6 address\n\
+         f.toml:3:1: unknown key \"htps\" in [server]; did you mean \"https\"?\n\
+         f.toml:4:15: drain_delay: expected a duration such as \"5s\", found the integer 5; \
+         write \"5s\" or another unit\n\
+         f.toml:5:11: threads: expected a whole number from 1 to 1024, found the string \"2\"\n\
+         f.toml:7:9: level: unknown word \"loud\"; known are error, warn, info, debug, trace\n\
+         f.toml:8:10: access: expected true or false, found the integer 1\n\
+         f.toml:10:12: servers: \"app\" has no port; add one: \"app-1:3000\"\n\
+         f.toml:12:2: [acme] is not supported in this version; remove it\n\
+         f.toml:14:20: max_header_count: expected a whole number from 1 to 256, found the integer 300\n\
+         f.toml:15:17: max_body_size: expected a size such as \"1MiB\", or \"unlimited\", found the integer \
+         1024; write \"1024B\" or another unit"
+    );
+}
+
+#[test]
+fn a_typing_error_in_a_key_is_not_also_called_missing() {
+    let text = "[tls]\n[[tls.certificates]]\nname = \"a\"\ncertt = \"a.pem\"\nkey = \"a.key\"\n";
+    assert_eq!(
+        told_beside_listener(text),
+        "f.toml:6:1: unknown key \"certt\" in [[tls.certificates]]; did you mean \"cert\"?"
+    );
+    assert_eq!(
+        told("[sever]\nhttp = [\"0.0.0.0:80\"]\n"),
+        "f.toml:1:2: unknown key \"sever\" in the file; did you mean \"server\"?"
+    );
+    assert_eq!(
+        told_beside_listener(
+            "[[upstream]]\nname = \"a\"\n[[vhosts]]\nhosts = [\"*\"]\nroutes = [{ path = \"/\", upstream = \"a\" }]\n"
+        ),
+        "f.toml:3:3: unknown key \"upstream\" in the file; did you mean \"upstreams\"?"
+    );
+}
+
+#[test]
+fn a_broken_line_does_not_make_others_look_wrong() {
+    assert_eq!(
+        told("[server\nhttp = [\"0.0.0.0:8080\"]\n[tls]\nmin_version = 1.2\n"),
+        "f.toml:1:8: unclosed table, expected `]`\n\
+         f.toml:4:15: min_version: expected \"1.2\" or \"1.3\", found the number 1.2; write \"1.2\""
+    );
+    assert_eq!(
+        told_beside_listener("[[vhosts]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"x\"\n"),
+        "f.toml:3:10: unclosed array table, expected `]`"
+    );
+    assert_eq!(
+        told("[server]\nhttp = [\n  \"0.0.0.0:8080\"\nthreads = 2\n[logging]\nlevel = \"info\"\n"),
+        "f.toml:2:8: unclosed array, expected `]`; close the list with ]"
+    );
+}
+
+#[test]
+fn a_single_table_and_a_list_of_tables_are_told_apart() {
+    assert_eq!(
+        told_beside_listener("[upstreams]\nname = \"a\"\n"),
+        "f.toml:3:1: upstreams: expected a list of tables, found a table; write [[upstreams]], with two brackets"
+    );
+    assert_eq!(
+        told("[[server]]\nhttp = [\"0.0.0.0:8080\"]\n"),
+        "f.toml:1:1: server: expected a table, found a list; write [server], with one bracket"
+    );
+}
+
+#[test]
+fn https_needs_a_certificate() {
+    let told = told("tls.certificates = []\n[server]\nhttps = [\"0.0.0.0:8443\"]\n");
+    assert_eq!(
+        told,
+        "f.toml:3:9: https: there is no certificate to serve; add [[tls.certificates]] with name, cert and key"
+    );
+}
+
+#[test]
+fn the_stop_budget_is_shown_as_a_sum() {
+    assert_eq!(
+        told_beside_listener("drain_delay = \"5s\"\n"),
+        "f.toml:3:15: drain_delay 5s + drain_timeout 8s + 1s to finish = 14s, but stop_timeout is 10s; \
+         shorten the drain, or set stop_timeout = \"14s\" and give the container as long to stop"
+    );
+    read(&format!("{LISTEN}drain_delay = \"1s\"\n"));
+}
+
+#[test]
+fn two_listeners_on_one_address_are_a_mistake() {
+    assert_eq!(
+        told_beside_listener("[metrics]\nlisten = [\"127.0.0.1:8080\", \"[::1]:9100\"]\n"),
+        "f.toml:4:11: listen in [metrics]: 127.0.0.1:8080 cannot be had beside 0.0.0.0:8080 of http in \
+         [server], in f.toml:2; use each port of an address once"
+    );
+    assert_eq!(
+        told("[server]\nhttp = [\"[::1]:80\", \"[::1]:80\"]\n"),
+        "f.toml:2:21: http in [server]: [::1]:80 is already taken by http in [server], in f.toml:2; \
+         use each port of an address once"
+    );
+    read("[server]\nhttp = [\"0.0.0.0:80\", \"[::]:80\", \"127.0.0.1:81\"]\n");
+}
+
+const TWO: &str = "[[upstreams]]\nname = \"app\"\nservers = [\"app-1:3000\"]\n[[upstreams]]\nname = \"api\"\n\
+                   servers = [{ address = \"api-1:3000\", weight = 2 }]\n";
+
+fn with_routes(routes: &str) -> String {
+    format!("{LISTEN}{TWO}[[vhosts]]\nhosts = [\"example.com\"]\n{routes}")
+}
+
+#[test]
+fn a_route_does_exactly_one_thing() {
+    let told = |route: &str| told(&with_routes(&format!("[[vhosts.routes]]\npath = \"/\"\n{route}")));
+    assert_eq!(
+        told(""),
+        "f.toml:11:1: [[vhosts.routes]] has no upstream; add upstream, the name of an upstream; or static, \
+         a folder of files"
+    );
+    assert_eq!(
+        told("upstream = \"app\"\nstatic = \"s\"\n"),
+        "f.toml:14:10: static: a route has either upstream or static, this one has both; remove one of them"
+    );
+    assert_eq!(
+        told("upstream = \"appp\"\n"),
+        "f.toml:13:12: upstream: there is no upstream named \"appp\"; did you mean \"app\"?"
+    );
+    assert_eq!(
+        told("proxy_pass = \"http://app\"\n"),
+        "f.toml:13:1: unknown key \"proxy_pass\" in [[vhosts.routes]]; here it is called \"upstream\""
+    );
+}
+
+#[test]
+fn names_hosts_paths_and_servers_stand_once() {
+    let route = "[[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n";
+    assert_eq!(
+        told(&with_routes(&format!("{route}{route}"))),
+        "f.toml:15:8: path: \"/\" has a route already, in f.toml:12; keep one of them"
+    );
+    assert_eq!(
+        told(&with_routes(&format!("{route}[[vhosts]]\nhosts = [\"*\", \"EXAMPLE.com\"]\n{route}"))),
+        "f.toml:15:15: hosts: \"example.com\" is already answered for, in f.toml:10; name each host in one vhost"
+    );
+    assert_eq!(
+        told_beside_listener("[[upstreams]]\nname = \"a\"\nservers = [\"a:1\", { address = \"A:1\" }]\n"),
+        "f.toml:5:19: servers: this server is already listed, in f.toml:5; list it once and set weight"
+    );
+    assert_eq!(
+        told(&format!("{LISTEN}{TWO}{TWO}").replace("api", "app")).lines().count(),
+        3,
+        "three of four names are repeated"
+    );
+}
+
+#[test]
+fn references_work_across_files_and_paths_are_relative_to_their_own() {
+    let files = [
+        source(
+            "/etc/a/10.toml",
+            "[server]\nhttp = [\"0.0.0.0:80\"]\n[[vhosts]]\nhosts = [\"*\"]\ncertificate = \"c\"\nroutes = [{ path = \"/\", upstream = \"u\" }]\n",
+        ),
+        source(
+            "/etc/b/20.toml",
+            "[server]\nthreads = 2\n[[tls.certificates]]\nname = \"c\"\ncert = \"c.pem\"\nkey = \"/k/c.key\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n",
+        ),
+    ];
+    let config = parse(&files).unwrap();
+    assert_eq!(config.tls.certificates[0].cert.to_str(), Some("/etc/b/c.pem"));
+    assert_eq!(config.tls.certificates[0].key.to_str(), Some("/k/c.key"));
+    assert_eq!(config.vhosts[0].certificate, Some(0));
+}
+
+#[test]
+fn one_key_set_in_two_files_names_both_places() {
+    let files = [source("10.toml", LISTEN), source("20.toml", "\n[server]\nhttp = []\n")];
+    assert_eq!(
+        parse(&files).unwrap_err().to_string(),
+        "20.toml:3:1: http in [server] is set twice: already in 10.toml:2; keep one of them"
+    );
+}
+
+#[test]
+fn the_name_acme_is_kept_for_later() {
+    let text = "[[tls.certificates]]\nname = \"acme\"\ncert = \"c\"\nkey = \"k\"\n[[vhosts]]\nhosts = [\"*\"]\n\
+                certificate = \"acme\"\nroutes = [{ path = \"/\", static = \"s\" }]\n";
+    assert_eq!(
+        told_beside_listener(text),
+        "f.toml:4:8: name: the name \"acme\" is reserved; choose another name\n\
+         f.toml:9:15: certificate: certificates by ACME are not supported in this version; \
+         name one of [[tls.certificates]]"
+    );
+}
+
+#[test]
+fn columns_count_characters_behind_bom_and_wide_text() {
+    assert_eq!(
+        told("\u{feff}x = 1\r\nserver = { \"ü\" = 1, http = [\"0.0.0.0:80\"] }\r\n"),
+        "f.toml:1:1: unknown key \"x\" in the file; known keys are server, hardening, tls, upstreams, vhosts, \
+         limits, logging, metrics\n\
+         f.toml:2:12: unknown key \"ü\" in [server]; known keys are http, https, trusted_proxies, threads, \
+         drain_delay, drain_timeout, stop_timeout"
+    );
+}
+
+#[test]
+fn weaker_levels_than_the_profile_are_the_operators_word() {
+    let config = read(&format!("{LISTEN}[hardening]\nprofile = \"strict\"\nstorage = \"off\"\n"));
+    assert_eq!(config.hardening.level(fluxheim_config::Control::Storage), fluxheim_config::Level::Off);
+    assert_eq!(
+        told_beside_listener("[hardening]\nstorage = \"require\"\n"),
+        "f.toml:4:11: storage: unknown word \"require\"; did you mean \"required\"? known are off, observe, \
+         best_effort, required"
+    );
+}
+
+#[test]
+fn no_more_than_a_hundred_mistakes_are_told() {
+    let text: String = (0..250).map(|i| format!("k{i} = 1\n")).collect();
+    let mistakes = parse(&[source("f.toml", &text)]).unwrap_err();
+    assert_eq!((mistakes.iter().count(), mistakes.omitted()), (100, 150));
+    assert!(mistakes.to_string().ends_with("\nand 150 more"));
+}
