@@ -1,0 +1,186 @@
+//! One thing that is wrong with a file or a folder on the way to it.
+//!
+//! Owns the stable codes and the shape of messages; decides nothing. `docs/storage.md` explains
+//! every code.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth mending; the file is used all the same.
+    Warn,
+    /// The file is not used.
+    Refuse,
+}
+
+impl Severity {
+    /// The stable name in reports.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
+/// Stable identifier of a kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Code {
+    AclPresent,
+    AclUnknown,
+    AdvisoryModes,
+    Changing,
+    Empty,
+    ForeignOwner,
+    HardLinked,
+    LinkLoop,
+    Missing,
+    ModeTooOpen,
+    NotADirectory,
+    NotAFile,
+    OsError,
+    ParentForeignOwner,
+    ParentWritable,
+    SpecialBits,
+    Symlink,
+    TooLarge,
+    UnmappedOwner,
+    Unreadable,
+    WritableByOthers,
+}
+
+impl Code {
+    /// Every code, in alphabetical order.
+    pub const ALL: [Self; 21] = [
+        Self::AclPresent,
+        Self::AclUnknown,
+        Self::AdvisoryModes,
+        Self::Changing,
+        Self::Empty,
+        Self::ForeignOwner,
+        Self::HardLinked,
+        Self::LinkLoop,
+        Self::Missing,
+        Self::ModeTooOpen,
+        Self::NotADirectory,
+        Self::NotAFile,
+        Self::OsError,
+        Self::ParentForeignOwner,
+        Self::ParentWritable,
+        Self::SpecialBits,
+        Self::Symlink,
+        Self::TooLarge,
+        Self::UnmappedOwner,
+        Self::Unreadable,
+        Self::WritableByOthers,
+    ];
+
+    /// The name in reports and in `docs/storage.md`.
+    #[must_use]
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::AclPresent => "acl-present",
+            Self::AclUnknown => "acl-unknown",
+            Self::AdvisoryModes => "advisory-modes",
+            Self::Changing => "changing",
+            Self::Empty => "empty",
+            Self::ForeignOwner => "foreign-owner",
+            Self::HardLinked => "hard-linked",
+            Self::LinkLoop => "link-loop",
+            Self::Missing => "missing",
+            Self::ModeTooOpen => "mode-too-open",
+            Self::NotADirectory => "not-a-directory",
+            Self::NotAFile => "not-a-file",
+            Self::OsError => "os-error",
+            Self::ParentForeignOwner => "parent-foreign-owner",
+            Self::ParentWritable => "parent-writable",
+            Self::SpecialBits => "special-bits",
+            Self::Symlink => "symlink",
+            Self::TooLarge => "too-large",
+            Self::UnmappedOwner => "unmapped-owner",
+            Self::Unreadable => "unreadable",
+            Self::WritableByOthers => "writable-by-others",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// What is wrong, where, and how to mend it. Never holds content of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The component at fault: the file or a folder on the way to it.
+    pub path: PathBuf,
+    /// What kind of fault.
+    pub code: Code,
+    /// Whether the file is refused for it.
+    pub severity: Severity,
+    /// What was found there: `mode 0644 (rw-r--r--), owner 65532:65532`.
+    pub seen: String,
+    /// What that means.
+    pub why: String,
+    /// The command, or the deed, that mends it.
+    pub fix: String,
+}
+
+/// One line, everything in it.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, code, seen, why, fix, .. } = self;
+        write!(f, "{}: {seen}: {why} [{code}]; fix: {fix}", Shown(path))
+    }
+}
+
+/// A path as it can stand in a message and in a shell command.
+pub(crate) struct Shown<'a>(pub &'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(text) = self.0.to_str() else { return write!(f, "{:?}", self.0) };
+        let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
+        if text.chars().any(char::is_control) {
+            // Never let a name move the cursor or fake a line of the report.
+            write!(f, "{text:?}")
+        } else if !text.is_empty() && text.chars().all(plain) {
+            f.write_str(text)
+        } else {
+            write!(f, "'{}'", text.replace('\'', r"'\''"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_paths_for_the_shell_only_where_needed() {
+        let shown = |path: &str| Shown(Path::new(path)).to_string();
+        assert_eq!(shown("/etc/fluxheim/tls/a.key"), "/etc/fluxheim/tls/a.key");
+        assert_eq!(shown("/a b/it's"), r"'/a b/it'\''s'");
+        assert_eq!(shown("/a;rm"), "'/a;rm'");
+        assert_eq!(shown("/a\n\u{1b}[2J"), r#""/a\n\u{1b}[2J""#);
+    }
+
+    #[test]
+    fn every_code_has_its_own_sorted_name() {
+        let ids: Vec<_> = Code::ALL.iter().map(|code| code.id()).collect();
+        assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    }
+
+    #[test]
+    fn every_code_is_explained_to_operators() {
+        let docs = include_str!("../../../docs/storage.md");
+        for code in Code::ALL {
+            assert!(docs.contains(&format!("| `{code}` |")), "docs/storage.md has no row for {code}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The ids on whose behalf files are judged.
+//!
+//! Owns the permission arithmetic of mode bits; knows no ACLs and no capabilities. Follows
+//! credentials(7) and the mode-bit part of path_resolution(7).
+
+use serde::Serialize;
+
+use crate::node::Facts;
+
+/// The service user: the ids under which the files are used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// User id; root is judged more strictly: everything must be its own.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary group ids.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// The effective ids of this process.
+    #[must_use]
+    pub fn current() -> Self {
+        // getgroups fails only if the list grew during the call; fewer groups judge more strictly.
+        let groups = nix::unistd::getgroups().unwrap_or_default();
+        Self {
+            uid: nix::unistd::geteuid().as_raw(),
+            gid: nix::unistd::getegid().as_raw(),
+            groups: groups.into_iter().map(nix::unistd::Gid::as_raw).collect(),
+        }
+    }
+
+    /// Whether what this user or root does needs no further trust.
+    pub(crate) fn trusts_owner(&self, uid: u32) -> bool {
+        uid == 0 || uid == self.uid
+    }
+
+    /// Whether the mode bits let this user read.
+    pub(crate) fn may_read(&self, facts: &Facts) -> bool {
+        self.uid == 0 || self.class_bits(facts) & 0o4 != 0
+    }
+
+    /// Whether the mode bits let this user cross the folder.
+    pub(crate) fn may_cross(&self, facts: &Facts) -> bool {
+        self.uid == 0 || self.class_bits(facts) & 0o1 != 0
+    }
+
+    /// The first class that fits decides, even if a later one would allow more.
+    fn class_bits(&self, facts: &Facts) -> u32 {
+        if facts.uid == self.uid {
+            facts.mode >> 6
+        } else if facts.gid == self.gid || self.groups.contains(&facts.gid) {
+            facts.mode >> 3
+        } else {
+            facts.mode
+        }
+    }
+}
