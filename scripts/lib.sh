@@ -66,7 +66,12 @@ need_packages() {
 # What a build needs besides Rust: a C compiler and cmake for the cryptography and compression code.
 need_build_tools() {
     need_packages binutils:readelf cmake:cmake gcc:gcc g++:g++ libc6-dev make:make pkg-config:pkg-config
-    command -v cargo >/dev/null || fail 69 "cargo not found: install Rust $(rust_version) or newer with rustup (https://rustup.rs)"
+    local wanted found
+    wanted=$(rust_version)
+    command -v cargo >/dev/null || fail 69 "no Rust here: install $wanted or newer with rustup, https://rustup.rs"
+    found=$(rustc --version | cut -d ' ' -f 2)
+    printf '%s\n' "$wanted" "$found" | sort -C -V ||
+        fail 69 "Rust $found is too old: install $wanted or newer with rustup, https://rustup.rs"
 }
 
 # need_cargo_tool NAME VERSION: the cargo subcommand, installed at that version when it is missing.
