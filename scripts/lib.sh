@@ -2,6 +2,7 @@
 # What every script shares: where the repository is, how to speak, what to install.
 # Sourced, never run. Changes nothing by itself except the working directory.
 
+shopt -s inherit_errexit          # `set -e` also inside $(...)
 CALLED_FROM=$PWD
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cd "$ROOT" || exit
