@@ -1,0 +1,253 @@
+//! The command line.
+//!
+//! Owns flag names, their combinations and the help text; does nothing of what they ask.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Run(Start),
+    Posture { start: Start, format: Format },
+    Running { config: PathBuf, format: Format },
+    CheckStorage { config: PathBuf, format: Format },
+    Health { config: PathBuf, ready: bool },
+    Sleep(Duration),
+    Probe { config: PathBuf },
+    Help,
+    Version,
+}
+
+/// What to start, and with which configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// Absolute.
+    pub(crate) config: PathBuf,
+    pub(crate) proxy: PathBuf,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// Why the command line makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Wrong {
+    #[error("{0}")]
+    Flag(#[from] lexopt::Error),
+    #[error("{0} and {1} can't be given together")]
+    Conflict(&'static str, &'static str),
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
+    #[error("--format takes text or json, not {0:?}")]
+    Format(OsString),
+    #[error("the current folder can't be told ({0}); give --config an absolute path")]
+    NoFolder(std::io::Error),
+}
+
+/// Reads the arguments after the program's name.
+///
+/// # Errors
+/// On unknown flags, missing values and combinations without meaning.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Wrong> {
+    let mut given = Given::default();
+    let mut parser = Parser::from_args(arguments);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("config") => given.config = Some(parser.value()?.into()),
+            Arg::Long("proxy") => given.proxy = Some(parser.value()?.into()),
+            Arg::Long("format") => given.format = Some(format(parser.value()?)?),
+            Arg::Long("running") => given.running = true,
+            Arg::Long("ready") => given.ready = true,
+            Arg::Long("check-tls-storage") => given.set(Mode::CheckStorage)?,
+            Arg::Long("posture") => given.set(Mode::Posture)?,
+            Arg::Long("health") => given.set(Mode::Health)?,
+            Arg::Long("probe") => given.set(Mode::Probe)?,
+            Arg::Long("sleep") => given.set(Mode::Sleep(parser.value()?.parse()?))?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    given.command()
+}
+
+/// Name, version and the commit it was built from.
+pub(crate) fn version() -> String {
+    let commit = option_env!("FLUXHEIM_COMMIT").unwrap_or("unknown");
+    format!("fluxheim-init {} (commit {commit})", env!("CARGO_PKG_VERSION"))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    CheckStorage,
+    Posture,
+    Health,
+    Probe,
+    Sleep(u32),
+}
+
+impl Mode {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::CheckStorage => "--check-tls-storage",
+            Self::Posture => "--posture",
+            Self::Health => "--health",
+            Self::Probe => "--probe",
+            Self::Sleep(_) => "--sleep",
+        }
+    }
+}
+
+#[derive(Default)]
+struct Given {
+    config: Option<PathBuf>,
+    proxy: Option<PathBuf>,
+    format: Option<Format>,
+    mode: Option<Mode>,
+    running: bool,
+    ready: bool,
+}
+
+impl Given {
+    fn set(&mut self, mode: Mode) -> Result<(), Wrong> {
+        match self.mode.replace(mode) {
+            Some(first) if first != mode => Err(Wrong::Conflict(first.flag(), mode.flag())),
+            _ => Ok(()),
+        }
+    }
+
+    fn command(self) -> Result<Command, Wrong> {
+        self.check()?;
+        let config = self.config.as_deref().unwrap_or_else(|| Path::new(DEFAULT_CONFIG));
+        let config = std::path::absolute(config).map_err(Wrong::NoFolder)?;
+        let format = self.format.unwrap_or(Format::Text);
+        let proxy = self.proxy.unwrap_or_else(|| DEFAULT_PROXY.into());
+        Ok(match self.mode {
+            None => Command::Run(Start { config, proxy }),
+            Some(Mode::Posture) if self.running => Command::Running { config, format },
+            Some(Mode::Posture) => Command::Posture { start: Start { config, proxy }, format },
+            Some(Mode::CheckStorage) => Command::CheckStorage { config, format },
+            Some(Mode::Health) => Command::Health { config, ready: self.ready },
+            Some(Mode::Probe) => Command::Probe { config },
+            Some(Mode::Sleep(seconds)) => Command::Sleep(Duration::from_secs(seconds.into())),
+        })
+    }
+
+    fn check(&self) -> Result<(), Wrong> {
+        let reports = matches!(self.mode, Some(Mode::Posture | Mode::CheckStorage));
+        match self.mode {
+            _ if self.running && self.mode != Some(Mode::Posture) => {
+                Err(Wrong::Needs("--running", "--posture"))
+            }
+            _ if self.ready && self.mode != Some(Mode::Health) => Err(Wrong::Needs("--ready", "--health")),
+            _ if self.format.is_some() && !reports => {
+                Err(Wrong::Needs("--format", "--posture or --check-tls-storage"))
+            }
+            Some(mode) if self.proxy.is_some() => Err(Wrong::Conflict("--proxy", mode.flag())),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn format(value: OsString) -> Result<Format, Wrong> {
+    match value.to_str() {
+        Some("text") => Ok(Format::Text),
+        Some("json") => Ok(Format::Json),
+        _ => Err(Wrong::Format(value)),
+    }
+}
+
+/// Where the image has the configuration.
+const DEFAULT_CONFIG: &str = "/etc/fluxheim/fluxheim.toml";
+
+/// Where the image has the proxy.
+const DEFAULT_PROXY: &str = "/fluxheim";
+
+pub(crate) const HELP: &str = "\
+fluxheim-init: verifies storage, hardens, starts the proxy and watches over it
+
+  fluxheim-init [--config FILE] [--proxy PATH]
+      start and supervise; the entry point of the image
+  fluxheim-init --check-tls-storage [--config FILE] [--format text|json]
+      judge the files the configuration names; starts nothing
+  fluxheim-init --posture [--config FILE] [--format text|json]
+      what this environment gives and what would be refused; starts no proxy
+  fluxheim-init --posture --running [--config FILE] [--format text|json]
+      what the running instance was judged at its start
+  fluxheim-init --health [--ready] [--config FILE]
+      0 when the running instance is alive (ready), else 75; for probes
+  fluxheim-init --sleep SECONDS
+      for preStop hooks in an image without a shell
+
+  --config FILE   default /etc/fluxheim/fluxheim.toml
+  --proxy PATH    default /fluxheim
+  --help, --version
+
+Exit codes: 0 fine, 64 usage, 70 internal, 75 try again, 78 refused, 126 can't
+execute, 127 not found; otherwise the proxy's own, 128+n when a signal ended it.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(OsString::from)).map_err(|wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn no_arguments_start_the_image_s_own() {
+        let start = Start { config: DEFAULT_CONFIG.into(), proxy: DEFAULT_PROXY.into() };
+        assert_eq!(parsed(""), Ok(Command::Run(start)));
+    }
+
+    #[test]
+    fn reads_every_mode() {
+        let config = PathBuf::from("/c");
+        let json = Format::Json;
+        assert_eq!(
+            parsed("--check-tls-storage --format json --config /c"),
+            Ok(Command::CheckStorage { config: config.clone(), format: json })
+        );
+        assert_eq!(
+            parsed("--posture --running --format=json --config=/c"),
+            Ok(Command::Running { config: config.clone(), format: json })
+        );
+        assert_eq!(parsed("--health --ready --config /c"), Ok(Command::Health { config, ready: true }));
+        assert_eq!(parsed("--sleep 5"), Ok(Command::Sleep(Duration::from_secs(5))));
+        assert_eq!(parsed("--help"), Ok(Command::Help));
+        assert_eq!(parsed("--version"), Ok(Command::Version));
+    }
+
+    #[test]
+    fn a_relative_config_becomes_absolute() {
+        let Ok(Command::Run(start)) = parsed("--config x.toml") else { panic!("no run") };
+        assert!(start.config.is_absolute());
+    }
+
+    #[test]
+    fn refuses_what_makes_no_sense() {
+        for line in [
+            "--fly",
+            "extra",
+            "--config",
+            "--sleep soon",
+            "--sleep -1",
+            "--format xml --posture",
+            "--format json",
+            "--ready",
+            "--running",
+            "--health --posture",
+            "--health --proxy /p",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! From a path to a configuration, and from that to the storage report.
+//!
+//! Owns the messages of what goes wrong there; the rules are `fluxheim-trust`'s and
+//! `fluxheim-config`'s.
+
+use std::path::Path;
+
+use fluxheim_config::{Config, Control, Level};
+use fluxheim_posture::judge::StorageSeen;
+use fluxheim_trust::{Identity, StorageReport};
+
+/// Reads and validates the configuration; `Err` is for people.
+///
+/// # Errors
+/// Every mistake at once, or why the file isn't trusted.
+pub(crate) fn config(path: &Path) -> Result<Config, String> {
+    let sources =
+        fluxheim_trust::read_config(path, &Identity::current()).map_err(|error| error.to_string())?;
+    fluxheim_config::parse(&sources).map_err(|mistakes| mistakes.to_string())
+}
+
+/// Judges every file that the configuration names.
+pub(crate) fn storage(config: &Config) -> StorageReport {
+    fluxheim_trust::check(&fluxheim_trust::inventory(config), &Identity::current())
+}
+
+/// The same as far as the level asks for it, in the posture report's terms; findings are printed.
+pub(crate) fn storage_seen(config: &Config, say: impl Fn(&StorageReport)) -> StorageSeen {
+    if config.hardening.level(Control::Storage) == Level::Off {
+        return StorageSeen::NotChecked;
+    }
+    let report = storage(config);
+    if report.findings().next().is_some() {
+        say(&report);
+    }
+    let (objects, findings) = (report.objects.len(), report.findings().count());
+    if report.is_clean() {
+        StorageSeen::Clean(format!("{objects} files and folders judged, none refused"))
+    } else {
+        StorageSeen::Findings(format!("{objects} files and folders judged, {findings} findings"))
+    }
+}

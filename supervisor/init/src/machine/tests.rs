@@ -1,0 +1,101 @@
+use super::*;
+
+const TERM: i32 = Signal::SIGTERM as i32;
+
+fn machine() -> (Machine, Instant) {
+    let now = Instant::now();
+    let mut machine = Machine::new(now, Duration::from_secs(10));
+    machine.reported();
+    (machine, now)
+}
+
+fn after(now: Instant, millis: u64) -> Instant {
+    now + Duration::from_millis(millis)
+}
+
+#[test]
+fn exits_with_the_main_child_s_code_when_nobody_is_left() {
+    let (mut machine, now) = machine();
+    assert_eq!(machine.main_ended(3, now), Act::TermOthers);
+    assert_eq!(machine.over(), None);
+    machine.nobody_left();
+    assert_eq!(machine.over(), Some(3));
+}
+
+#[test]
+fn forwards_every_signal_and_starts_the_clock_only_on_a_stop() {
+    let (mut machine, now) = machine();
+    for signal in [Signal::SIGHUP as i32, Signal::SIGUSR1 as i32, Signal::SIGWINCH as i32, 40] {
+        assert_eq!(machine.signal(signal, now), Some(Act::Forward(signal)));
+        assert_eq!(machine.due(), None);
+    }
+    assert_eq!(machine.signal(TERM, now), Some(Act::Forward(TERM)));
+    assert_eq!(machine.due(), Some(after(now, 9_500)));
+}
+
+#[test]
+fn a_second_stop_is_forwarded_and_buys_no_time() {
+    let (mut machine, now) = machine();
+    machine.signal(TERM, now);
+    assert_eq!(machine.signal(TERM, after(now, 4_000)), Some(Act::Forward(TERM)));
+    assert_eq!(machine.due(), Some(after(now, 9_500)));
+}
+
+#[test]
+fn kills_a_main_child_that_does_not_stop_in_time() {
+    let (mut machine, now) = machine();
+    machine.signal(TERM, now);
+    assert_eq!(machine.tick(after(now, 9_499)), None);
+    assert_eq!(machine.tick(after(now, 9_500)), Some(Act::KillMain));
+    assert_eq!(machine.tick(after(now, 9_600)), None);
+    machine.main_ended(137, after(now, 9_510));
+    assert_eq!(machine.due(), Some(after(now, 9_710)));
+}
+
+#[test]
+fn stragglers_get_the_rest_of_the_budget() {
+    let (mut machine, now) = machine();
+    machine.signal(TERM, now);
+    machine.main_ended(0, after(now, 1_000));
+    assert_eq!(machine.due(), Some(after(now, 9_500)));
+    assert_eq!(machine.tick(after(now, 9_500)), Some(Act::KillOthers));
+    assert_eq!(machine.tick(after(now, 9_700)), None);
+    assert_eq!(machine.over(), Some(0));
+}
+
+#[test]
+fn a_child_that_owes_its_report_too_long_is_killed() {
+    let now = Instant::now();
+    let mut machine = Machine::new(now, Duration::from_secs(30));
+    assert_eq!(machine.due(), Some(after(now, 10_000)));
+    assert_eq!(machine.tick(after(now, 10_000)), Some(Act::KillSilent));
+    machine.main_ended(137, after(now, 10_001));
+    machine.nobody_left();
+    assert_eq!(machine.over(), Some(exit::INTERNAL));
+}
+
+#[test]
+fn a_refusal_replaces_the_code_of_the_killed_child() {
+    let (mut machine, now) = machine();
+    machine.refuse(exit::REFUSED);
+    assert_eq!(machine.signal(TERM, now), None);
+    machine.main_ended(137, now);
+    machine.nobody_left();
+    assert_eq!(machine.over(), Some(exit::REFUSED));
+}
+
+#[test]
+fn a_stop_during_the_start_is_kept() {
+    let now = Instant::now();
+    let mut machine = Machine::new(now, Duration::from_secs(10));
+    assert_eq!(machine.signal(TERM, now), Some(Act::Forward(TERM)));
+    machine.reported();
+    assert_eq!(machine.due(), Some(after(now, 9_500)));
+}
+
+#[test]
+fn the_margin_shrinks_with_a_short_timeout() {
+    assert_eq!(stop_budget(Duration::from_secs(30)), Duration::from_millis(29_500));
+    assert_eq!(stop_budget(Duration::from_secs(1)), Duration::from_millis(900));
+    assert_eq!(stop_budget(Duration::ZERO), Duration::ZERO);
+}

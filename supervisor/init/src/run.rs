@@ -1,0 +1,167 @@
+//! From nothing to a supervised proxy: the steps in order, the reason beside each.
+//!
+//! Owns that order and what is printed on the way. See docs/hardening.md.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use fluxheim_config::{Config, Control, Level, exit};
+use fluxheim_posture::Report;
+use fluxheim_posture::apply::{self, Baseline, Failure};
+use fluxheim_posture::evidence::Evidence;
+use fluxheim_posture::judge::{Asked, StorageSeen, judge};
+use nix::sys::prctl::set_child_subreaper;
+
+use crate::args::{Format, Start};
+use crate::child::{self, Started};
+use crate::health::Door;
+use crate::signals::Signals;
+use crate::supervise::{Supervisor, Turn};
+use crate::{load, others, say};
+
+/// Starts and supervises; the code is the proxy's, or ours when it may not run.
+pub(crate) fn run(start: Start) -> u8 {
+    let prepared = match prepare(&start.config) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    // Nothing is executed that could open a key somebody else can read.
+    if prepared.storage_refuses() {
+        say::line("refused: storage (see the lines above); the proxy was not started");
+        return exit::REFUSED;
+    }
+    // A name somebody else took costs the probes' answers, not the service.
+    let door = Door::open(&start.config)
+        .inspect_err(|errno| say::line(format_args!("--health won't get answers: its socket: {errno}")))
+        .ok();
+    let arguments = [OsStr::new("--config"), start.config.as_os_str()];
+    prepared.lead(&start.proxy, &arguments, door, |report| {
+        say::line(report);
+        report.is_ok()
+    })
+}
+
+/// Judges what a proxy would get here: the probe takes its place and ends at the verdict.
+pub(crate) fn posture(start: Start, format: Format) -> u8 {
+    let prepared = match prepare(&start.config) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    let mut judged = None;
+    let arguments = [OsStr::new("--probe"), OsStr::new("--config"), start.config.as_os_str()];
+    let code = prepared.lead(Path::new("/proc/self/exe"), &arguments, None, |report| {
+        judged = Some(report.clone());
+        true
+    });
+    let Some(report) = judged else { return code };
+    let printed = match format {
+        Format::Text => say::out(&report.to_string()),
+        Format::Json => say::out(&report.to_json().to_string()),
+    };
+    if report.is_ok() { printed } else { exit::REFUSED }
+}
+
+/// The storage check alone.
+pub(crate) fn check_storage(config: &Path, format: Format) -> u8 {
+    let config = match load::config(config) {
+        Ok(config) => config,
+        Err(refused) => {
+            say::line(refused);
+            return exit::REFUSED;
+        }
+    };
+    let report = load::storage(&config);
+    let printed = match format {
+        Format::Text => say::out(&report.to_string()),
+        Format::Json => say::out(&report.to_json()),
+    };
+    if report.is_clean() { printed } else { exit::REFUSED }
+}
+
+/// Everything that is done before there is a child.
+struct Prepared {
+    signals: Signals,
+    baseline: Baseline,
+    config: Config,
+    failures: Vec<Failure>,
+    storage: StorageSeen,
+}
+
+fn prepare(path: &Path) -> Result<Prepared, u8> {
+    // First, so that a TERM during the rest waits for the child instead of being lost.
+    let signals = Signals::block().map_err(|errno| internal("blocking signals", errno))?;
+    // Before anything is changed: what holds now was given to us.
+    let baseline = Baseline::read();
+    // Others of our uid could read init's memory, and so what it checks.
+    apply::hide_self().map_err(|errno| internal("PR_SET_DUMPABLE", errno))?;
+    // Orphans come to us, not to an init that knows nothing of our stop.
+    if !others::is_pid_1() {
+        set_child_subreaper(true).map_err(|errno| internal("PR_SET_CHILD_SUBREAPER", errno))?;
+    }
+    // Who could change the configuration could name any file; so it is judged before it is read.
+    let config = load::config(path).map_err(|refused| {
+        say::line(refused);
+        exit::REFUSED
+    })?;
+    // What the child inherits; only now are the levels known.
+    let failures = apply::inheritable(&config.hardening);
+    // Before there is a proxy that could open a key.
+    let storage = load::storage_seen(&config, |report| say::line(report));
+    Ok(Prepared { signals, baseline, config, failures, storage })
+}
+
+impl Prepared {
+    fn storage_refuses(&self) -> bool {
+        let required = self.config.hardening.level(Control::Storage) == Level::Required;
+        required && matches!(self.storage, StorageSeen::Findings(_))
+    }
+
+    /// Starts `program`, judges it after its exec, and supervises it to its end.
+    ///
+    /// `accept` sees the report and says whether the child may go on.
+    fn lead(
+        self,
+        program: &Path,
+        arguments: &[&OsStr],
+        door: Option<Door>,
+        mut accept: impl FnMut(&Report) -> bool,
+    ) -> u8 {
+        let Self { signals, baseline, config, mut failures, storage } = self;
+        let started = match child::start(program, arguments, &config.hardening) {
+            Ok(started) => started,
+            Err(error) => {
+                say::line(error);
+                return exit::INTERNAL;
+            }
+        };
+        let Started { pid, handoff, failures: in_child, not_executed } = started;
+        failures.extend(in_child);
+        if let Some(errno) = not_executed {
+            say::line(format_args!("can't execute {}: {errno}", program.display()));
+        }
+        let mut supervisor = Supervisor::new(signals, pid, handoff, config.server.stop_timeout, door);
+        loop {
+            match supervisor.turn() {
+                Ok(Turn::Nothing) => {}
+                // Read back from outside, from the very process that will hold the keys.
+                Ok(Turn::Report(told)) => {
+                    let evidence = Evidence::read(pid, *told, baseline.clone(), failures.clone());
+                    let (hardening, has_secrets) = (&config.hardening, config.has_secrets());
+                    let report = judge(&evidence, Asked { hardening, has_secrets, storage: &storage });
+                    if accept(&report) {
+                        supervisor.go(&report);
+                    } else {
+                        supervisor.refuse(exit::REFUSED);
+                    }
+                }
+                Ok(Turn::Over(code)) => return code,
+                Err(errno) => return internal("waiting", errno),
+            }
+        }
+    }
+}
+
+fn internal(what: &str, why: impl std::fmt::Display) -> u8 {
+    say::line(format_args!("{what} failed: {why}"));
+    exit::INTERNAL
+}

@@ -1,0 +1,94 @@
+//! The calls that nix doesn't wrap safely: fork, waitid as we need it, signal resets, _exit.
+//!
+//! Owns every unsafe block of this program; decides nothing. See fork(2), waitid(2), signal(2).
+#![allow(unsafe_code, reason = "raw system calls live here and nowhere else in this program")]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::unistd::{ForkResult, Pid};
+
+/// Forks; `child` runs in the child, which ends with the code it returns.
+pub(crate) fn fork(child: impl FnOnce() -> u8) -> nix::Result<Pid> {
+    // SAFETY: fork asks of a multi-threaded caller to use only async-signal-safe functions in the
+    // child. This program never starts a thread, so no lock can be held by a thread that is gone,
+    // and the child may allocate like the parent.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => exit_now(child()),
+    }
+}
+
+/// A child that ended and is reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) pid: Pid,
+    pub(crate) how: How,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Exited(i32),
+    Signalled(i32),
+}
+
+/// Reaps one ended child, whichever; `None` when none has ended.
+///
+/// # Errors
+/// ECHILD when there are no children at all.
+pub(crate) fn reap() -> nix::Result<Option<Ended>> {
+    // Looked at first, so that a pid is known before it can be used again.
+    let Some(ended) = wait(libc::P_ALL, 0, libc::WNOWAIT)? else { return Ok(None) };
+    let id = libc::id_t::try_from(ended.pid.as_raw()).map_err(|_| Errno::ECHILD)?;
+    wait(libc::P_PID, id, 0)
+}
+
+fn wait(kind: libc::idtype_t, id: libc::id_t, extra: libc::c_int) -> nix::Result<Option<Ended>> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | extra;
+    // SAFETY: the pointer is to a live siginfo_t of this frame, which the kernel may write whole.
+    Errno::result(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), options) })?;
+    // SAFETY: siginfo_t is plain data for which all zeroes is a value; waitid filled it or left it.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: after waitid the SIGCHLD member of the union is the one in use; when no child had
+    // ended it is the zeroes from above, which si_pid 0 tells.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    let how = if info.si_code == libc::CLD_EXITED { How::Exited(status) } else { How::Signalled(status) };
+    Ok((pid != 0).then(|| Ended { pid: Pid::from_raw(pid), how }))
+}
+
+/// Sends any signal, real-time ones included, which nix's type doesn't name.
+pub(crate) fn send_signal(pid: Pid, signal: i32) -> nix::Result<()> {
+    // SAFETY: kill takes two numbers and no pointer.
+    Errno::result(unsafe { libc::kill(pid.as_raw(), signal) }).map(drop)
+}
+
+/// Owns a descriptor that accept4 just returned; nix gives a plain number.
+pub(crate) fn own(accepted: RawFd) -> OwnedFd {
+    // SAFETY: the only caller passes what a successful accept4 returned in the line before, so it
+    // is open and nobody else in this process knows the number.
+    unsafe { OwnedFd::from_raw_fd(accepted) }
+}
+
+/// Gives one signal its default action.
+pub(crate) fn default_disposition(signal: i32) {
+    // SAFETY: SIG_DFL is no function of ours, so nothing can run in signal context. Numbers that
+    // can't be changed (KILL, STOP, the C library's own) are refused with EINVAL, which is fine.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
+/// Gives every signal its default action: "ignore" is inherited through exec, SIGPIPE's by the
+/// standard library among them.
+pub(crate) fn default_dispositions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        default_disposition(signal);
+    }
+}
+
+/// Ends this process at once: no unwinding, no destructors, no buffers.
+pub(crate) fn exit_now(code: u8) -> ! {
+    // SAFETY: _exit takes a number and doesn't return.
+    unsafe { libc::_exit(i32::from(code)) }
+}
