@@ -1,1 +1,17 @@
-//! placeholder
+//! Fluxheim, the proxy: everything between an accepted connection and a logged response.
+//!
+//! Layers import only downward, and `tests/layers` holds the table: `app`, `cli` > `edge` >
+//! `listen`, `tls`, `upstream`, `telemetry` > `route`, `policy`, `rewrite` > `types`.
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod cli;
+pub mod edge;
+pub mod listen;
+pub mod policy;
+pub mod rewrite;
+pub mod route;
+pub mod telemetry;
+pub mod tls;
+pub mod types;
+pub mod upstream;

@@ -80,7 +80,9 @@ pub(crate) fn check_listeners(section: &Section<'_>, listeners: &[Listener]) {
 
 fn overlap((_, first): &Listener, (_, second): &Listener) -> bool {
     let (first, second) = (first.value, second.value);
-    first.port() == second.port()
+    // Port 0 is a different free port each time.
+    first.port() != 0
+        && first.port() == second.port()
         && first.is_ipv6() == second.is_ipv6()
         && (first.ip().is_unspecified() || first.ip() == second.ip())
 }

@@ -11,14 +11,9 @@ use super::host;
 use crate::UpstreamHost;
 use crate::flaw::{Flaw, show};
 
-/// An address to listen on, `IP:port`.
+/// An address to listen on, `IP:port`. With port 0 the kernel chooses one and the log says which.
 pub(crate) fn listener(text: &str) -> Result<SocketAddr, Flaw> {
-    let address: SocketAddr = text.parse().map_err(|_| not_listener(text))?;
-    if address.port() == 0 {
-        return Err(Flaw::new(format!("{} has port 0, which nobody could find", show(text)))
-            .help("name a port, 1 to 65535"));
-    }
-    Ok(address)
+    text.parse().map_err(|_| not_listener(text))
 }
 
 /// A network, or a single address for a network of one.
@@ -130,7 +125,7 @@ mod tests {
         assert!(told(listener("localhost:80")).contains("names are not looked up"));
         assert!(told(listener("127.0.0.1")).contains("add a port: \"127.0.0.1:8080\""));
         assert!(told(listener("::1")).contains("\"[::1]:8080\""));
-        assert!(told(listener("127.0.0.1:0")).contains("port 0"));
+        assert_eq!(listener("127.0.0.1:0").unwrap().port(), 0);
         assert!(listener("127.0.0.1:65536").is_err());
     }
 

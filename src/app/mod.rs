@@ -1,0 +1,112 @@
+//! From a command line to a running proxy and back to an exit code.
+//!
+//! Owns the order of the start: configuration, own hardening, the word of PID 1, keys, listeners,
+//! ready. Key material is opened only after PID 1 has agreed. Decides nothing about requests.
+
+mod drain;
+mod handoff;
+mod reload;
+mod serve;
+mod signals;
+
+use std::io::Write;
+use std::path::Path;
+
+use fluxheim_config::{Config, exit};
+use fluxheim_trust::{Identity, StorageReport};
+
+use crate::cli::{self, Command, Format};
+use crate::types::{BUILD_PROFILE, COMMIT, VERSION};
+
+/// Runs the program; the value is its exit code.
+#[must_use]
+pub fn main<I>(args: I) -> u8
+where
+    I: IntoIterator<Item = std::ffi::OsString>,
+{
+    let command = match cli::parse(args) {
+        Ok(command) => command,
+        Err(mistake) => {
+            say(&format!("fluxheim: {mistake}\nTry fluxheim --help"));
+            return exit::USAGE;
+        }
+    };
+    match command {
+        Command::Help => print(cli::HELP),
+        Command::Version => print(&format!("fluxheim {VERSION} (commit {COMMIT}, {BUILD_PROFILE} build)\n")),
+        Command::CheckConfig(path) => with_config(&path, |_| print("configuration is valid\n")),
+        Command::PrintConfig(path) => with_config(&path, |config| print(&config.to_toml())),
+        Command::CheckTlsStorage(path, format) => with_config(&path, |config| check_storage(&config, format)),
+        Command::Run(path) => run(&path),
+    }
+}
+
+fn with_config(path: &Path, then: impl FnOnce(Config) -> u8) -> u8 {
+    match load(path) {
+        Ok(config) => then(config),
+        Err(mistakes) => {
+            say(&mistakes);
+            exit::REFUSED
+        }
+    }
+}
+
+/// Reads and validates the configuration; the error is text for people, one mistake a line.
+///
+/// # Errors
+/// Everything that is wrong with the file or its place.
+pub fn load(path: &Path) -> Result<Config, String> {
+    let sources =
+        fluxheim_trust::read_config(path, &Identity::current()).map_err(|error| error.to_string())?;
+    fluxheim_config::parse(&sources).map_err(|mistakes| mistakes.to_string())
+}
+
+fn storage(config: &Config) -> StorageReport {
+    fluxheim_trust::check(&fluxheim_trust::inventory(config), &Identity::current())
+}
+
+fn check_storage(config: &Config, format: Format) -> u8 {
+    let report = storage(config);
+    match format {
+        Format::Text => print(&report.to_string()),
+        Format::Json => print(&format!("{}\n", report.to_json())),
+    };
+    if report.is_clean() { exit::OK } else { exit::REFUSED }
+}
+
+fn run(path: &Path) -> u8 {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            say(&mistakes);
+            return exit::REFUSED;
+        }
+    };
+    crate::telemetry::diagnostics::install(config.logging.level);
+    // Before anything starts a thread: memory is locked for all of them or for none.
+    let report = fluxheim_posture::proxy::harden(&config.hardening);
+    let supervisor = match handoff::agree(&report) {
+        Ok(supervisor) => supervisor,
+        Err(stop) => return stop,
+    };
+    if let Err(reason) = crate::tls::install_provider() {
+        tracing::error!(reason, "cannot start");
+        return exit::INTERNAL;
+    }
+    serve::run(path, config, supervisor)
+}
+
+/// Prints to stdout; 70 when nobody can read it.
+fn print(text: &str) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => exit::OK,
+        Err(_) => exit::INTERNAL,
+    }
+}
+
+/// Prints to stderr, before there are diagnostics.
+fn say(text: &str) {
+    // Nothing is left to report a broken stderr to.
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}

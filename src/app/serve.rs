@@ -1,0 +1,257 @@
+//! The running proxy: tables, listeners, orders, end.
+//!
+//! Owns the runtime and what is wired to what. The framework's own `Server` is not used: it would
+//! sleep its whole grace period on stop, and own listeners, signals and files in /tmp.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use fluxheim_config::{Config, exit};
+use fluxheim_posture::handoff::ProxyEnd;
+use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::app::reload::{self, Reloadable};
+use crate::app::signals::{self, Order};
+use crate::app::{drain, handoff};
+use crate::edge::Edge;
+use crate::edge::live::{Live, LiveError};
+use crate::listen::{self, Accepting, BindError, Bound, Transport};
+use crate::telemetry::Telemetry;
+use crate::telemetry::access::{AccessLog, AccessLogWriter};
+use crate::telemetry::endpoint::Endpoint;
+use crate::tls;
+use crate::types::{Scheme, VERSION};
+use crate::upstream::resolve::{self, ResolverError};
+
+/// Why the proxy can't start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot start a thread or the runtime: {0}")]
+    Runtime(#[from] io::Error),
+    #[error("{0}")]
+    Certificates(String),
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    #[error(transparent)]
+    Resolver(#[from] ResolverError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+}
+
+impl StartError {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Certificates(_) | Self::Live(_) => exit::REFUSED,
+            // The address may be free, or the system less busy, at the next try.
+            Self::Bind(_) => exit::TRY_AGAIN,
+            Self::Runtime(_) | Self::Resolver(_) => exit::INTERNAL,
+        }
+    }
+}
+
+/// Serves until told to stop; the value is the exit code.
+pub(super) fn run(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> u8 {
+    match start(path, config, supervisor) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            error.exit_code()
+        }
+    }
+}
+
+fn start(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> Result<(), StartError> {
+    // Signals first: one that comes during the start is then an order, not a death.
+    let orders = signals::listen()?;
+    let certificates = reload::certificates(&config).map_err(StartError::Certificates)?;
+    let live = Live::new(config)?;
+    let threads = live.config.server.threads.map_or_else(available_threads, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("worker")
+        .enable_all()
+        .build()?;
+    let (access, writer) = access_log(live.config.logging.access)?;
+    let telemetry = Arc::new(Telemetry::new(access));
+    let result = runtime.block_on(async {
+        let proxy = Proxy::open(live, certificates, telemetry, threads)?;
+        proxy.serve(path, orders, supervisor).await
+    });
+    // What is left past the drain's deadline is cut here; nothing may hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    if let Some(writer) = writer {
+        writer.finish();
+    }
+    result
+}
+
+fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn access_log(wanted: bool) -> io::Result<(AccessLog, Option<AccessLogWriter>)> {
+    if !wanted {
+        return Ok((AccessLog::off(), None));
+    }
+    AccessLog::start(io::stdout()).map(|(log, writer)| (log, Some(writer)))
+}
+
+/// Everything between the open sockets and the orders.
+struct Proxy {
+    plain: Arc<HttpProxy<Edge>>,
+    secure: Arc<HttpProxy<Edge>>,
+    reloadable: Reloadable,
+    telemetry: Arc<Telemetry>,
+    bound: Vec<(Bound, Transport)>,
+    metrics: Vec<Bound>,
+    shutdown: (watch::Sender<bool>, ShutdownWatch),
+}
+
+impl Proxy {
+    /// Opens every listener or none.
+    fn open(
+        live: Live,
+        certificates: tls::Certificates,
+        telemetry: Arc<Telemetry>,
+        threads: usize,
+    ) -> Result<Self, StartError> {
+        let certificates = Arc::new(tls::Resolver::new(certificates));
+        let resolver = resolve::resolver()?;
+        let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
+        let bound = bind_public(&live.config, &certificates)?;
+        let metrics =
+            live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
+        let live = Arc::new(ArcSwap::from_pointee(live));
+        Ok(Self {
+            plain: Arc::new(http_proxy(&live, &telemetry, Scheme::Http, threads)),
+            secure: Arc::new(http_proxy(&live, &telemetry, Scheme::Https, threads)),
+            reloadable: Reloadable {
+                live,
+                certificates,
+                resolver,
+                telemetry: Arc::clone(&telemetry),
+                refreshing,
+            },
+            telemetry,
+            bound,
+            metrics,
+            shutdown: watch::channel(false),
+        })
+    }
+
+    async fn serve(
+        mut self,
+        path: &Path,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        supervisor: Option<ProxyEnd>,
+    ) -> Result<(), StartError> {
+        self.accept();
+        self.telemetry.lifecycle.set_listening();
+        if let Some(end) = supervisor {
+            handoff::answer(end, Arc::clone(&self.telemetry.lifecycle))?;
+        }
+        let (answered, telemetry) = (self.reloadable.refreshing.first_answers(), Arc::clone(&self.telemetry));
+        tokio::spawn(async move {
+            answered.await;
+            telemetry.lifecycle.set_resolved();
+            tracing::info!(version = VERSION, "ready");
+        });
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Reload => self.reloadable.reload(path).await,
+                Order::Stop => break,
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        let slots = Arc::new(Semaphore::new(self.reloadable.live.load().config.limits.max_connections));
+        for (bound, transport) in std::mem::take(&mut self.bound) {
+            tracing::info!(address = %bound.address, scheme = %transport.scheme(), "listening");
+            let app = Arc::clone(match transport.scheme() {
+                Scheme::Http => &self.plain,
+                Scheme::Https => &self.secure,
+            });
+            self.spawn(bound, transport, app, &slots, self.shutdown.1.clone());
+        }
+        let endpoint = Arc::new(Endpoint(Arc::clone(&self.telemetry)));
+        let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
+        for bound in std::mem::take(&mut self.metrics) {
+            tracing::info!(address = %bound.address, "metrics listening");
+            tokio::spawn(listen::serve_aside(bound, Arc::clone(&endpoint), Arc::clone(&slots)));
+        }
+    }
+
+    fn spawn<A>(
+        &self,
+        bound: Bound,
+        transport: Transport,
+        app: Arc<A>,
+        slots: &Arc<Semaphore>,
+        shutdown: ShutdownWatch,
+    ) where
+        A: ServerApp + Send + Sync + 'static,
+    {
+        let telemetry = Arc::clone(&self.telemetry);
+        let accepting = Accepting { transport, app, telemetry, slots: Arc::clone(slots), shutdown };
+        tokio::spawn(accepting.run(bound));
+    }
+
+    async fn stop(self) {
+        let live = self.reloadable.live.load_full();
+        let end_idle = async {
+            self.plain.http_cleanup().await;
+            self.secure.http_cleanup().await;
+        };
+        let drained =
+            drain::drain(&live.config.server, &self.telemetry.lifecycle, &self.shutdown.0, end_idle).await;
+        match drained.cut {
+            0 => tracing::info!(took = ?drained.took, "stopped: everything in flight was finished"),
+            cut => {
+                tracing::warn!(took = ?drained.took, cut, "stopped at drain_timeout with connections still open")
+            }
+        }
+    }
+}
+
+fn bind_public(
+    config: &Config,
+    certificates: &Arc<tls::Resolver>,
+) -> Result<Vec<(Bound, Transport)>, BindError> {
+    let acceptor = tls::acceptor(&config.tls, Arc::clone(certificates));
+    let secure = Transport::Tls(acceptor, config.tls.handshake_timeout);
+    let plain = config.server.http.iter().map(|at| (*at, Transport::Plain));
+    let secure = config.server.https.iter().map(|at| (*at, secure.clone()));
+    let open = |(at, transport): (SocketAddr, Transport)| Ok((listen::bind(at)?, transport));
+    plain.chain(secure).map(open).collect()
+}
+
+fn http_proxy(
+    live: &Arc<ArcSwap<Live>>,
+    telemetry: &Arc<Telemetry>,
+    scheme: Scheme,
+    threads: usize,
+) -> HttpProxy<Edge> {
+    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
+    let limits = live.load().config.limits.clone();
+    let conf = ServerConf { threads, max_retries: MAX_ATTEMPTS, ..ServerConf::default() };
+    let mut proxy = HttpProxy::new(edge, Arc::new(conf));
+    proxy.handle_init_modules();
+    proxy.server_options = Some(tls::server_options(&limits));
+    proxy.h2_options = Some(tls::h2_options(&limits));
+    proxy
+}
+
+/// Attempts at an upstream for one request, the first included.
+const MAX_ATTEMPTS: usize = 4;
+/// Scrapers and probes; the public limit must not starve them, nor they the process.
+const METRICS_CONNECTIONS: usize = 64;

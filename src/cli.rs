@@ -1,0 +1,141 @@
+//! The command line of `fluxheim`.
+//!
+//! Owns flags and usage text; runs nothing.
+
+use std::path::PathBuf;
+
+use lexopt::prelude::{Long, Short, ValueExt};
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Run the proxy.
+    Run(PathBuf),
+    /// Parse and validate the configuration; touch no other file.
+    CheckConfig(PathBuf),
+    /// Check who can read or replace the files that the configuration names.
+    CheckTlsStorage(PathBuf, Format),
+    /// Print the effective configuration.
+    PrintConfig(PathBuf),
+    Help,
+    Version,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// Reads the arguments after the program's name.
+///
+/// # Errors
+/// What is wrong with them, for the user.
+pub fn parse<I>(args: I) -> Result<Command, String>
+where
+    I: IntoIterator<Item = std::ffi::OsString>,
+{
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut config = None;
+    let mut format = None;
+    let mut action = None;
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        match arg {
+            Long("config") => {
+                config = Some(PathBuf::from(parser.value().map_err(|error| error.to_string())?))
+            }
+            Long("format") => format = Some(parse_format(&mut parser)?),
+            Long("check-config") => set(&mut action, "--check-config")?,
+            Long("check-tls-storage") => set(&mut action, "--check-tls-storage")?,
+            Long("print-config") => set(&mut action, "--print-config")?,
+            Long("help") | Short('h') => return Ok(Command::Help),
+            Long("version") | Short('V') => return Ok(Command::Version),
+            other => return Err(other.unexpected().to_string()),
+        }
+    }
+    if format.is_some() && action != Some("--check-tls-storage") {
+        return Err("--format goes with --check-tls-storage".to_owned());
+    }
+    let config = config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+    Ok(match action {
+        Some("--check-config") => Command::CheckConfig(config),
+        Some("--check-tls-storage") => Command::CheckTlsStorage(config, format.unwrap_or(Format::Text)),
+        Some("--print-config") => Command::PrintConfig(config),
+        _ => Command::Run(config),
+    })
+}
+
+fn set(action: &mut Option<&'static str>, name: &'static str) -> Result<(), String> {
+    match action.replace(name) {
+        Some(earlier) if earlier != name => Err(format!("{earlier} and {name} can't go together")),
+        _ => Ok(()),
+    }
+}
+
+fn parse_format(parser: &mut lexopt::Parser) -> Result<Format, String> {
+    let value = parser.value().and_then(ValueExt::string).map_err(|error| error.to_string())?;
+    match value.as_str() {
+        "text" => Ok(Format::Text),
+        "json" => Ok(Format::Json),
+        other => Err(format!("--format is text or json, not {other:?}")),
+    }
+}
+
+/// Where the image has it.
+const DEFAULT_CONFIG: &str = "/etc/fluxheim/fluxheim.toml";
+
+/// The usage text.
+pub const HELP: &str = "\
+fluxheim: the edge proxy. fluxheim-init starts it hardened; by itself it runs unverified.
+
+Usage: fluxheim [--config PATH] [ACTION]
+
+      --config PATH        a file, or a folder of *.toml [default: /etc/fluxheim/fluxheim.toml]
+
+Actions (default: run the proxy)
+      --check-config       parse and validate; touches no other file
+      --check-tls-storage  check who can read or replace the files named in the configuration
+        --format FORMAT    text or json [default: text]
+      --print-config       print the effective configuration, defaults included
+  -V, --version            version, commit and build profile
+  -h, --help               this text
+
+Signals: TERM, INT and QUIT drain and stop; HUP reloads the configuration and certificates.
+Exit codes: 0 fine, 64 usage, 70 internal, 75 try again, 78 refused (config, policy, storage).
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Command, String> {
+        parse(args.iter().map(std::ffi::OsString::from))
+    }
+
+    #[test]
+    fn runs_the_default_configuration_without_arguments() {
+        assert_eq!(parsed(&[]), Ok(Command::Run(DEFAULT_CONFIG.into())));
+    }
+
+    #[test]
+    fn reads_actions_in_any_order() {
+        let expected = Command::CheckTlsStorage("a.toml".into(), Format::Json);
+        assert_eq!(parsed(&["--check-tls-storage", "--format=json", "--config", "a.toml"]), Ok(expected));
+        assert_eq!(parsed(&["--config=a", "--check-config"]), Ok(Command::CheckConfig("a".into())));
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know() {
+        for args in [
+            &["--confg", "a"][..],
+            &["--config"],
+            &["run"],
+            &["--check-config", "--print-config"],
+            &["--format", "json"],
+            &["--check-tls-storage", "--format", "xml"],
+        ] {
+            assert!(parsed(args).is_err(), "{args:?}");
+        }
+    }
+}

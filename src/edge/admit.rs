@@ -1,0 +1,214 @@
+//! Admission: what may be asked of this server at all.
+//!
+//! Owns the checks on a request's head and the one value later stages read. What is ambiguous is
+//! refused, never reinterpreted (RFC 9110 section 7.2, RFC 9112 section 3). No framework in here.
+
+use fluxheim_config::Limits;
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+
+use crate::types::{Host, HostError};
+
+/// A request head that passed; made only by [`admit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    pub host: Host,
+    /// As received: absolute, without dot segments.
+    pub path: String,
+    /// What `Content-Length` says.
+    pub declared_body: Option<u64>,
+}
+
+/// Why a request is refused at the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 400
+    #[error("the request has no Host")]
+    NoHost,
+    /// 400
+    #[error("the request has more than one Host")]
+    ManyHosts,
+    /// 400
+    #[error("the Host is not valid: {0}")]
+    BadHost(#[from] HostError),
+    /// 400
+    #[error("the path is not absolute")]
+    RelativePath,
+    /// 400
+    #[error("the path has a dot segment, a NUL or a backslash")]
+    UnsafePath,
+    /// 400
+    #[error("the Content-Length is not a number")]
+    BadLength,
+    /// 405: TRACE echoes what it was sent, cookies included (RFC 9110 section 9.3.8).
+    #[error("TRACE and CONNECT are not served")]
+    Method,
+    /// 431
+    #[error("the header fields are over the limit of {limit} bytes")]
+    HeaderTooLarge {
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// 431
+    #[error("there are more than {limit} header fields")]
+    TooManyFields {
+        /// Fields allowed.
+        limit: usize,
+    },
+}
+
+/// Checks a request's head.
+///
+/// # Errors
+/// The first [`Refusal`] that applies.
+pub fn admit(head: &Parts, limits: &Limits) -> Result<Admitted, Refusal> {
+    fits(head, limits)?;
+    if matches!(head.method, Method::TRACE | Method::CONNECT) {
+        return Err(Refusal::Method);
+    }
+    let host = Host::parse(authority(head)?)?;
+    let path = head.uri.path();
+    if !path.starts_with('/') {
+        return Err(Refusal::RelativePath);
+    }
+    if !is_safe(path) {
+        return Err(Refusal::UnsafePath);
+    }
+    Ok(Admitted { host, path: path.to_owned(), declared_body: declared_body(&head.headers)? })
+}
+
+fn fits(head: &Parts, limits: &Limits) -> Result<(), Refusal> {
+    if head.headers.len() > limits.max_header_count {
+        return Err(Refusal::TooManyFields { limit: limits.max_header_count });
+    }
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = head.method.as_str().len() + target + REQUEST_LINE_REST;
+    let fields: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_REST).sum();
+    if line + fields > limits.max_header_size {
+        return Err(Refusal::HeaderTooLarge { limit: limits.max_header_size });
+    }
+    Ok(())
+}
+
+/// `:authority` or an absolute target goes before `Host` (RFC 9113 section 8.3.1, RFC 9112 3.2.2);
+/// the framework has checked that they agree.
+fn authority(head: &Parts) -> Result<&str, Refusal> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::ManyHosts);
+    }
+    match (head.uri.authority(), host) {
+        (Some(authority), _) => Ok(authority.as_str()),
+        (None, Some(host)) => host.to_str().map_err(|_| Refusal::BadHost(HostError::Character)),
+        (None, None) => Err(Refusal::NoHost),
+    }
+}
+
+fn declared_body(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let digits = value.to_str().map_err(|_| Refusal::BadLength)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Refusal::BadLength);
+    }
+    digits.parse().map(Some).map_err(|_| Refusal::BadLength)
+}
+
+/// Whether every reader of the path agrees on what it names: no `.` or `..` segment, plain or
+/// encoded, no NUL, no backslash.
+fn is_safe(path: &str) -> bool {
+    let decoded = percent_encoding::percent_decode_str(path).collect::<Vec<u8>>();
+    if decoded.iter().any(|byte| matches!(byte, 0 | b'\\')) {
+        return false;
+    }
+    decoded.split(|byte| *byte == b'/').all(|segment| segment != b"." && segment != b"..")
+}
+
+/// Two spaces, `HTTP/1.1` and CRLF.
+const REQUEST_LINE_REST: usize = 12;
+/// Colon, space and CRLF.
+const FIELD_REST: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        let second = Duration::from_secs(1);
+        Limits {
+            max_connections: 10,
+            max_header_size: 1024,
+            max_header_count: 10,
+            max_body_size: None,
+            read_timeout: second,
+            write_timeout: second,
+            keepalive_timeout: second,
+            keepalive_requests: 10,
+            max_h2_streams: 10,
+        }
+    }
+
+    fn judge(method: &str, target: &str, fields: &[(&str, &str)]) -> Result<Admitted, Refusal> {
+        let mut request = http::Request::builder().method(method).uri(target);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        admit(&request.body(()).unwrap().into_parts().0, &limits())
+    }
+
+    const HOST: (&str, &str) = ("host", "A.test:8080");
+
+    #[test]
+    fn gives_the_host_lower_cased_and_the_path_as_received() {
+        let admitted = judge("GET", "/a%20b?x=1", &[HOST, ("content-length", "12")]).unwrap();
+        assert_eq!(admitted.host.as_str(), "a.test");
+        assert_eq!(admitted.path, "/a%20b");
+        assert_eq!(admitted.declared_body, Some(12));
+    }
+
+    #[test]
+    fn refuses_a_missing_doubled_or_malformed_host() {
+        assert_eq!(judge("GET", "/", &[]), Err(Refusal::NoHost));
+        assert_eq!(judge("GET", "/", &[HOST, HOST]), Err(Refusal::ManyHosts));
+        assert!(matches!(judge("GET", "/", &[("host", "a/b")]), Err(Refusal::BadHost(_))));
+    }
+
+    #[test]
+    fn takes_the_authority_of_an_absolute_target() {
+        assert_eq!(judge("GET", "http://b.test/x", &[]).unwrap().host.as_str(), "b.test");
+    }
+
+    #[test]
+    fn refuses_paths_that_readers_could_disagree_on() {
+        for path in ["/../x", "/a/..", "/a/./b", "/%2e%2e/x", "/a/%2E", "/a%00b", "/a%5cb", "/a/%2e%2e%2fb"] {
+            assert_eq!(judge("GET", path, &[HOST]), Err(Refusal::UnsafePath), "{path}");
+        }
+        for path in ["/..a", "/a..", "/...", "/.well-known/x", "/a%2Fb", "/a//b"] {
+            assert!(judge("GET", path, &[HOST]).is_ok(), "{path}");
+        }
+        assert_eq!(judge("OPTIONS", "*", &[HOST]), Err(Refusal::RelativePath));
+    }
+
+    #[test]
+    fn refuses_trace_and_oversized_heads() {
+        assert_eq!(judge("TRACE", "/", &[HOST]), Err(Refusal::Method));
+        let long = "x".repeat(1100);
+        assert_eq!(judge("GET", "/", &[HOST, ("a", &long)]), Err(Refusal::HeaderTooLarge { limit: 1024 }));
+        let many: Vec<_> = std::iter::once(HOST).chain(std::iter::repeat_n(("a", "b"), 10)).collect();
+        assert_eq!(judge("GET", "/", &many), Err(Refusal::TooManyFields { limit: 10 }));
+    }
+
+    #[test]
+    fn refuses_a_length_that_is_no_number() {
+        for length in ["-1", "+1", "1, 1", "0x1", "99999999999999999999999"] {
+            assert_eq!(
+                judge("POST", "/", &[HOST, ("content-length", length)]),
+                Err(Refusal::BadLength),
+                "{length}"
+            );
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What a request carries from stage to stage.
+//!
+//! Owns the order: a stage can read only what the stages before it have left. Made once a request.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use pingora::{Error, ErrorType, Result};
+
+use crate::edge::admit::Admitted;
+use crate::edge::live::Live;
+use crate::policy::Permit;
+use crate::telemetry::lifecycle::RequestGuard;
+use crate::types::{ClientIp, PeerIp, Scheme};
+use crate::upstream::{Pool, Turn};
+
+/// One request's state.
+#[derive(Debug)]
+pub struct Ctx {
+    pub live: Arc<Live>,
+    pub began: SystemTime,
+    pub started: Instant,
+    stage: Stage,
+    /// Vhost for logs and metrics, known from routing on, even when the request is then denied.
+    pub vhost: Option<usize>,
+    pub conn: Option<ConnInfo>,
+    /// Why the request failed, for the access log.
+    pub error: Option<String>,
+    _guard: RequestGuard,
+}
+
+/// What the connection says about a request.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnInfo {
+    pub peer: PeerIp,
+    pub client: ClientIp,
+    pub scheme: Scheme,
+    /// Port of the listener.
+    pub port: u16,
+}
+
+impl ConnInfo {
+    /// What stands in for a connection whose address the kernel no longer knows.
+    pub const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+}
+
+#[derive(Debug)]
+enum Stage {
+    New,
+    Admitted(Admitted),
+    Permitted(Admitted, Permit),
+    Proxying(Box<Proxying>),
+}
+
+/// A permitted request on its way to an upstream.
+#[derive(Debug)]
+pub struct Proxying {
+    pub admitted: Admitted,
+    pub permit: Permit,
+    pub pool: Arc<Pool>,
+    pub turn: Turn,
+    /// Attempts that ended without a connection.
+    pub attempt: usize,
+    /// The address connected to last.
+    pub address: Option<SocketAddr>,
+}
+
+impl Ctx {
+    /// A request whose head was just read.
+    #[must_use]
+    pub fn new(live: Arc<Live>, guard: RequestGuard) -> Self {
+        Self {
+            live,
+            began: SystemTime::now(),
+            started: Instant::now(),
+            stage: Stage::New,
+            vhost: None,
+            conn: None,
+            error: None,
+            _guard: guard,
+        }
+    }
+
+    /// Leaves what admission found.
+    pub fn admit(&mut self, admitted: Admitted, conn: ConnInfo) {
+        self.conn = Some(conn);
+        self.stage = Stage::Admitted(admitted);
+    }
+
+    /// Leaves the permit.
+    pub fn permit(&mut self, permit: Permit) {
+        self.vhost = Some(permit.routed().vhost());
+        self.stage = match std::mem::replace(&mut self.stage, Stage::New) {
+            Stage::Admitted(admitted) => Stage::Permitted(admitted, permit),
+            other => other,
+        };
+    }
+
+    /// Leaves the upstream to try.
+    pub fn proxy(&mut self, pool: Arc<Pool>) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::New) {
+            Stage::Permitted(admitted, permit) => {
+                let turn = pool.turn();
+                Stage::Proxying(Box::new(Proxying {
+                    admitted,
+                    permit,
+                    pool,
+                    turn,
+                    attempt: 0,
+                    address: None,
+                }))
+            }
+            other => other,
+        };
+    }
+
+    /// The admitted head, from admission on.
+    #[must_use]
+    pub fn admitted(&self) -> Option<&Admitted> {
+        match &self.stage {
+            Stage::New => None,
+            Stage::Admitted(admitted) | Stage::Permitted(admitted, _) => Some(admitted),
+            Stage::Proxying(proxying) => Some(&proxying.admitted),
+        }
+    }
+
+    /// The upstream stage.
+    ///
+    /// # Errors
+    /// An internal error when a hook asks before the request was permitted.
+    pub fn proxying(&mut self) -> Result<&mut Proxying> {
+        match &mut self.stage {
+            Stage::Proxying(proxying) => Ok(proxying),
+            _ => Error::e_explain(
+                ErrorType::InternalError,
+                "a request reached the upstream stage without a permit",
+            ),
+        }
+    }
+
+    /// The upstream stage, if the request came that far.
+    #[must_use]
+    pub fn upstream(&self) -> Option<&Proxying> {
+        match &self.stage {
+            Stage::Proxying(proxying) => Some(proxying),
+            _ => None,
+        }
+    }
+}

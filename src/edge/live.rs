@@ -1,0 +1,100 @@
+//! The tables that requests are served from, built from one configuration and never changed.
+//!
+//! Owns what a reload would replace as a whole: routes, upstream pools, static roots, names for
+//! logs. Opening the static roots is the only thing here that touches files.
+
+use std::sync::Arc;
+
+use fluxheim_config::{Action, Config, HostPattern, Vhost};
+use fluxheim_trust::StaticRoot;
+
+use crate::policy::Permit;
+use crate::route::Routes;
+use crate::upstream::Pool;
+
+/// Immutable; shared by reference with every request.
+#[derive(Debug)]
+pub struct Live {
+    pub config: Config,
+    pub routes: Routes,
+    pub pools: Vec<Arc<Pool>>,
+    targets: Vec<Vec<Target>>,
+    names: Vec<String>,
+}
+
+/// What a route leads to, ready to use.
+#[derive(Debug, Clone)]
+pub enum Target {
+    Upstream(Arc<Pool>),
+    Static(Arc<StaticRoot>),
+}
+
+/// Why the tables can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// A static root can't be opened.
+    #[error("static root of vhost {vhost}: {reason}")]
+    StaticRoot {
+        /// First host pattern of the vhost.
+        vhost: String,
+        /// What went wrong and how to mend it.
+        reason: String,
+    },
+    /// An index of the configuration leads nowhere; parsing rules this out.
+    #[error("vhost {vhost} names an upstream that does not exist")]
+    NoSuchUpstream {
+        /// First host pattern of the vhost.
+        vhost: String,
+    },
+}
+
+impl Live {
+    /// Builds the tables.
+    ///
+    /// # Errors
+    /// [`LiveError`] with the vhost at fault.
+    pub fn new(config: Config) -> Result<Self, LiveError> {
+        let pools: Vec<_> = config.upstreams.iter().cloned().map(Pool::new).map(Arc::new).collect();
+        let targets = config.vhosts.iter().map(|vhost| targets(vhost, &pools)).collect::<Result<_, _>>()?;
+        let names = config.vhosts.iter().map(name).collect();
+        Ok(Self { routes: Routes::new(&config.vhosts), pools, targets, names, config })
+    }
+
+    /// What a permitted request leads to.
+    #[must_use]
+    pub fn target(&self, permit: &Permit) -> Option<&Target> {
+        let routed = permit.routed();
+        self.targets.get(routed.vhost())?.get(routed.route())
+    }
+
+    /// The vhost's name in logs and metrics.
+    #[must_use]
+    pub fn vhost_name(&self, vhost: Option<usize>) -> &str {
+        vhost.and_then(|vhost| self.names.get(vhost)).map_or("-", String::as_str)
+    }
+}
+
+fn targets(vhost: &Vhost, pools: &[Arc<Pool>]) -> Result<Vec<Target>, LiveError> {
+    vhost.routes.iter().map(|route| target(vhost, &route.action, pools)).collect()
+}
+
+fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target, LiveError> {
+    match action {
+        Action::Upstream(index) => pools
+            .get(*index)
+            .map(|pool| Target::Upstream(Arc::clone(pool)))
+            .ok_or_else(|| LiveError::NoSuchUpstream { vhost: name(vhost) }),
+        Action::Static(path) => StaticRoot::at(path)
+            .map(|root| Target::Static(Arc::new(root)))
+            .map_err(|error| LiveError::StaticRoot { vhost: name(vhost), reason: error.to_string() }),
+    }
+}
+
+/// The first host pattern as the file has it.
+fn name(vhost: &Vhost) -> String {
+    match vhost.hosts.first() {
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Wildcard(parent)) => format!("*.{parent}"),
+        Some(HostPattern::Any) | None => "*".to_owned(),
+    }
+}

@@ -1,0 +1,228 @@
+//! The request's straight line, one hook a stage: admit, answer locally, route, permit, pick an
+//! upstream, rewrite, log.
+//!
+//! Owns the only `impl ProxyHttp` and nothing else: each stage's rules live in the module it calls.
+
+pub mod admit;
+pub mod ctx;
+mod files;
+mod finish;
+pub mod live;
+mod peer;
+pub mod respond;
+mod send_on;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use crate::edge::ctx::{ConnInfo, Ctx};
+use crate::edge::live::{Live, Target};
+use crate::edge::respond::Reply;
+use crate::policy;
+use crate::rewrite::forwarded;
+use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Attempt;
+use crate::types::{PeerIp, Scheme};
+
+/// The proxy for the listeners of one scheme.
+pub struct Edge {
+    pub live: Arc<ArcSwap<Live>>,
+    pub telemetry: Arc<Telemetry>,
+    pub scheme: Scheme,
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(self.live.load_full(), self.telemetry.lifecycle.request())
+    }
+
+    /// None: the default adds a compression module that would run before admission.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        send_on::set_timeouts(session, &ctx.live.config.limits, self.telemetry.lifecycle.draining());
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        match self.decide(session, ctx) {
+            Ok(Target::Upstream(pool)) => {
+                ctx.proxy(pool);
+                Ok(false)
+            }
+            Ok(Target::Static(root)) => {
+                let path = ctx.admitted().map_or("/", |admitted| admitted.path.as_str()).to_owned();
+                ctx.error = files::serve(session, &root, &path).await?;
+                Ok(true)
+            }
+            Err(reply) => {
+                respond::send(session, &reply).await?;
+                ctx.error = Some(reply.reason);
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let proxying = ctx.proxying()?;
+        match peer::next(proxying) {
+            Some(peer) => Ok(peer),
+            None => {
+                self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::NoAddress);
+                peer::no_address(&proxying.pool.config.name)
+            }
+        }
+    }
+
+    fn fail_to_connect(
+        &self,
+        _: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Ok(proxying) = ctx.proxying() {
+            self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::ConnectFailed);
+            // Nothing was sent yet, so the next address may have the request, whatever its method.
+            proxying.attempt += 1;
+            error.set_retry(proxying.turn.address(proxying.attempt).is_some());
+        }
+        error
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let proxying = ctx.proxying()?;
+        proxying.address = peer._address.as_inet().copied();
+        let attempt = if reused { Attempt::Reused } else { Attempt::Connected };
+        self.telemetry.metrics.attempt(&proxying.pool.config.name, attempt);
+        Ok(())
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Ctx,
+        client_reused: bool,
+    ) -> Box<Error> {
+        if let Some(proxying) = ctx.upstream() {
+            self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::Failed);
+        }
+        peer::judge_retry(session, error, client_reused)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        send_on::rewrite_request(request, ctx)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let Some(bytes) = body else { return Ok(()) };
+        match ctx.proxying()?.permit.take_body(bytes.len()) {
+            Ok(()) => Ok(()),
+            Err(denied) => Err(Error::explain(ErrorType::HTTPStatus(413), denied.to_string()).into_down()),
+        }
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        _ctx: &mut Ctx,
+    ) -> Result<()> {
+        send_on::rewrite_response(response);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        _: &mut ResponseHeader,
+        _: &mut Ctx,
+    ) -> Result<()> {
+        if self.telemetry.lifecycle.draining() {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
+        let reply = respond::for_error(error);
+        ctx.error = Some(error.to_string());
+        let error_code = reply.as_ref().map_or(0, |reply| reply.status.as_u16());
+        if let Some(reply) = reply.filter(|_| session.response_written().is_none()) {
+            // A failure here means that the client has gone; the access line says so.
+            let _ = respond::send(session, &reply).await;
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// The access line has it.
+    fn suppress_error_log(&self, _: &Session, _: &Ctx, _: &Error) -> bool {
+        true
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        finish::finish(session, error, ctx, &self.telemetry);
+    }
+}
+
+impl Edge {
+    /// Stages 1 to 4: each takes what the one before it made.
+    fn decide(&self, session: &Session, ctx: &mut Ctx) -> Result<Target, Reply> {
+        let head = session.req_header();
+        let conn = self.connection(session, &ctx.live);
+        ctx.conn = Some(conn);
+        let limits = &ctx.live.config.limits;
+        let admitted = admit::admit(head, limits)?;
+        let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
+        let permit =
+            routed.map(|routed| policy::permit(routed, admitted.declared_body, limits.max_body_size));
+        ctx.admit(admitted, conn);
+        ctx.vhost = routed.map_or_else(crate::route::NoRoute::vhost, |routed| Some(routed.vhost()));
+        let permit = permit??;
+        ctx.permit(permit);
+        ctx.live.target(&permit).cloned().ok_or_else(|| Reply::internal("a route leads nowhere"))
+    }
+
+    fn connection(&self, session: &Session, live: &Live) -> ConnInfo {
+        let inet = |address: &pingora::protocols::l4::socket::SocketAddr| address.as_inet().copied();
+        let peer =
+            PeerIp(session.client_addr().and_then(inet).map_or(ConnInfo::UNKNOWN, |address| address.ip()));
+        let port = session.server_addr().and_then(inet).map_or(0, |address| address.port());
+        let client =
+            forwarded::client_ip(&session.req_header().headers, peer, &live.config.server.trusted_proxies);
+        ConnInfo { peer, client, scheme: self.scheme, port }
+    }
+}

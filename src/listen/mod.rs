@@ -1,0 +1,232 @@
+//! Sockets: bind, accept, TLS handshake, and hand each connection to an HTTP application.
+//!
+//! Owns connection counting, the connection limit and the accept loops' end. Knows no HTTP and no
+//! routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
+
+mod socket;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use pingora::apps::ServerApp;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::server::ShutdownWatch;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::telemetry::Telemetry;
+use crate::telemetry::lifecycle::ConnectionGuard;
+use crate::types::Scheme;
+pub use socket::Socket;
+
+/// A socket that is bound and listening.
+#[derive(Debug)]
+pub struct Bound {
+    pub address: SocketAddr,
+    listener: TcpListener,
+}
+
+/// Why a listener can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}{}", hint(source))]
+pub struct BindError {
+    pub address: SocketAddr,
+    pub source: io::Error,
+}
+
+/// Binds and listens. Must run inside the runtime.
+///
+/// # Errors
+/// [`BindError`] with the address and the way out.
+pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
+    let fail = |source| BindError { address, source };
+    let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.map_err(fail)?;
+    socket.set_reuseaddr(true).map_err(fail)?;
+    socket.bind(address).map_err(fail)?;
+    let listener = socket.listen(BACKLOG).map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok(Bound { address, listener })
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there: stop it or choose another port",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need net.ipv4.ip_unprivileged_port_start=0: listen on 8080 or 8443 and publish those"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface has this address: use 0.0.0.0 or [::]",
+        _ => "",
+    }
+}
+
+/// What a plain or TLS listener does before HTTP starts.
+#[derive(Clone)]
+pub enum Transport {
+    /// Straight to HTTP.
+    Plain,
+    /// A handshake first, within the time given.
+    Tls(Arc<Acceptor>, Duration),
+}
+
+impl Transport {
+    /// The scheme of requests that come this way.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        match self {
+            Self::Plain => Scheme::Http,
+            Self::Tls(..) => Scheme::Https,
+        }
+    }
+}
+
+/// Everything an accept loop shares with the connections it starts.
+pub struct Accepting<A> {
+    pub transport: Transport,
+    pub app: Arc<A>,
+    pub telemetry: Arc<Telemetry>,
+    /// One permit a connection; at the limit the loop waits and the kernel's backlog fills.
+    pub slots: Arc<Semaphore>,
+    pub shutdown: ShutdownWatch,
+}
+
+impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
+    /// Accepts until shutdown, then takes what is left in the backlog and returns.
+    pub async fn run(mut self, bound: Bound) {
+        loop {
+            let slots = Arc::clone(&self.slots);
+            let next = async {
+                let slot = slots.acquire_owned().await.map_err(io::Error::other)?;
+                bound.listener.accept().await.map(|(tcp, peer)| (tcp, peer, slot))
+            };
+            let accepted = tokio::select! {
+                biased;
+                () = stopping(&mut self.shutdown) => break,
+                accepted = next => accepted,
+            };
+            match accepted {
+                Ok((tcp, peer, slot)) => self.start(tcp, peer, slot),
+                Err(error) => self.accept_failed(bound.address, &error).await,
+            }
+        }
+        self.empty_backlog(&bound.listener).await;
+    }
+
+    /// Clients whose handshake the kernel finished before we stopped are served, not reset.
+    async fn empty_backlog(&self, listener: &TcpListener) {
+        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            match tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+                Ok(Ok((tcp, peer))) => self.start(tcp, peer, slot),
+                _ => return,
+            }
+        }
+    }
+
+    async fn accept_failed(&self, address: SocketAddr, error: &io::Error) {
+        self.telemetry.metrics.accept_errors.inc();
+        tracing::warn!(%address, %error, "accept failed");
+        // Out of descriptors or memory: trying again at once would only spin.
+        if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    fn start(&self, tcp: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        // Responses are written whole; waiting for more to send would only add delay.
+        let _ = tcp.set_nodelay(true);
+        let connection = Connection {
+            guard: self.telemetry.connection_opened(self.transport.scheme()),
+            _slot: slot,
+            app: Arc::clone(&self.app),
+            telemetry: Arc::clone(&self.telemetry),
+            shutdown: self.shutdown.clone(),
+        };
+        let socket = Socket::new(tcp, peer, SystemTime::now());
+        let transport = self.transport.clone();
+        tokio::spawn(connection.serve(socket, peer, transport));
+    }
+}
+
+/// One client connection, counted for as long as it lives.
+struct Connection<A> {
+    guard: ConnectionGuard,
+    _slot: OwnedSemaphorePermit,
+    app: Arc<A>,
+    telemetry: Arc<Telemetry>,
+    shutdown: ShutdownWatch,
+}
+
+impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
+    async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
+        let stream: Option<Stream> = match transport {
+            Transport::Plain => Some(Box::new(socket)),
+            Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
+        };
+        let mut next = stream;
+        while let Some(stream) = next {
+            next = self.app.process_new(stream, &self.shutdown).await;
+        }
+        drop(self.guard);
+    }
+
+    async fn handshake(
+        &self,
+        acceptor: &Acceptor,
+        socket: Socket,
+        peer: SocketAddr,
+        limit: Duration,
+    ) -> Option<Stream> {
+        let outcome = tokio::time::timeout(limit, acceptor.tls_handshake(socket)).await;
+        let (result, stream) = match outcome {
+            Ok(Ok(stream)) => ("ok", Some(Box::new(stream) as Stream)),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "TLS handshake failed");
+                ("failed", None)
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "TLS handshake timed out");
+                ("timeout", None)
+            }
+        };
+        self.telemetry.metrics.handshake(result);
+        stream
+    }
+}
+
+/// Serves `app` until the process ends, uncounted: the operator's listener outlives a drain.
+pub async fn serve_aside<A: ServerApp + Send + Sync + 'static>(
+    bound: Bound,
+    app: Arc<A>,
+    slots: Arc<Semaphore>,
+) {
+    // Never raised; the sender lives as long as the loop.
+    let (_never, shutdown) = tokio::sync::watch::channel(false);
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok((tcp, peer)) = bound.listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
+        tokio::spawn(async move {
+            let mut next: Option<Stream> = Some(Box::new(Socket::new(tcp, peer, SystemTime::now())));
+            while let Some(stream) = next {
+                next = app.process_new(stream, &shutdown).await;
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// Resolves once the shutdown signal is up, or when nobody is left to raise it.
+async fn stopping(shutdown: &mut ShutdownWatch) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// As nginx and HAProxy ask for; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: u32 = 4096;
+
+/// How long an accept loop rests when the system is out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

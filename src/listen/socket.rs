@@ -1,0 +1,208 @@
+//! A client's TCP connection as the framework reads and writes it.
+//!
+//! Owns write buffering, so that a response head and a small body leave in one system call. Reads
+//! are not buffered: both users above (HTTP/1 parser, TLS) bring their own buffers. Judges nothing.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Socket {
+    tcp: TcpStream,
+    /// Allocated by the first write and freed by the flush, so idle connections hold none.
+    pending: Vec<u8>,
+    /// Bytes of `pending` that are already sent.
+    sent: usize,
+    accepted: SystemTime,
+    digest: Arc<SocketDigest>,
+}
+
+impl Socket {
+    /// Wraps a connection that was accepted from `peer` at `accepted`.
+    #[must_use]
+    pub fn new(tcp: TcpStream, peer: std::net::SocketAddr, accepted: SystemTime) -> Self {
+        let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+        // Known now; asked later, a client that has gone would have no address any more.
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        Self { tcp, pending: Vec::new(), sent: 0, accepted, digest: Arc::new(digest) }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.pending.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.tcp).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.sent += written,
+            }
+        }
+        self.sent = 0;
+        self.pending = Vec::new();
+        Poll::Ready(Ok(()))
+    }
+
+    fn fits(&self, more: usize) -> bool {
+        self.pending.len() + more <= BUFFER
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.pending.capacity() == 0 {
+            self.pending.reserve_exact(BUFFER);
+        }
+        self.pending.extend_from_slice(bytes);
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.fits(buf.len()) {
+            ready!(self.poll_send(cx))?;
+        }
+        if buf.len() >= BUFFER {
+            return Pin::new(&mut self.tcp).poll_write(cx, buf);
+        }
+        self.keep(buf);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let total = bufs.iter().map(|buf| buf.len()).sum();
+        if !self.fits(total) {
+            ready!(self.poll_send(cx))?;
+        }
+        if total >= BUFFER {
+            return Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        }
+        bufs.iter().for_each(|buf| self.keep(buf));
+        Poll::Ready(Ok(total))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Socket {
+    async fn shutdown(&mut self) {
+        // The peer may be gone already; there is nobody left to tell.
+        let _ = AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for Socket {
+    fn id(&self) -> i32 {
+        self.tcp.as_raw_fd()
+    }
+}
+
+impl Ssl for Socket {}
+
+impl Peek for Socket {}
+
+impl GetTimingDigest for Socket {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest { established_ts: self.accepted, ..TimingDigest::default() })]
+    }
+}
+
+impl GetProxyDigest for Socket {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for Socket {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+/// A response head with a small body fits; anything as large as this goes out directly.
+const BUFFER: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, peer) = listener.accept().await.unwrap();
+        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH), client)
+    }
+
+    #[tokio::test]
+    async fn sends_small_writes_on_flush_and_frees_the_buffer() {
+        let (mut socket, mut client) = pair().await;
+        socket.write_all(b"head ").await.unwrap();
+        socket.write_all(b"body").await.unwrap();
+        assert_eq!(socket.pending, b"head body");
+        socket.flush().await.unwrap();
+        assert_eq!(socket.pending.capacity(), 0);
+        let mut got = [0; 9];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"head body");
+    }
+
+    #[tokio::test]
+    async fn keeps_the_order_of_small_and_large_writes() {
+        let (mut socket, mut client) = pair().await;
+        let sent: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let expected = sent.clone();
+        let writer = tokio::spawn(async move {
+            let mut rest = sent.as_slice();
+            let mut step = 1;
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(step.min(rest.len()));
+                socket.write_all(now).await.unwrap();
+                rest = later;
+                step = step * 3 % 9973 + 1;
+            }
+            socket.flush().await.unwrap();
+        });
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).await.unwrap();
+        writer.await.unwrap();
+        assert!(got == expected);
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether a routed request may go on: the answer is a [`Permit`], which every later stage needs.
+//!
+//! Owns the decision, not its reply. Pure: values in, a permit or a denial out.
+
+use crate::route::Routed;
+
+/// Proof that the request may be served; made only by [`permit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permit {
+    routed: Routed,
+    max_body: Option<u64>,
+    taken: u64,
+}
+
+/// Why a request is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// 413
+    #[error("the request's body is over the limit of {limit} bytes")]
+    BodyTooLarge {
+        /// Bytes allowed.
+        limit: u64,
+    },
+}
+
+/// Judges a routed request by the body length it declares (RFC 9110 section 8.6).
+///
+/// # Errors
+/// [`Denied`] with the rule that it breaks.
+pub fn permit(routed: Routed, declared_body: Option<u64>, max_body: Option<u64>) -> Result<Permit, Denied> {
+    match (declared_body, max_body) {
+        (Some(declared), Some(limit)) if declared > limit => Err(Denied::BodyTooLarge { limit }),
+        _ => Ok(Permit { routed, max_body, taken: 0 }),
+    }
+}
+
+impl Permit {
+    /// Where the permitted request goes.
+    #[must_use]
+    pub const fn routed(&self) -> Routed {
+        self.routed
+    }
+
+    /// Counts body bytes as they come, declared or chunked.
+    ///
+    /// # Errors
+    /// [`Denied::BodyTooLarge`] once the limit is passed.
+    pub const fn take_body(&mut self, bytes: usize) -> Result<(), Denied> {
+        self.taken = self.taken.saturating_add(bytes as u64);
+        match self.max_body {
+            Some(limit) if self.taken > limit => Err(Denied::BodyTooLarge { limit }),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxheim_config::{Action, HostPattern, PathMatch, Route, Vhost};
+
+    use super::*;
+    use crate::route::Routes;
+    use crate::types::Host;
+
+    fn routed() -> Routed {
+        let route = Route { path: PathMatch::Prefix("/".into()), action: Action::Upstream(0) };
+        let vhost = Vhost { hosts: vec![HostPattern::Any], certificate: None, routes: vec![route] };
+        Routes::new(&[vhost]).find(&Host::parse("a.test").unwrap(), "/").unwrap()
+    }
+
+    #[test]
+    fn denies_a_declared_body_over_the_limit() {
+        assert_eq!(permit(routed(), Some(11), Some(10)), Err(Denied::BodyTooLarge { limit: 10 }));
+        assert!(permit(routed(), Some(10), Some(10)).is_ok());
+        assert!(permit(routed(), Some(u64::MAX), None).is_ok());
+    }
+
+    #[test]
+    fn denies_a_chunked_body_once_it_passes_the_limit() {
+        let mut permit = permit(routed(), None, Some(10)).unwrap();
+        assert!(permit.take_body(6).is_ok());
+        assert!(permit.take_body(4).is_ok());
+        assert_eq!(permit.take_body(1), Err(Denied::BodyTooLarge { limit: 10 }));
+    }
+}

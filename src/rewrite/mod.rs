@@ -1,0 +1,7 @@
+//! What changes between the request as received and as sent on, and the same for responses.
+//!
+//! Owns the rules as values (which fields to set, which to drop); the edge applies them. Pure: no
+//! framework, no clock. Follows RFC 9110 section 7.6 and RFC 7239.
+
+pub mod forwarded;
+pub mod hop;

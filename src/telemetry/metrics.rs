@@ -1,0 +1,229 @@
+//! The metrics and their names, in the OpenMetrics text format.
+//!
+//! Owns registration and labels. Labels come from the configuration and from fixed lists, never
+//! from a request, so one client can't make them grow.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::telemetry::lifecycle::Lifecycle;
+use crate::types::Scheme;
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
+    connections: Family<SchemeLabel, Counter>,
+    handshakes: Family<ResultLabel, Counter>,
+    upstream_attempts: Family<UpstreamLabels, Counter>,
+    upstream_addresses: Family<UpstreamLabel, Gauge>,
+    /// Failures of accept(2).
+    pub accept_errors: Counter,
+    /// Access log lines lost because their writer could not keep up.
+    pub access_lines_dropped: Counter,
+    open_connections: Gauge,
+    in_flight: Gauge,
+    ready: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    vhost: String,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VhostLabel {
+    vhost: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SchemeLabel {
+    scheme: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabel {
+    upstream: String,
+}
+
+/// What came of one attempt at an upstream server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// A new connection was made.
+    Connected,
+    /// A kept one was used again.
+    Reused,
+    /// No connection.
+    ConnectFailed,
+    /// The connection failed before the response was complete.
+    Failed,
+    /// No address to try.
+    NoAddress,
+}
+
+impl Attempt {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Reused => "reused",
+            Self::ConnectFailed => "connect_failed",
+            Self::Failed => "failed",
+            Self::NoAddress => "no_address",
+        }
+    }
+}
+
+impl Metrics {
+    /// Registers everything at zero.
+    #[must_use]
+    pub(super) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("fluxheim"),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            connections: Family::default(),
+            handshakes: Family::default(),
+            upstream_attempts: Family::default(),
+            upstream_addresses: Family::default(),
+            accept_errors: Counter::default(),
+            access_lines_dropped: Counter::default(),
+            open_connections: Gauge::default(),
+            in_flight: Gauge::default(),
+            ready: Gauge::default(),
+        };
+        metrics.register_http();
+        metrics.register_rest();
+        metrics
+    }
+
+    fn register_http(&mut self) {
+        let r = &mut self.registry;
+        r.register("http_requests", "Requests answered, by vhost and status", self.requests.clone());
+        r.register_with_unit(
+            "http_request_duration",
+            "Time from a request's head to the end of its response",
+            Unit::Seconds,
+            self.durations.clone(),
+        );
+        r.register("http_requests_in_flight", "Requests being served", self.in_flight.clone());
+        r.register("connections_accepted", "Client connections accepted", self.connections.clone());
+        r.register("connections", "Client connections open", self.open_connections.clone());
+        r.register("accept_errors", "Failures of accept(2)", self.accept_errors.clone());
+        r.register("tls_handshakes", "TLS handshakes, by result", self.handshakes.clone());
+    }
+
+    fn register_rest(&mut self) {
+        let r = &mut self.registry;
+        r.register(
+            "upstream_attempts",
+            "Attempts at upstream servers, by result",
+            self.upstream_attempts.clone(),
+        );
+        r.register("upstream_addresses", "Addresses an upstream has now", self.upstream_addresses.clone());
+        r.register(
+            "access_log_dropped",
+            "Access log lines lost because stdout was not read fast enough",
+            self.access_lines_dropped.clone(),
+        );
+        r.register("ready", "1 when ready for requests", self.ready.clone());
+        let build = Info::new([("version", crate::types::VERSION), ("commit", crate::types::COMMIT)]);
+        r.register("build", "Version and commit of this build", build);
+    }
+
+    /// One answered request.
+    pub fn request(&self, vhost: &str, code: u16, took: Duration) {
+        self.requests.get_or_create(&RequestLabels { vhost: vhost.to_owned(), code }).inc();
+        self.durations.get_or_create(&VhostLabel { vhost: vhost.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// One accepted connection.
+    pub fn connection(&self, scheme: Scheme) {
+        self.connections.get_or_create(&SchemeLabel { scheme: scheme.as_str() }).inc();
+    }
+
+    /// One TLS handshake.
+    pub fn handshake(&self, result: &'static str) {
+        self.handshakes.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// One attempt at an upstream server.
+    pub fn attempt(&self, upstream: &str, attempt: Attempt) {
+        let labels = UpstreamLabels { upstream: upstream.to_owned(), result: attempt.label() };
+        self.upstream_attempts.get_or_create(&labels).inc();
+    }
+
+    /// How many addresses an upstream has after a refresh.
+    pub fn upstream_addresses(&self, upstream: &str, count: usize) {
+        let labels = UpstreamLabel { upstream: upstream.to_owned() };
+        self.upstream_addresses.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// The exposition text.
+    #[must_use]
+    pub fn expose(&self, lifecycle: &Lifecycle) -> String {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.open_connections.set(gauge(lifecycle.connections()));
+        self.in_flight.set(gauge(lifecycle.in_flight()));
+        self.ready.set(i64::from(lifecycle.ready()));
+        let mut out = String::new();
+        // Writing into a String can't fail; an empty answer would show up in every scrape.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// Seconds; from a cache hit on loopback to the longest default timeout.
+const BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// Content type of [`Metrics::expose`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exposes_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.request("a.test", 200, Duration::from_millis(3));
+        metrics.connection(Scheme::Https);
+        metrics.handshake("ok");
+        metrics.attempt("app", Attempt::Connected);
+        metrics.upstream_addresses("app", 2);
+        let text = metrics.expose(&Lifecycle::default());
+        for line in [
+            "fluxheim_http_requests_total{vhost=\"a.test\",code=\"200\"} 1",
+            "fluxheim_http_request_duration_seconds_count{vhost=\"a.test\"} 1",
+            "fluxheim_connections_accepted_total{scheme=\"https\"} 1",
+            "fluxheim_tls_handshakes_total{result=\"ok\"} 1",
+            "fluxheim_upstream_attempts_total{upstream=\"app\",result=\"connected\"} 1",
+            "fluxheim_upstream_addresses{upstream=\"app\"} 2",
+            "fluxheim_ready 0",
+            "fluxheim_build_info{",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What can be seen of the process: lifecycle, metrics, access log, diagnostics.
+//!
+//! Owns the counters and their exposition. Never on the path of a decision, except that readiness
+//! is read from here.
+
+pub mod access;
+pub mod diagnostics;
+pub mod endpoint;
+pub mod lifecycle;
+pub mod metrics;
+
+use std::sync::Arc;
+
+use crate::types::Scheme;
+use access::AccessLog;
+use lifecycle::{ConnectionGuard, Lifecycle};
+use metrics::Metrics;
+
+/// Everything a stage needs to be seen.
+#[derive(Debug)]
+pub struct Telemetry {
+    pub lifecycle: Arc<Lifecycle>,
+    pub metrics: Metrics,
+    pub access: AccessLog,
+}
+
+impl Telemetry {
+    /// Starts with nothing counted.
+    #[must_use]
+    pub fn new(access: AccessLog) -> Self {
+        let lifecycle = Arc::new(Lifecycle::default());
+        Self { metrics: Metrics::new(), lifecycle, access }
+    }
+
+    /// Counts a client connection until the guard is dropped.
+    #[must_use]
+    pub fn connection_opened(&self, scheme: Scheme) -> ConnectionGuard {
+        self.metrics.connection(scheme);
+        self.lifecycle.connection()
+    }
+}

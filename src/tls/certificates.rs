@@ -1,0 +1,155 @@
+//! Certificates and their keys, loaded once and looked up by name.
+//!
+//! Owns the pairing (key fits certificate), and the choice for a server name: a vhost's own
+//! certificate first, then names in the certificates, then the first certificate of the file.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fluxheim_config::{Certificate, Config, HostPattern};
+use fluxheim_trust::{Identity, Object, Refused, Role, Secret};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use webpki::EndEntityCert;
+
+/// The certificates of a configuration.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    exact: HashMap<String, Arc<CertifiedKey>>,
+    /// Keyed by what stands after `*.`; stands for exactly one label (RFC 9525 section 6.3).
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    first: Option<Arc<CertifiedKey>>,
+}
+
+/// Why a pair can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The trust rules refuse a file.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The file holds no usable PEM.
+    #[error("{path}: {reason}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
+    /// The two files don't belong together, or the key's kind is not supported.
+    #[error("certificate {name:?}: {cert} and {key} can't be used together: {source}")]
+    Pair {
+        /// Name in the configuration.
+        name: String,
+        cert: PathBuf,
+        key: PathBuf,
+        source: Box<rustls::Error>,
+    },
+}
+
+impl Certificates {
+    /// Reads and pairs every certificate of `config`.
+    ///
+    /// # Errors
+    /// Every pair that can't be used, not just the first.
+    pub fn load(config: &Config, identity: &Identity) -> Result<Self, Vec<CertificateError>> {
+        let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+        for certificate in &config.tls.certificates {
+            match load_pair(certificate, identity) {
+                Ok(pair) => pairs.push(Arc::new(pair)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(Self::index(config, &pairs)) } else { Err(errors) }
+    }
+
+    fn index(config: &Config, pairs: &[Arc<CertifiedKey>]) -> Self {
+        let mut table = Self { first: pairs.first().cloned(), ..Self::default() };
+        for vhost in &config.vhosts {
+            let Some(pair) = vhost.certificate.and_then(|index| pairs.get(index)) else { continue };
+            vhost.hosts.iter().for_each(|host| table.add_host(host, pair));
+        }
+        for pair in pairs {
+            dns_names(pair).iter().for_each(|name| table.add_name(name, pair));
+        }
+        table
+    }
+
+    fn add_host(&mut self, host: &HostPattern, pair: &Arc<CertifiedKey>) {
+        match host {
+            HostPattern::Exact(name) => {
+                self.exact.entry(name.clone()).or_insert_with(|| Arc::clone(pair));
+            }
+            HostPattern::Wildcard(parent) => {
+                self.wildcard.entry(parent.clone()).or_insert_with(|| Arc::clone(pair));
+            }
+            HostPattern::Any => self.first = Some(Arc::clone(pair)),
+        }
+    }
+
+    fn add_name(&mut self, name: &str, pair: &Arc<CertifiedKey>) {
+        let name = name.to_ascii_lowercase();
+        let host = match name.strip_prefix("*.") {
+            Some(parent) => HostPattern::Wildcard(parent.to_owned()),
+            None => HostPattern::Exact(name),
+        };
+        self.add_host(&host, pair);
+    }
+
+    /// The certificate for a server name, or for a client that sent none.
+    #[must_use]
+    pub fn choose(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let by_name = server_name.and_then(|name| {
+            let name = name.to_ascii_lowercase();
+            let parent = name.split_once('.').map(|(_, parent)| parent);
+            self.exact.get(&name).or_else(|| self.wildcard.get(parent?))
+        });
+        by_name.or(self.first.as_ref()).cloned()
+    }
+}
+
+fn load_pair(certificate: &Certificate, identity: &Identity) -> Result<CertifiedKey, CertificateError> {
+    let chain = chain(certificate, &read(certificate, Role::Certificate, identity)?)?;
+    let key = key(certificate, &read(certificate, Role::PrivateKey, identity)?)?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, key, &provider).map_err(|source| CertificateError::Pair {
+        name: certificate.name.clone(),
+        cert: certificate.cert.clone(),
+        key: certificate.key.clone(),
+        source: Box::new(source),
+    })
+}
+
+fn read(certificate: &Certificate, role: Role, identity: &Identity) -> Result<Secret, CertificateError> {
+    let path = if matches!(role, Role::PrivateKey) { &certificate.key } else { &certificate.cert };
+    let name = format!("tls.certificates {:?}", certificate.name);
+    Ok(fluxheim_trust::read(&Object { role, name, path: path.clone() }, identity)?)
+}
+
+fn chain(certificate: &Certificate, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let fail = |reason: String| CertificateError::Pem { path: certificate.cert.clone(), reason };
+    let chain = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| fail(format!("not a PEM certificate chain: {error}")))?;
+    if chain.is_empty() {
+        return Err(fail("holds no BEGIN CERTIFICATE block: give the chain as PEM, leaf first".to_owned()));
+    }
+    Ok(chain)
+}
+
+fn key(certificate: &Certificate, pem: &Secret) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| CertificateError::Pem {
+        path: certificate.key.clone(),
+        reason: format!(
+            "no usable private key ({error}): give an unencrypted PKCS#8, PKCS#1 or SEC1 key as PEM"
+        ),
+    })
+}
+
+/// The DNS names that a leaf is valid for; none when it can't be read.
+fn dns_names(pair: &CertifiedKey) -> Vec<String> {
+    let Some(leaf) = pair.cert.first() else { return Vec::new() };
+    let Ok(leaf) = EndEntityCert::try_from(leaf) else { return Vec::new() };
+    leaf.valid_dns_names().map(str::to_owned).collect()
+}

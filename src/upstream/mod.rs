@@ -1,0 +1,137 @@
+//! Upstreams at run time: which addresses each has now, and which one a request tries next.
+//!
+//! Owns the address sets and the turn counter. Names are resolved by [`resolve`], connections are
+//! the framework's. Picking has no side effect beyond taking a turn once a request.
+
+mod balance;
+pub mod resolve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use fluxheim_config::{Upstream, UpstreamHost};
+
+use balance::Turns;
+
+/// One `[[upstreams]]` entry at run time.
+#[derive(Debug)]
+pub struct Pool {
+    pub config: Upstream,
+    current: ArcSwap<Turns>,
+    next: AtomicUsize,
+}
+
+/// A request's place in an upstream's order; each attempt takes the address after the last one.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    turns: Arc<Turns>,
+    start: usize,
+}
+
+impl Pool {
+    /// A pool whose address literals are known at once and whose names are not, yet.
+    #[must_use]
+    pub fn new(config: Upstream) -> Self {
+        let known: Vec<Vec<SocketAddr>> = config.servers.iter().map(literal).collect();
+        let turns = Turns::new(&weigh(&config, &known));
+        Self { config, current: ArcSwap::from_pointee(turns), next: AtomicUsize::new(0) }
+    }
+
+    /// Takes a turn. To be called once a request.
+    #[must_use]
+    pub fn turn(&self) -> Turn {
+        Turn { turns: self.current.load_full(), start: self.next.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Replaces the addresses; `resolved` has one list for each configured server, in order.
+    pub fn replace(&self, resolved: &[Vec<SocketAddr>]) {
+        let turns = Turns::new(&weigh(&self.config, resolved));
+        if **self.current.load() != turns {
+            self.current.store(Arc::new(turns));
+        }
+    }
+
+    /// How many addresses there are now.
+    #[must_use]
+    pub fn addresses(&self) -> usize {
+        self.current.load().addresses()
+    }
+}
+
+impl Turn {
+    /// The address for attempt `n`, counted from 0; `None` when every address was tried.
+    #[must_use]
+    pub fn address(&self, attempt: usize) -> Option<SocketAddr> {
+        self.turns.pick(self.start, attempt)
+    }
+}
+
+/// Addresses of a server that needs no resolver.
+fn literal(server: &fluxheim_config::UpstreamServer) -> Vec<SocketAddr> {
+    match &server.host {
+        UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port)],
+        UpstreamHost::Name(_) => Vec::new(),
+    }
+}
+
+/// Every address with its server's weight, each address once.
+fn weigh(config: &Upstream, resolved: &[Vec<SocketAddr>]) -> Vec<(SocketAddr, u16)> {
+    let mut weighed: Vec<(SocketAddr, u16)> = Vec::new();
+    for (server, addresses) in config.servers.iter().zip(resolved) {
+        for address in addresses {
+            if !weighed.iter().any(|(known, _)| known == address) {
+                weighed.push((*address, server.weight));
+            }
+        }
+    }
+    weighed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use fluxheim_config::{Balance, UpstreamServer};
+
+    use super::*;
+
+    fn pool(servers: Vec<UpstreamServer>) -> Pool {
+        let second = Duration::from_secs(1);
+        Pool::new(Upstream {
+            name: "app".to_owned(),
+            balance: Balance::RoundRobin,
+            servers,
+            connect_timeout: second,
+            read_timeout: second,
+            write_timeout: second,
+            keepalive_timeout: second,
+        })
+    }
+
+    fn ip(last: u8) -> UpstreamServer {
+        UpstreamServer { host: UpstreamHost::Ip([127, 0, 0, last].into()), port: 80, weight: 1 }
+    }
+
+    #[test]
+    fn takes_turns_and_moves_on_when_an_attempt_fails() {
+        let pool = pool(vec![ip(1), ip(2)]);
+        let first = pool.turn();
+        let second = pool.turn();
+        assert_eq!(first.address(0), Some("127.0.0.1:80".parse().unwrap()));
+        assert_eq!(first.address(1), Some("127.0.0.2:80".parse().unwrap()));
+        assert_eq!(first.address(2), None);
+        assert_eq!(second.address(0), Some("127.0.0.2:80".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_name_has_no_address_until_it_is_resolved() {
+        let name = UpstreamServer { host: UpstreamHost::Name("app".into()), port: 80, weight: 1 };
+        let pool = pool(vec![name]);
+        assert_eq!(pool.turn().address(0), None);
+        pool.replace(&[vec!["127.0.0.9:80".parse().unwrap()]]);
+        assert_eq!(pool.turn().address(0), Some("127.0.0.9:80".parse().unwrap()));
+        assert_eq!(pool.addresses(), 1);
+    }
+}

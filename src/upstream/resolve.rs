@@ -1,0 +1,136 @@
+//! Keeps the addresses of named upstream servers fresh.
+//!
+//! Owns the resolver (hickory: never getaddrinfo, so a static binary needs no NSS) and one task per
+//! upstream. A failed refresh keeps the last answer; records are asked again when they expire.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fluxheim_config::{UpstreamHost, UpstreamServer};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::telemetry::Telemetry;
+use crate::upstream::Pool;
+
+/// Why names can't be resolved at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up name resolution from /etc/resolv.conf and /etc/hosts: {0}")]
+pub struct ResolverError(String);
+
+/// A resolver by the system's own configuration; without one, only /etc/hosts answers.
+///
+/// # Errors
+/// [`ResolverError`] when the configuration exists and can't be used.
+pub fn resolver() -> Result<TokioResolver, ResolverError> {
+    let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no usable /etc/resolv.conf: only addresses and /etc/hosts names will resolve");
+        TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
+    });
+    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    builder.build().map_err(|error| ResolverError(error.to_string()))
+}
+
+/// The refresh tasks of one set of pools; dropped, they end.
+#[derive(Debug)]
+pub struct Refreshing {
+    _tasks: JoinSet<()>,
+    /// Closed once every task had its first answer.
+    awaited: mpsc::Receiver<Infallible>,
+}
+
+impl Refreshing {
+    /// Resolves when every name had its first answer, good or bad, or a while has passed: a name
+    /// server that never answers must not keep us from starting.
+    pub fn first_answers(&mut self) -> impl Future<Output = ()> + Send + use<> {
+        let (_, empty) = mpsc::channel(1);
+        let mut awaited = std::mem::replace(&mut self.awaited, empty);
+        async move {
+            let _ = tokio::time::timeout(FIRST_ANSWER, awaited.recv()).await;
+        }
+    }
+}
+
+/// Starts a refresh task for every pool with names.
+#[must_use]
+pub fn start(pools: &[Arc<Pool>], resolver: &TokioResolver, telemetry: &Arc<Telemetry>) -> Refreshing {
+    let mut tasks = JoinSet::new();
+    let (unanswered, awaited) = mpsc::channel(1);
+    for pool in named(pools) {
+        let refresh =
+            Refresh { pool: Arc::clone(pool), resolver: resolver.clone(), telemetry: Arc::clone(telemetry) };
+        tasks.spawn(refresh.run(unanswered.clone()));
+    }
+    Refreshing { _tasks: tasks, awaited }
+}
+
+fn named(pools: &[Arc<Pool>]) -> impl Iterator<Item = &Arc<Pool>> {
+    let has_name = |server: &UpstreamServer| matches!(server.host, UpstreamHost::Name(_));
+    pools.iter().filter(move |pool| pool.config.servers.iter().any(has_name))
+}
+
+struct Refresh {
+    pool: Arc<Pool>,
+    resolver: TokioResolver,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Refresh {
+    async fn run(self, unanswered: mpsc::Sender<Infallible>) {
+        let mut known: Vec<Vec<SocketAddr>> = vec![Vec::new(); self.pool.config.servers.len()];
+        let mut wait = self.once(&mut known).await;
+        drop(unanswered);
+        loop {
+            tokio::time::sleep(wait).await;
+            wait = self.once(&mut known).await;
+        }
+    }
+
+    /// Asks for every server once; returns how long the answers hold.
+    async fn once(&self, known: &mut [Vec<SocketAddr>]) -> Duration {
+        let mut wait = LONGEST;
+        for (server, known) in self.pool.config.servers.iter().zip(known.iter_mut()) {
+            let (addresses, holds) = self.server(server).await;
+            wait = wait.min(holds);
+            if let Some(addresses) = addresses {
+                *known = addresses;
+            }
+        }
+        self.pool.replace(known);
+        self.telemetry.metrics.upstream_addresses(&self.pool.config.name, self.pool.addresses());
+        wait.max(SHORTEST)
+    }
+
+    async fn server(&self, server: &UpstreamServer) -> (Option<Vec<SocketAddr>>, Duration) {
+        let name = match &server.host {
+            UpstreamHost::Ip(ip) => return (Some(vec![SocketAddr::new(*ip, server.port)]), LONGEST),
+            UpstreamHost::Name(name) => name,
+        };
+        match self.resolver.lookup_ip(name.as_str()).await {
+            Ok(answer) => {
+                let mut addresses: Vec<_> =
+                    answer.iter().map(|ip| SocketAddr::new(ip, server.port)).collect();
+                // Servers rotate their answers; a stable order keeps the table from changing.
+                addresses.sort_unstable();
+                (Some(addresses), answer.valid_until().saturating_duration_since(Instant::now()))
+            }
+            Err(error) => {
+                let upstream = &self.pool.config.name;
+                tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay");
+                (None, SHORTEST)
+            }
+        }
+    }
+}
+
+/// Between two refreshes at least, whatever the records' TTL.
+const SHORTEST: Duration = Duration::from_secs(5);
+/// Between two refreshes at most: /etc/hosts answers carry a TTL of a day.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How long readiness waits for the first answers.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);

@@ -1,0 +1,104 @@
+//! Flags, exit codes and messages.
+
+use std::net::TcpListener;
+
+use crate::support::{Flux, certificate, program, set_mode};
+
+const SITE: &str = "[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"$DIR/site\"\n";
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn answers_help_and_version() {
+    let help = program(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&help.stdout).contains("--check-tls-storage"));
+    let version = String::from_utf8(program(&["--version"]).stdout).unwrap();
+    assert!(version.starts_with(&format!("fluxheim {} (commit ", env!("CARGO_PKG_VERSION"))), "{version}");
+}
+
+#[test]
+fn exits_64_on_a_wrong_command_line() {
+    let output = program(&["--confg", "x"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(said(&output).contains("--confg"), "{}", said(&output));
+}
+
+#[test]
+fn checks_a_configuration_without_touching_the_files_it_names() {
+    let flux = Flux::server(
+        "https = [\"127.0.0.1:0\"]",
+        &format!("{SITE}[[tls.certificates]]\nname = \"a\"\ncert = \"none.pem\"\nkey = \"none.key\"\n"),
+    );
+    let path = flux.write();
+    let output = program(&["--check-config", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let storage = program(&["--check-tls-storage", "--config", path.to_str().unwrap()]);
+    assert_eq!(storage.status.code(), Some(78));
+}
+
+#[test]
+fn lists_every_mistake_with_its_place() {
+    let flux = Flux::with(
+        "[srver]\n[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nupstrem = \"app\"\n",
+    );
+    let path = flux.write();
+    let output = program(&["--check-config", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let said = said(&output);
+    assert!(said.contains("fluxheim.toml:5:2: ") || said.contains("fluxheim.toml:5:"), "{said}");
+    assert!(said.contains("srver") && said.contains("server"), "{said}");
+    assert!(said.contains("fluxheim.toml:10:1: ") && said.contains("upstream"), "{said}");
+}
+
+#[test]
+fn prints_a_configuration_that_it_reads_back_the_same() {
+    let flux = Flux::with(SITE);
+    let path = flux.write();
+    let first = program(&["--print-config", "--config", path.to_str().unwrap()]);
+    assert_eq!(first.status.code(), Some(0), "{}", said(&first));
+    let again = flux.dir.path().join("again.toml");
+    std::fs::write(&again, &first.stdout).unwrap();
+    let second = program(&["--print-config", "--config", again.to_str().unwrap()]);
+    assert_eq!(String::from_utf8(first.stdout).unwrap(), String::from_utf8(second.stdout).unwrap());
+}
+
+#[test]
+fn reports_storage_as_text_and_json() {
+    let flux = Flux::server(
+        "https = [\"127.0.0.1:0\"]",
+        &format!("{SITE}[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n"),
+    )
+    .file("site/index.html", b"");
+    let (_, key) = certificate(flux.dir.path(), "a", &["a.test"]);
+    let path = flux.write();
+    let check = |format: &str| {
+        program(&["--check-tls-storage", "--format", format, "--config", path.to_str().unwrap()])
+    };
+    let clean = check("text");
+    assert_eq!(clean.status.code(), Some(0), "{}{}", String::from_utf8_lossy(&clean.stdout), said(&clean));
+    set_mode(&key, 0o640);
+    let refused = check("json");
+    assert_eq!(refused.status.code(), Some(78));
+    let report: serde_json::Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(report["schema"], 1);
+    assert!(report.to_string().contains("chmod 0600"), "{report}");
+}
+
+#[test]
+fn exits_75_when_the_address_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http = [\"{}\"]", taken.local_addr().unwrap());
+    let output = Flux::server(&server, SITE).file("site/index.html", b"").run_to_end();
+    assert_eq!(output.status.code(), Some(75), "{}", said(&output));
+    assert!(said(&output).contains("another program listens there"), "{}", said(&output));
+}
+
+#[test]
+fn names_the_configuration_it_did_not_find() {
+    let output = program(&["--config", "/no/such/place.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("/no/such/place.toml"), "{}", said(&output));
+}

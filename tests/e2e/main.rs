@@ -1,0 +1,22 @@
+//! The real `fluxheim` program, driven from outside: real nginx origins, curl and OpenSSL clients,
+//! raw sockets, real signals.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "tests write their own fixtures; a failure here fails the test, which is the point"
+)]
+
+mod support;
+
+mod admission;
+mod command_line;
+mod draining;
+mod files;
+mod forwarding;
+mod observing;
+mod reloading;
+mod tls;
+mod upstreams;

@@ -1,0 +1,31 @@
+//! SIGHUP: all of the new configuration or none of it.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{Flux, request};
+
+const SITE: &str = "[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"$DIR/one\"\n";
+
+#[test]
+fn swaps_in_a_new_configuration() {
+    let flux = Flux::with(SITE).file("one/index.html", b"one").file("two/index.html", b"two").start();
+    assert_eq!(request(flux.http(), "a", "/").body, b"one");
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    std::fs::write(&flux.config, text.replace("/one", "/two")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    flux.wait_for("configuration reloaded");
+    assert_eq!(request(flux.http(), "a", "/").body, b"two");
+}
+
+#[test]
+fn keeps_the_old_configuration_and_lists_every_mistake() {
+    let flux = Flux::with(SITE).file("one/index.html", b"one").start();
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    std::fs::write(&flux.config, format!("{text}\n[limitz]\n[logging]\nlevle = 1\n")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    let line = flux.wait_for("reload refused: the running configuration stays");
+    let mistakes = line["mistakes"].as_str().unwrap();
+    assert!(mistakes.contains("limitz") && mistakes.contains("levle"), "{mistakes}");
+    assert_eq!(request(flux.http(), "a", "/").body, b"one");
+    assert!(flux.dir.path().exists());
+}

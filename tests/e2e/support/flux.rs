@@ -1,0 +1,177 @@
+//! The program under test: started with a config, asked for its ports, signalled, waited for.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::folder;
+
+/// A configuration to run; `$DIR` in it stands for a folder of its own.
+pub(crate) struct Flux {
+    pub(crate) dir: TempDir,
+    config: String,
+}
+
+impl Flux {
+    /// Listens on free loopback ports for HTTP and metrics; `rest` is the remaining configuration.
+    pub(crate) fn with(rest: &str) -> Self {
+        Self::server("http = [\"127.0.0.1:0\"]", rest)
+    }
+
+    /// Like [`Flux::with`], with other keys in `[server]`.
+    pub(crate) fn server(server: &str, rest: &str) -> Self {
+        let dir = folder();
+        let config = format!("[server]\n{server}\n[metrics]\nlisten = [\"127.0.0.1:0\"]\n{rest}\n");
+        Self { dir, config }
+    }
+
+    /// A file in the folder.
+    pub(crate) fn file(self, name: &str, content: &[u8]) -> Self {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Where the configuration is, written with `$DIR` filled in.
+    pub(crate) fn write(&self) -> PathBuf {
+        let path = self.dir.path().join("fluxheim.toml");
+        std::fs::write(&path, self.config.replace("$DIR", self.dir.path().to_str().unwrap())).unwrap();
+        path
+    }
+
+    /// Starts and waits until ready.
+    pub(crate) fn start(self) -> Running {
+        let path = self.write();
+        let running = Running::spawn(self.dir, &path);
+        running.wait_for("ready");
+        running
+    }
+
+    /// Runs to its end, for starts that are refused.
+    pub(crate) fn run_to_end(&self) -> Output {
+        program(&["--config", self.write().to_str().unwrap()])
+    }
+}
+
+/// Runs the program with `args` to its end.
+pub(crate) fn program(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fluxheim")).args(args).output().unwrap()
+}
+
+/// A started program; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) dir: TempDir,
+    pub(crate) config: PathBuf,
+    diagnostics: Arc<Mutex<Vec<Value>>>,
+    access: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Running {
+    fn spawn(dir: TempDir, config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
+            .args(["--config".as_ref(), config.as_os_str()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let diagnostics = collect(child.stderr.take().unwrap());
+        let access = collect(child.stdout.take().unwrap());
+        Self { child, dir, config: config.to_owned(), diagnostics, access }
+    }
+
+    /// The address of the only listener of that scheme.
+    pub(crate) fn address(&self, scheme: &str) -> SocketAddr {
+        let lines = self.diagnostics.lock().unwrap();
+        let found = lines.iter().find(|line| line["message"] == "listening" && line["scheme"] == scheme);
+        found.unwrap_or_else(|| panic!("no {scheme} listener in {lines:?}"))["address"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.address("http")
+    }
+
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.address("https")
+    }
+
+    /// The operator's listener.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        self.wait_for("metrics listening")["address"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The first diagnostic with that message, waited for.
+    pub(crate) fn wait_for(&self, message: &str) -> Value {
+        let seen =
+            || self.diagnostics.lock().unwrap().iter().find(|line| line["message"] == message).cloned();
+        // Once the pipe is closed, nothing more will come.
+        let found =
+            wait(|| seen().map(Some).or_else(|| (Arc::strong_count(&self.diagnostics) == 1).then(seen)));
+        found.flatten().unwrap_or_else(|| panic!("no {message:?} in {:#?}", self.diagnostics.lock().unwrap()))
+    }
+
+    /// The first access line whose target is `target`, waited for.
+    pub(crate) fn access_line(&self, target: &str) -> Value {
+        wait(|| self.access.lock().unwrap().iter().find(|line| line["target"] == target).cloned())
+            .unwrap_or_else(|| panic!("no {target:?} in {:#?}", self.access.lock().unwrap()))
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Waits for the end, 20 seconds at most.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait(|| self.child.try_wait().unwrap()).expect("the program did not end")
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Polls until there is something, 20 seconds at most.
+pub(crate) fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
+/// Parses each line as JSON as it comes; a line that is none is kept as a string.
+fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<Value>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+            sink.lock().unwrap().push(value);
+        }
+    });
+    lines
+}
