@@ -148,3 +148,6 @@ fn refused(path: &Path, findings: Vec<Finding>) -> ConfigProblem {
 
 /// More is a generated configuration that should be one file.
 const MOST_FILES: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,10 @@
 //! Owns the permission arithmetic of mode bits; knows no ACLs and no capabilities. Follows
 //! credentials(7) and the mode-bit part of path_resolution(7).
 
-use serde::Serialize;
-
 use crate::node::Facts;
 
 /// The service user: the ids under which the files are used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// User id; root is judged more strictly: everything must be its own.
     pub uid: u32,

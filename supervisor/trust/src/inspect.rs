@@ -152,3 +152,6 @@ const READ: OFlag = OFlag::O_RDONLY
 
 /// A rotation replaces a name once; more than this many times in a row is no rotation.
 const ATTEMPTS: usize = 8;
+
+#[cfg(test)]
+mod tests;

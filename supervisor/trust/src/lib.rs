@@ -19,6 +19,9 @@ mod static_root;
 mod sys;
 mod walk;
 
+#[cfg(test)]
+mod testing;
+
 pub use config_files::{ConfigProblem, ConfigUnreadable, read_config};
 pub use finding::{Code, Finding, Severity};
 pub use identity::Identity;

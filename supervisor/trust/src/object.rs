@@ -79,3 +79,51 @@ pub fn inventory(config: &Config) -> Vec<Object> {
     }
     objects
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fluxheim_config::Source;
+
+    use super::*;
+
+    const TEXT: &str = r#"
+        [server]
+        https = ["127.0.0.1:8443"]
+        [[tls.certificates]]
+        name = "example"
+        cert = "tls/a.pem"
+        key = "/keys/a.key"
+        [[vhosts]]
+        hosts = ["a.example"]
+        [[vhosts.routes]]
+        path = "/"
+        static = "/srv/a"
+        [[vhosts]]
+        hosts = ["b.example"]
+        [[vhosts.routes]]
+        path = "/"
+        static = "/srv/b"
+        [[vhosts.routes]]
+        path = "/again/"
+        static = "/srv/a"
+    "#;
+
+    #[test]
+    fn names_every_file_once_with_who_asks_for_it() {
+        let source = Source { path: "/etc/fluxheim/fluxheim.toml".into(), text: TEXT.to_owned() };
+        let objects = inventory(&fluxheim_config::parse(&[source]).unwrap());
+        let seen: Vec<_> = objects.iter().map(|object| (object.role, &*object.name, &*object.path)).collect();
+        let example = "tls.certificates \"example\"";
+        assert_eq!(
+            seen,
+            [
+                (Role::Certificate, example, Path::new("/etc/fluxheim/tls/a.pem")),
+                (Role::PrivateKey, example, Path::new("/keys/a.key")),
+                (Role::StaticRoot, "vhosts 1", Path::new("/srv/a")),
+                (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
+            ]
+        );
+    }
+}

@@ -123,3 +123,6 @@ fn slurp(file: &std::fs::File, facts: &Facts) -> std::io::Result<Option<Secret>>
     bytes.truncate(filled);
     Ok(Some(Secret(bytes)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,3 +151,6 @@ const ENTRY: OFlag = OFlag::O_RDONLY.union(OFlag::O_NONBLOCK).union(OFlag::O_NOC
 
 /// Renames that hit one lookup in a row before the client is told to try later.
 const ATTEMPTS: usize = 16;
+
+#[cfg(test)]
+mod tests;
