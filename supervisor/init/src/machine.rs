@@ -28,7 +28,7 @@ pub(crate) struct Machine {
     phase: Phase,
     /// From the first request to stop until KILL.
     stop_budget: Duration,
-    /// What to exit with instead of the main child's own code.
+    /// What to exit with once our KILL has ended the main child.
     verdict: Option<u8>,
 }
 
@@ -106,7 +106,9 @@ impl Machine {
             Phase::Killed => now + LAST_MOMENT,
             _ => now + self.stop_budget,
         };
-        self.phase = Phase::Draining { code: self.verdict.unwrap_or(code), kill_at };
+        // Any other code is of an end that came before our KILL.
+        let code = if code == KILLED { self.verdict.unwrap_or(code) } else { code };
+        self.phase = Phase::Draining { code, kill_at };
         Act::TermOthers
     }
 
@@ -150,6 +152,11 @@ impl Machine {
         }
     }
 
+    /// Whether the main child got our KILL.
+    pub(crate) fn has_killed(&self) -> bool {
+        self.phase == Phase::Killed
+    }
+
     /// Whether the others are being ended.
     pub(crate) fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. } | Phase::Killing { .. })
@@ -173,6 +180,9 @@ fn stop_budget(stop_timeout: Duration) -> Duration {
 
 /// What runtimes and people stop with.
 const STOPS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+
+/// How a main child ends that got our KILL.
+const KILLED: u8 = exit::SIGNAL_BASE + 9;
 
 /// For the message and for reaping after KILL.
 const MARGIN: Duration = Duration::from_millis(500);

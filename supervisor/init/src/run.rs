@@ -148,6 +148,10 @@ impl Prepared {
                     let evidence = Evidence::read(pid, *told, baseline.clone(), failures.clone());
                     let (hardening, has_secrets) = (&config.hardening, config.has_secrets());
                     let report = judge(&evidence, Asked { hardening, has_secrets, storage: &storage });
+                    // A stop in the first moment: what was read is of a process going away.
+                    if supervisor.main_has_ended() {
+                        continue;
+                    }
                     if accept(&report) {
                         supervisor.go(&report);
                     } else {

@@ -98,11 +98,15 @@ impl Supervisor {
         }
     }
 
+    /// Whether the main child has ended, though not been reaped yet.
+    pub(crate) fn main_has_ended(&self) -> bool {
+        !self.main_is_ours || sys::has_ended(self.main)
+    }
+
     /// The proxy may not; it is killed, and `code` is what to exit with.
+    ///
+    /// Killed rather than told, so that no other code of its own can come in between.
     pub(crate) fn refuse(&mut self, code: u8) {
-        if let Some(end) = &self.handoff {
-            let _ = end.answer(Verdict::Refused);
-        }
         self.machine.refuse(code);
         self.send(Signal::SIGKILL as i32);
     }
@@ -158,8 +162,11 @@ impl Supervisor {
             return;
         }
         self.main_is_ours = false;
+        let told = self.machine.has_killed();
         let act = self.machine.main_ended(code_of(how), Instant::now());
-        if let How::Signalled(signal) = how {
+        if let How::Signalled(signal) = how
+            && !told
+        {
             say::line(format_args!("the proxy was ended by {}", name_of(signal)));
         }
         self.act(act);

@@ -45,6 +45,12 @@ pub(crate) fn reap() -> nix::Result<Option<Ended>> {
     wait(libc::P_PID, id, 0)
 }
 
+/// Whether that child has ended; it stays to be reaped.
+pub(crate) fn has_ended(pid: Pid) -> bool {
+    let id = libc::id_t::try_from(pid.as_raw());
+    id.is_ok_and(|id| matches!(wait(libc::P_PID, id, libc::WNOWAIT), Ok(Some(_))))
+}
+
 fn wait(kind: libc::idtype_t, id: libc::id_t, extra: libc::c_int) -> nix::Result<Option<Ended>> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let options = libc::WEXITED | libc::WNOHANG | extra;

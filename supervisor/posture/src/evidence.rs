@@ -17,7 +17,8 @@ pub struct Evidence {
     pub(crate) core_limit: Result<Limit, Unread>,
     pub(crate) coredump_filter: Result<u64, Unread>,
     pub(crate) core_pattern: Result<CorePattern, Unread>,
-    /// The owner of /proc/PID, which is root for a process that isn't dumpable.
+    /// The owner of /proc/PID/status: root for a process that isn't dumpable. The folder /proc/PID
+    /// itself keeps the process's own uid either way.
     pub(crate) owner: Result<u32, Unread>,
     /// What ids that have no name in this user namespace look like.
     pub(crate) overflow_uid: u32,
@@ -65,7 +66,7 @@ impl Evidence {
             core_limit: kernel::parsed(&format!("/proc/{pid}/limits"), parse::core_limit),
             coredump_filter: kernel::parsed(&format!("/proc/{pid}/coredump_filter"), parse::coredump_filter),
             core_pattern: kernel::parsed(CORE_PATTERN, parse::core_pattern),
-            owner: kernel::owner(&format!("/proc/{pid}")),
+            owner: kernel::owner(&format!("/proc/{pid}/status")),
             overflow_uid: kernel::parsed("/proc/sys/kernel/overflowuid", |text| text.trim_end().parse().ok())
                 .unwrap_or(OVERFLOW_UID),
             swap: Swap {

@@ -53,7 +53,8 @@ pub enum HandoffError {
 pub enum Verdict {
     /// Secrets may be opened now.
     Go,
-    /// A required control doesn't hold: exit, and open nothing.
+    /// A required control doesn't hold: exit with 78, and open nothing. fluxheim-init kills such a
+    /// proxy rather than say so; whoever else holds the other end may say it.
     Refused,
 }
 

@@ -99,3 +99,12 @@ fn the_margin_shrinks_with_a_short_timeout() {
     assert_eq!(stop_budget(Duration::from_secs(1)), Duration::from_millis(900));
     assert_eq!(stop_budget(Duration::ZERO), Duration::ZERO);
 }
+
+#[test]
+fn a_child_that_ended_before_our_kill_keeps_its_code() {
+    let (mut machine, now) = machine();
+    machine.refuse(exit::REFUSED);
+    machine.main_ended(143, now);
+    machine.nobody_left();
+    assert_eq!(machine.over(), Some(143));
+}

@@ -66,8 +66,8 @@ pub(super) fn dumpable(evidence: &Evidence, level: Level) -> Finding {
     }
 }
 
-/// The proxy's word is compared with what the kernel shows others: /proc/PID belongs to root when
-/// the process isn't dumpable, to the process's own uid when it is.
+/// The proxy's word is compared with what the kernel shows others: the files in /proc/PID belong to
+/// root when the process isn't dumpable, to the process's own uid when it is.
 fn not_dumpable(evidence: &Evidence, held: Outcome) -> Finding {
     let (uid, owner) = match (&evidence.status, &evidence.owner) {
         (Ok(status), Ok(owner)) => (status.uid[1], *owner),
@@ -75,11 +75,12 @@ fn not_dumpable(evidence: &Evidence, held: Outcome) -> Finding {
     };
     let pid = evidence.pid;
     if uid == 0 {
-        let text = "PR_GET_DUMPABLE 0 in the proxy; uid 0, so the owner of /proc/PID can't confirm it";
+        let text = "PR_GET_DUMPABLE 0 in the proxy; uid 0, so the owner of its /proc files can't confirm it";
         return Finding::new(held, text);
     }
-    let seen =
-        format!("PR_GET_DUMPABLE 0 in the proxy; /proc/{pid} belongs to uid {owner}, the proxy is uid {uid}");
+    let seen = format!(
+        "PR_GET_DUMPABLE 0 in the proxy; /proc/{pid}/status belongs to uid {owner}, the proxy is uid {uid}"
+    );
     let foreign = owner != uid && (owner == 0 || owner == evidence.overflow_uid);
     Finding::new(if foreign { held } else { Outcome::Violated }, seen)
 }

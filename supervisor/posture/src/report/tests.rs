@@ -81,3 +81,13 @@ fn the_json_form_is_schema_1() {
     assert_eq!(json["identity"]["uid"], 65532);
     assert_eq!(json["identity"]["groups"], serde_json::json!([]));
 }
+
+#[test]
+fn a_lock_that_is_not_needed_is_not_warned_of() {
+    let of = |control, result| ControlReport::new(control, Level::BestEffort, result, "x");
+    let lock = of(Control::MemoryLock, Outcome::NotPermitted);
+    let calm = report(vec![of(Control::NoSwap, Outcome::Inherited), lock.clone()], no_secrets()).to_string();
+    assert!(!calm.contains("warn") && !calm.contains("mend under"), "{calm}");
+    let alone = report(vec![of(Control::NoSwap, Outcome::Violated), lock], no_secrets()).to_string();
+    assert_eq!(alone.matches("warn").count(), 2, "{alone}");
+}

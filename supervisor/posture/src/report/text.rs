@@ -12,7 +12,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "posture: profile {}", self.profile.name())?;
         for control in &self.controls {
-            control_lines(f, control)?;
+            control_lines(f, control, self.covers(control))?;
         }
         swap_lines(f, &self.secrets_off_swap)?;
         identity_line(f, self)?;
@@ -24,9 +24,25 @@ impl fmt::Display for Report {
     }
 }
 
-fn control_lines(f: &mut fmt::Formatter<'_>, report: &ControlReport) -> fmt::Result {
+impl Report {
+    /// Whether `control` is one of the two that keep secrets from swap, doesn't hold, and needn't,
+    /// because the other one does.
+    fn covers(&self, control: &ControlReport) -> bool {
+        let other = match control.control {
+            Control::NoSwap => Control::MemoryLock,
+            Control::MemoryLock => Control::NoSwap,
+            _ => return false,
+        };
+        self.controls.iter().any(|report| report.control == other && report.result.holds())
+    }
+}
+
+fn control_lines(f: &mut fmt::Formatter<'_>, report: &ControlReport, covered: bool) -> fmt::Result {
     let ControlReport { control, level, result, evidence, errno, fix } = report;
-    let mark = mark(report.refuses(), *level, *result);
+    let mark = match mark(report.refuses(), *level, *result) {
+        WARN if covered => OFF,
+        mark => mark,
+    };
     let (name, level, result) = (control.name(), level.name(), result.name());
     write!(f, "{mark:<4}  {name:<15}  {level:<11}  {result:<14}  {evidence}")?;
     if let Some(errno) = errno {

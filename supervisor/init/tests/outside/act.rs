@@ -1,0 +1,154 @@
+//! The stand-in for the proxy: this test program, started again by fluxheim-init.
+//!
+//! `FLUXHEIM_TEST_ACT` says what it plays, `FLUXHEIM_TEST_FOLDER` where it leaves marks.
+
+use std::path::PathBuf;
+use std::process::{Command, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fluxheim_config::{Hardening, Profile};
+use fluxheim_posture::handoff::{ProxyEnd, ProxyState, Verdict};
+use fluxheim_posture::proxy::harden;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::unistd::{Pid, getppid};
+
+/// Not a test: the program that `Scene` starts as the proxy, with every signal blocked, since the
+/// harness has threads of its own and any of them could take a signal.
+#[test]
+#[ignore = "played by fluxheim-init's child, not run by itself"]
+#[expect(clippy::exit, reason = "it plays a program, whose exit code is what matters")]
+fn proxy() {
+    let Ok(act) = std::env::var("FLUXHEIM_TEST_ACT") else { return };
+    let (name, value) = act.split_once('=').unwrap_or((&act, ""));
+    exit(match name {
+        "exit" => value.parse().unwrap(),
+        "signal" => {
+            SigSet::all().thread_unblock().unwrap();
+            kill(Pid::this(), Signal::try_from(value.parse::<i32>().unwrap()).unwrap()).unwrap();
+            1
+        }
+        "serve" => serve(),
+        "silent" => {
+            let mut hidden = ProxyEnd::inherited().unwrap();
+            std::thread::sleep(Duration::from_secs(60));
+            hidden.take();
+            1
+        }
+        "stubborn" => stubborn(),
+        "record" => record(),
+        "orphans" => orphans(value.parse().unwrap()),
+        "straggler" => straggler(value),
+        other => panic!("no such act: {other}"),
+    });
+}
+
+/// A proxy as it should be: ready when the mark `open` is there, 0 on TERM.
+fn serve() -> i32 {
+    let stop = SigSet::from(Signal::SIGTERM);
+    let handoff = accepted();
+    mark("started");
+    static DRAINING: AtomicBool = AtomicBool::new(false);
+    std::thread::spawn(move || {
+        while !folder().join("open").exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        handoff.ready().unwrap();
+        let state = || ProxyState {
+            ready: true,
+            draining: folder().join("drain").exists() || DRAINING.load(Ordering::SeqCst),
+            connections: 7,
+            in_flight: 2,
+        };
+        handoff.serve(state).unwrap();
+    });
+    stop.wait().unwrap();
+    DRAINING.store(true, Ordering::SeqCst);
+    mark("stopped");
+    0
+}
+
+/// Never stops.
+fn stubborn() -> i32 {
+    let _handoff = accepted();
+    mark("started");
+    std::thread::sleep(Duration::from_secs(60));
+    1
+}
+
+/// Writes down the signals that arrive, until TERM.
+fn record() -> i32 {
+    let all = SigSet::all();
+    let _handoff = accepted();
+    mark("started");
+    loop {
+        let signal = all.wait().unwrap();
+        mark(&format!("got-{signal}"));
+        if signal == Signal::SIGTERM {
+            return 0;
+        }
+    }
+}
+
+/// Leaves that many orphans, waits until init has reaped them all.
+fn orphans(count: u32) -> i32 {
+    let _handoff = accepted();
+    let each = "i=0; while [ $i -lt COUNT ]; do (sh -c : &); i=$((i+1)); done";
+    let made = Command::new("sh").args(["-c", &each.replace("COUNT", &count.to_string())]).status().unwrap();
+    assert!(made.success());
+    let end = Instant::now() + Duration::from_secs(20);
+    let init = getppid();
+    while Instant::now() < end {
+        let list = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+        if list.split_whitespace().count() == 1 {
+            return 0;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    1
+}
+
+#[expect(clippy::zombie_processes, reason = "init has to reap it")]
+/// Leaves one process that reacts to TERM as `trap` says, then ends with 5.
+fn straggler(trap: &str) -> i32 {
+    let _handoff = accepted();
+    let folder = folder();
+    let (ready, done) = (folder.join("waiting"), folder.join("done"));
+    let trap = match trap {
+        "finish" => format!("sleep 0.3; : > '{}'; exit 0", done.display()),
+        "ignore" => String::new(),
+        other => panic!("no such trap: {other}"),
+    };
+    let script = format!(
+        "trap '{}' TERM; : > '{}'; while :; do sleep 0.05; done",
+        trap.replace('\'', "'\\''"),
+        ready.display()
+    );
+    Command::new("setsid").args(["sh", "-c", &script]).spawn().unwrap();
+    while !ready.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    5
+}
+
+#[expect(clippy::exit, reason = "it plays a program that was refused")]
+fn accepted() -> ProxyEnd {
+    let hardening = Hardening { profile: Profile::Container, overrides: [].into_iter().collect() };
+    let handoff = ProxyEnd::inherited().unwrap().expect("started by fluxheim-init");
+    match handoff.submit(&harden(&hardening)) {
+        Ok(Verdict::Go) => handoff,
+        other => {
+            mark("refused");
+            eprintln!("no go: {other:?}");
+            exit(99)
+        }
+    }
+}
+
+fn mark(name: &str) {
+    std::fs::write(folder().join(name), "").unwrap();
+}
+
+fn folder() -> PathBuf {
+    std::env::var_os("FLUXHEIM_TEST_FOLDER").unwrap().into()
+}

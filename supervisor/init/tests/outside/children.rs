@@ -1,0 +1,27 @@
+use std::time::{Duration, Instant};
+
+use crate::scene::{QUICK_STOP, Scene};
+
+#[test]
+fn reaps_two_thousand_orphans() {
+    assert_eq!(Scene::new("").start("orphans=2000").end().0, 0);
+}
+
+#[test]
+fn a_straggler_may_finish_before_the_deadline() {
+    let scene = Scene::new("");
+    assert_eq!(scene.start("straggler=finish").end().0, 5);
+    assert!(scene.has("done"));
+}
+
+#[test]
+fn a_straggler_that_ignores_term_is_killed_at_the_deadline() {
+    let scene = Scene::new(QUICK_STOP);
+    let init = scene.start("straggler=ignore");
+    scene.wait_for("waiting");
+    let left = Instant::now();
+    let (code, text) = init.end();
+    assert_eq!(code, 5);
+    assert!(text.contains("killing them"), "{text}");
+    assert!(left.elapsed() < Duration::from_secs(4), "{:?}", left.elapsed());
+}

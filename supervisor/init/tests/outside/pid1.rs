@@ -1,0 +1,67 @@
+//! As the init of a pid namespace of its own, as in a container.
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::scene::{INIT, QUICK_STOP, Running, Scene, children, until};
+
+fn start(scene: &Scene, act: &str) -> Running {
+    let mut command = scene.command("unshare", act);
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(INIT).args(scene.arguments());
+    Running::of(command)
+}
+
+/// Sends a signal to the namespace's PID 1, from outside.
+fn signal(unshare: &Running, signal: Signal) {
+    until("PID 1", || !unshare.children().is_empty());
+    kill(unshare.children()[0], signal).unwrap();
+}
+
+#[test]
+fn is_pid_1_and_passes_codes_on() {
+    let scene = Scene::new("");
+    assert_eq!(start(&scene, "exit=3").end().0, 3);
+    assert_eq!(start(&scene, "signal=9").end().0, 137);
+}
+
+#[test]
+fn forwards_term_from_outside() {
+    let scene = Scene::new("");
+    let unshare = start(&scene, "serve");
+    scene.wait_for("started");
+    signal(&unshare, Signal::SIGTERM);
+    assert_eq!(unshare.end().0, 0);
+    assert!(scene.has("stopped"));
+}
+
+#[test]
+fn loses_no_term_sent_as_soon_as_the_child_exists() {
+    for attempt in 0..20 {
+        let scene = Scene::new("");
+        let unshare = start(&scene, "serve");
+        until("a child of PID 1", || {
+            unshare.children().first().is_some_and(|init| !children(*init).is_empty())
+        });
+        signal(&unshare, Signal::SIGTERM);
+        let code = unshare.end().0;
+        assert!(code == 143 || code == 0, "attempt {attempt}: {code}");
+    }
+}
+
+#[test]
+fn reaps_orphans() {
+    assert_eq!(start(&Scene::new(""), "orphans=500").end().0, 0);
+}
+
+#[test]
+fn lets_a_straggler_finish() {
+    let scene = Scene::new("");
+    assert_eq!(start(&scene, "straggler=finish").end().0, 5);
+    assert!(scene.has("done"));
+}
+
+#[test]
+fn kills_a_straggler_that_ignores_term() {
+    let (code, text) = start(&Scene::new(QUICK_STOP), "straggler=ignore").end();
+    assert_eq!(code, 5);
+    assert!(text.contains("killing them"), "{text}");
+}
