@@ -37,7 +37,7 @@ pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) 
     let word = word.to_ascii_lowercase().replace('-', "_");
     known
         .into_iter()
-        .filter(|candidate| candidate.len() <= SHOWN)
+        .filter(|candidate| candidate.len() <= SHOWN && candidate.len().abs_diff(word.len()) <= SHOWN / 3)
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().min(word.len()).div_ceil(3))
         .min_by_key(|(distance, _)| *distance)

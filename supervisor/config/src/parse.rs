@@ -6,7 +6,7 @@ use crate::flaw::Flaw;
 use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
 use crate::sections::{hardening, limits, observe, server, tls, upstreams, vhosts};
-use crate::sink::{Place, Sink};
+use crate::sink::{Lines, Place, Sink};
 use crate::{Config, Mistakes, Source, schema, tree};
 
 const START: Place = Place { file: 0, offset: 0 };
@@ -32,7 +32,8 @@ fn read(sources: &[Source], sink: &Sink) -> Config {
     let trees: Vec<_> =
         sources.iter().enumerate().map(|(file, source)| tree::read(file, &source.text, sink)).collect();
     let parts: Vec<_> = trees.iter().enumerate().map(|(file, tree)| (file, tree.get_ref())).collect();
-    let run = Run { sources, sink };
+    let lines = sources.iter().map(|source| Lines::new(&source.text)).collect();
+    let run = Run { sources, lines, sink };
     let root = Section::new(&run, &schema::ROOT, START, &parts);
     if parts.iter().all(|(_, table)| table.is_empty()) {
         sink.absence(START, Flaw::new("the configuration is empty").help(MINIMUM));
@@ -72,5 +73,35 @@ fn check_listening(root: &Section<'_>, server: &Section<'_>, config: &Config, ce
     if !config.server.https.is_empty() && !certified {
         let flaw = Flaw::new("https: there is no certificate to serve");
         sink.absence(server.place("https"), flaw.help("add [[tls.certificates]] with name, cert and key"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Schema;
+
+    /// Text under which a key of `schema` can stand.
+    fn opening(schema: &Schema) -> String {
+        match schema.title {
+            "the file" => String::new(),
+            "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
+            "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
+            title => format!("{title}\n"),
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_schema_is_read_and_its_type_checked() {
+        for schema in schema::ALL {
+            for key in schema.keys {
+                let text = format!("{}{key} = 1979-05-27\n", opening(schema));
+                let line = text.lines().count();
+                let mistakes = parse(&[Source { path: "f".into(), text }]).unwrap_err().to_string();
+                let told =
+                    |said: &str| said.starts_with(&format!("f:{line}:")) && said.contains("found a date");
+                assert!(mistakes.lines().any(told), "{key} in {}:\n{mistakes}", schema.title);
+            }
+        }
     }
 }

@@ -181,3 +181,30 @@ fn list(items: impl Iterator<Item = String>) -> String {
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema;
+
+    const FULL: &str = "[server]\nhttp = [\"0.0.0.0:80\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
+                        key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
+                        routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = \"s\" }]\n";
+
+    #[test]
+    fn spells_out_every_key() {
+        let text = parse(&[Source { path: "f".into(), text: FULL.to_owned() }]).unwrap().to_toml();
+        for schema in schema::ALL.iter().skip(1) {
+            for key in schema.keys.iter().filter(|key| !matches!(**key, "certificates" | "routes")) {
+                assert!(text.contains(&format!("{key} = ")), "{key} of {} in\n{text}", schema.title);
+            }
+        }
+    }
+
+    #[test]
+    fn shows_what_the_profile_asks_as_a_comment() {
+        let text = parse(&[Source { path: "f".into(), text: FULL.to_owned() }]).unwrap().to_toml();
+        assert!(text.contains("\n# storage = \"required\"  # by the profile\n"), "{text}");
+        assert!(text.contains("\nmax_body_size = \"1MiB\"\n"), "{text}");
+    }
+}

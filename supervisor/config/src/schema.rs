@@ -218,6 +218,8 @@ impl Schema {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::Control;
 
@@ -247,6 +249,35 @@ mod tests {
             told(&ROUTE, "cache"),
             "cache in [[vhosts.routes]] is not supported in this version; remove it"
         );
+    }
+
+    /// The keys in the tables of the documentation, by the section's heading.
+    fn documented() -> BTreeMap<String, Vec<&'static str>> {
+        let mut sections: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut title = String::new();
+        for line in include_str!("../../../docs/configuration.md").lines() {
+            if let Some(heading) = line.strip_prefix("## ") {
+                title = heading.replace('`', "");
+            } else if let Some((key, _)) = line.strip_prefix("| `").and_then(|row| row.split_once('`')) {
+                sections.entry(title.clone()).or_default().push(key);
+            }
+        }
+        sections
+    }
+
+    #[test]
+    fn the_documentation_has_every_key_and_no_other() {
+        let documented = documented();
+        assert_eq!(documented.len(), ALL.len(), "{:?}", documented.keys());
+        for schema in ALL {
+            let title = match schema.title {
+                "the file" => "Top level",
+                "an entry of servers" => "An entry of servers",
+                title => title,
+            };
+            let keys = documented.get(title).map(Vec::as_slice);
+            assert_eq!(keys, Some(schema.keys), "docs/configuration.md, {title}");
+        }
     }
 
     #[test]

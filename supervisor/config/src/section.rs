@@ -9,12 +9,14 @@ use toml::de::{DeTable, DeValue};
 
 use crate::flaw::{Flaw, show};
 use crate::schema::Schema;
-use crate::sink::{Place, Sink, describe};
+use crate::sink::{Lines, Place, Sink};
 use crate::{Source, value};
 
 /// What all checks of one run share.
 pub(crate) struct Run<'a> {
     pub(crate) sources: &'a [Source],
+    /// Of each source, computed once.
+    pub(crate) lines: Vec<Lines<'a>>,
     pub(crate) sink: &'a Sink,
 }
 
@@ -257,7 +259,12 @@ impl<'a> Section<'a> {
 
     /// Another place in words, for a message about two places.
     pub(crate) fn describe(&self, place: Place) -> String {
-        describe(place, self.run.sources)
+        let (Some(source), Some(lines)) = (self.run.sources.get(place.file), self.run.lines.get(place.file))
+        else {
+            return String::new();
+        };
+        let path = source.path.to_string_lossy().replace(char::is_control, "?");
+        format!("{path}:{}", lines.number(place.offset))
     }
 
     /// Whether no file has any known key of this table.

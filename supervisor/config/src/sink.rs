@@ -61,6 +61,11 @@ impl Sink {
         self.add(place, Kind::Absence, flaw);
     }
 
+    /// Whether further mistakes are only counted, so that nothing need be computed for their text.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.borrow().len() >= KEPT
+    }
+
     /// What was read is not all there is, so nothing can be called missing.
     pub(crate) fn mark_incomplete(&self) {
         self.incomplete.set(true);
@@ -100,14 +105,6 @@ impl Sink {
             self.omitted.set(self.omitted.get() + 1);
         }
     }
-}
-
-/// `place` in words: `PATH:LINE`, for a message about another place.
-pub(crate) fn describe(place: Place, sources: &[Source]) -> String {
-    sources.get(place.file).map_or_else(String::new, |source| {
-        let (line, _) = Lines::new(&source.text).position(place.offset);
-        format!("{}:{line}", source.path.to_string_lossy().replace(char::is_control, "?"))
-    })
 }
 
 fn said(found: Found, sources: &[Source], lines: &[Lines<'_>]) -> Mistake {
@@ -153,6 +150,11 @@ impl<'t> Lines<'t> {
         Self { text, starts: std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect() }
     }
 
+    /// The line of a byte offset, from 1.
+    pub(crate) fn number(&self, offset: usize) -> usize {
+        self.starts.partition_point(|start| *start <= offset).max(1)
+    }
+
     /// Byte range of the line that holds `offset`, its newline included.
     pub(crate) fn range(&self, offset: usize) -> Range<usize> {
         let next = self.starts.partition_point(|start| *start <= offset);
@@ -162,17 +164,16 @@ impl<'t> Lines<'t> {
 
     /// Line and column (in characters) of a byte offset, both from 1. A byte order mark is no column.
     pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
-        let line = self.starts.partition_point(|start| *start <= offset).max(1);
         let start = self.range(offset).start;
         let before = self.text.get(start..offset.min(self.text.len())).unwrap_or("");
-        (line, before.trim_start_matches('\u{feff}').chars().count() + 1)
+        (self.number(offset), before.trim_start_matches('\u{feff}').chars().count() + 1)
     }
 }
 
 /// Mistakes said in one run.
 const SAID: usize = 100;
 /// Mistakes kept before the choice of those to say.
-const KEPT: usize = 4096;
+const KEPT: usize = 1000;
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,7 @@ fn report(file: usize, text: &str, tree: &Spanned<DeTable<'_>>, errors: &[toml::
     let open = errors
         .iter()
         .filter(|(_, error)| is_unclosed(error.message()))
+        .take(SOUGHT)
         .filter_map(|(offset, error)| Some((spread(tree.get_ref(), *offset, &lines)?, *error)))
         .min_by_key(|(range, _)| range.start);
     if let Some((range, error)) = &open {
@@ -41,14 +42,19 @@ fn report(file: usize, text: &str, tree: &Spanned<DeTable<'_>>, errors: &[toml::
         sink.shadow(file, lines.range(range.start).start..text.len() + 1);
     }
     let end = open.map_or(usize::MAX, |(range, _)| range.start);
-    let mut line = 0..0;
+    let (mut line, mut hidden) = (0..0, 0);
     for (offset, error) in errors.into_iter().take_while(|(offset, _)| *offset < end) {
         if line.contains(&offset) {
             continue;
         }
         line = lines.range(offset);
         sink.syntax(Place { file, offset }, reworded(error.message()));
-        sink.shadow(file, shadow(text, line.clone()));
+        // Within a shadow every header has the name that opened it, and so the same end.
+        if line.start >= hidden {
+            let shadow = shadow(text, line.clone());
+            hidden = shadow.end;
+            sink.shadow(file, shadow);
+        }
     }
 }
 
@@ -117,6 +123,9 @@ fn reworded(message: &str) -> Flaw {
     };
     Flaw::new(message).help(help)
 }
+
+/// Unclosed values whose start is sought; each search walks the tree.
+const SOUGHT: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -60,7 +60,8 @@ impl Names {
     pub(crate) fn resolve(&self, sink: &Sink, key: &str, name: &At<String>) -> Option<usize> {
         let found = self.known.get(&name.value).map(|(index, _)| *index);
         if found.is_none() && self.complete {
-            sink.absence(name.at, self.unknown(key, &name.value));
+            let flaw = if sink.is_full() { Flaw::new("") } else { self.unknown(key, &name.value) };
+            sink.absence(name.at, flaw);
         }
         found
     }

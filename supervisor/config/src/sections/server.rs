@@ -13,7 +13,7 @@ use crate::value::{address, duration};
 
 /// Docker and Podman send SIGKILL 10 seconds after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// What the above leaves, less [`STOP_MARGIN`] twice over.
+/// What the above leaves after [`STOP_MARGIN`], and a second to spare.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// What the supervisor needs to reap and report after the drain.
 const STOP_MARGIN: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use crate::section::{At, Section};
 use crate::value::{self, duration, path};
 use crate::{Certificate, Tls, TlsVersion};
 
-/// Half a minute would let slow clients pile up; a handshake takes two round trips at most.
+/// A handshake takes two round trips; much longer lets silent clients pile up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The table, and the names of its certificates.

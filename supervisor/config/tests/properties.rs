@@ -1,0 +1,331 @@
+//! What holds for every text and every configuration.
+#![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use fluxheim_config::*;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+const FULL: &str = r#"
+[server]
+http = ["0.0.0.0:8080", "[::]:8080"]
+https = ["0.0.0.0:8443"]
+trusted_proxies = ["10.0.0.0/8", "::1"]
+threads = 4
+drain_delay = "500ms"
+[hardening]
+profile = "strict"
+no_swap = "observe"
+[tls]
+min_version = "1.3"
+[[tls.certificates]]
+name = "a"
+cert = "a.pem"
+key = "a.key"
+[[upstreams]]
+name = "app"
+servers = ["app-1:3000", { address = "[::1]:80", weight = 2 }]
+[[vhosts]]
+hosts = ["example.com", "*.example.com"]
+certificate = "a"
+[[vhosts.routes]]
+path = "= /x"
+upstream = "app"
+[[vhosts.routes]]
+path = "/"
+static = "/srv"
+[limits]
+max_body_size = "unlimited"
+[logging]
+access = false
+[metrics]
+listen = ["127.0.0.1:9100"]
+"#;
+
+fn read(text: &str) -> Result<Config, Mistakes> {
+    parse(&[Source { path: "f.toml".into(), text: text.to_owned() }])
+}
+
+fn duration(least: u64) -> impl Strategy<Value = Duration> {
+    prop_oneof![least..100_000, least..=366 * 86_400_000].prop_map(Duration::from_millis)
+}
+
+fn file() -> impl Strategy<Value = std::path::PathBuf> {
+    "[a-z/\"\\\\ é\u{202e}\n'.#]{1,12}".prop_map(Into::into)
+}
+
+/// Addresses that never want each other's port.
+fn listeners(port: u16) -> impl Strategy<Value = Vec<SocketAddr>> {
+    vec(any::<IpAddr>(), 1..4)
+        .prop_map(move |ips| (port..).zip(ips).map(|(port, ip)| SocketAddr::new(ip, port)).collect())
+}
+
+prop_compose! {
+    fn server()(
+        http in listeners(8000),
+        https in listeners(9000),
+        trusted_proxies in vec((any::<IpAddr>(), 0..=32u8), 0..3),
+        threads in option::of(1..=1024usize),
+        (delay, drain, spare) in (duration(0), duration(1), duration(0)),
+    ) -> Server {
+        let third = Duration::from_secs(100 * 86_400);
+        let (drain_delay, drain_timeout) = (delay.min(third), drain.min(third));
+        Server {
+            http,
+            https,
+            trusted_proxies: trusted_proxies
+                .into_iter()
+                .map(|(ip, length)| ipnet::IpNet::new(ip, length).unwrap().trunc())
+                .collect(),
+            threads: threads.and_then(std::num::NonZeroUsize::new),
+            drain_delay,
+            drain_timeout,
+            stop_timeout: drain_delay + drain_timeout + Duration::from_secs(1) + spare.min(third),
+        }
+    }
+}
+
+fn hardening() -> impl Strategy<Value = Hardening> {
+    let overrides = btree_map(select(Control::ALL.to_vec()), select(Level::ALL.to_vec()), 0..5);
+    (select(Profile::ALL.to_vec()), overrides)
+        .prop_map(|(profile, overrides)| Hardening { profile, overrides })
+}
+
+fn tls() -> impl Strategy<Value = Tls> {
+    let names = btree_map("[A-Za-z0-9_.-]{5,9}", (file(), file()), 1..4);
+    (select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), duration(1), names).prop_map(
+        |(min_version, handshake_timeout, names)| Tls {
+            min_version,
+            handshake_timeout,
+            certificates: names
+                .into_iter()
+                .map(|(name, (cert, key))| Certificate { name, cert, key })
+                .collect(),
+        },
+    )
+}
+
+fn host() -> impl Strategy<Value = UpstreamHost> {
+    prop_oneof![
+        any::<IpAddr>().prop_map(UpstreamHost::Ip),
+        "[a-z0-9_]{1,9}(-[a-z0-9]{1,3})?(\\.[a-z]{2,5}){0,2}x".prop_map(UpstreamHost::Name),
+    ]
+}
+
+prop_compose! {
+    fn upstream(name: String)(
+        servers in btree_map((host(), 1..=u16::MAX), 1..=1000u16, 1..4),
+        connect_timeout in duration(1),
+        read_timeout in duration(1),
+        write_timeout in duration(1),
+        keepalive_timeout in duration(0),
+    ) -> Upstream {
+        let servers = servers.into_iter().map(|((host, port), weight)| UpstreamServer { host, port, weight });
+        let (name, balance) = (name.clone(), Balance::RoundRobin);
+        Upstream {
+            name,
+            balance,
+            servers: servers.collect(),
+            connect_timeout,
+            read_timeout,
+            write_timeout,
+            keepalive_timeout,
+        }
+    }
+}
+
+fn pattern() -> impl Strategy<Value = HostPattern> {
+    prop_oneof![
+        "[a-z]{3,9}\\.[a-z]{2,3}".prop_map(HostPattern::Exact),
+        any::<IpAddr>().prop_map(|ip| HostPattern::Exact(ip.to_string())),
+        "[a-z]{3,9}\\.[a-z]{2,3}".prop_map(HostPattern::Wildcard),
+        Just(HostPattern::Any),
+    ]
+}
+
+fn path() -> impl Strategy<Value = PathMatch> {
+    let text = "(/[a-z~!$&'()*+,;=:@_-]{1,5}){0,3}/?"
+        .prop_map(|path| if path.is_empty() { "/".into() } else { path });
+    (any::<bool>(), text)
+        .prop_map(|(exact, path)| if exact { PathMatch::Exact(path) } else { PathMatch::Prefix(path) })
+}
+
+/// Vhosts that refer to certificate 0 and upstreams 0 and 1.
+fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
+    let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), file().prop_map(Action::Static)];
+    let routes = vec((path(), action), 1..4).prop_map(|routes| {
+        let mut kept: Vec<Route> = Vec::new();
+        for (path, action) in routes {
+            if kept.iter().all(|route| route.path != path) {
+                kept.push(Route { path, action });
+            }
+        }
+        kept
+    });
+    (btree_set(pattern(), 1..6), vec((option::of(Just(0)), routes), 1..4)).prop_map(|(hosts, vhosts)| {
+        let hosts: Vec<_> = hosts.into_iter().collect();
+        let share = hosts.len().div_ceil(vhosts.len());
+        let shares = hosts.chunks(share).map(<[HostPattern]>::to_vec);
+        shares
+            .zip(vhosts)
+            .map(|(hosts, (certificate, routes))| Vhost { hosts, certificate, routes })
+            .collect()
+    })
+}
+
+prop_compose! {
+    fn limits()(
+        (max_connections, max_header_size, max_header_count) in (1..=1_048_576usize, 1024..=1_048_576usize, 1..=256usize),
+        max_body_size in option::of(1..=1u64 << 50),
+        (read_timeout, write_timeout, keepalive_timeout) in (duration(1), duration(1), duration(0)),
+        (keepalive_requests, max_h2_streams) in (1..=1_000_000u32, 1..=1000u32),
+    ) -> Limits {
+        Limits {
+            max_connections,
+            max_header_size,
+            max_header_count,
+            max_body_size,
+            read_timeout,
+            write_timeout,
+            keepalive_timeout,
+            keepalive_requests,
+            max_h2_streams,
+        }
+    }
+}
+
+prop_compose! {
+    fn config()(
+        server in server(),
+        hardening in hardening(),
+        tls in tls(),
+        upstreams in (upstream("one".into()), upstream("two".into())),
+        vhosts in vhosts(),
+        limits in limits(),
+        level in select(vec![LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace]),
+        access in any::<bool>(),
+        listen in listeners(10_000),
+    ) -> Config {
+        Config {
+            server,
+            hardening,
+            tls,
+            upstreams: vec![upstreams.0, upstreams.1],
+            vhosts,
+            limits,
+            logging: Logging { level, access },
+            metrics: Metrics { listen },
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_parses_back_to_the_same(config in config()) {
+        let text = config.to_toml();
+        match read(&text) {
+            Ok(again) => prop_assert_eq!(again, config),
+            Err(mistakes) => prop_assert!(false, "{}\nin\n{}", mistakes, text),
+        }
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        if let Err(mistakes) = read(&text) {
+            prop_assert!(mistakes.iter().count() > 0 && !mistakes.to_string().contains('\0'));
+        }
+    }
+
+    #[test]
+    fn no_value_makes_it_panic(text in "[\"\\[\\]{}=.#0-9a-z:/*% \\\\é\u{feff}-]{0,24}", at in 0..FULL.len()) {
+        let start = (0..=at).rev().find(|at| FULL.is_char_boundary(*at)).unwrap();
+        let _ = read(&format!("{}{text}{}", &FULL[..start], &FULL[start..]));
+        let _ = read(&FULL.replace("\"app-1:3000\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"500ms\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"example.com\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"= /x\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"0.0.0.0:8443\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"unlimited\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"10.0.0.0/8\"", &format!("{text:?}")));
+    }
+
+    #[test]
+    fn any_cut_and_any_lost_character_is_taken_or_told(at in 0..FULL.len(), lost in 1..9usize) {
+        let _ = read(&FULL[..at]);
+        let _ = read(&format!("{}{}", &FULL[..at], FULL.get(at + lost..).unwrap_or("")));
+    }
+}
+
+#[test]
+fn the_defaults_are_printed_and_parse_back() {
+    for text in ["[server]\nhttp = [\"0.0.0.0:8080\"]\n", FULL] {
+        let config = read(text).unwrap();
+        assert_eq!(read(&config.to_toml()).unwrap(), config, "{}", config.to_toml());
+    }
+}
+
+#[test]
+fn a_mebibyte_of_anything_is_judged_within_seconds() {
+    let size = 1 << 20;
+    let fill = |piece: &str| piece.repeat(size / piece.len());
+    let listener = "[server]\nhttp = [\"0.0.0.0:8080\"]\n";
+    let numbered = |line: &dyn Fn(usize) -> String| (0..20_000).map(line).collect::<String>();
+    let texts = [
+        ("equals signs", fill("=")),
+        ("quotes", fill("\"")),
+        ("triple quotes", fill("\"\"\"x\n")),
+        ("open brackets", fill("[")),
+        ("open lists", fill("a = [\n")),
+        ("open headers", fill("[a\n")),
+        ("open headers by turns", fill("[a\n[b\n")),
+        ("open inline tables", format!("a = {}", fill("{a="))),
+        ("dotted keys", format!("{}a = 1", fill("a."))),
+        ("one key again and again", fill("a = 1\n")),
+        ("one table again and again", fill("[server]\n")),
+        ("many vhosts", fill("[[vhosts]]\n")),
+        ("bad escapes", format!("a = \"{}\"", fill("\\q"))),
+        ("newlines", fill("\n")),
+        ("carriage returns", fill("\r")),
+        ("wide characters", fill("é")),
+        ("a long key", format!("{} = 1", fill("k"))),
+        ("a long value", format!("{listener}drain_delay = \"{}\"", fill("1s"))),
+        ("many unknown keys", numbered(&|i| format!("key-number-{i} = 1\n"))),
+        ("many hosts", format!("[[vhosts]]\nhosts = [{}]", numbered(&|i| format!("\"h{i}.example\", ")))),
+        ("many equal hosts", format!("[[vhosts]]\nhosts = [{}]", fill("\"example.com\", "))),
+        ("many equal listeners", format!("[server]\nhttp = [{}]", fill("\"0.0.0.0:80\", "))),
+        ("many servers", format!("[[upstreams]]\nservers = [{}]", fill("\"a:1\", "))),
+        (
+            "many unknown upstreams",
+            format!(
+                "{listener}[[upstreams]]\nname = \"a\"\nservers = [\"a:1\"]\n[[vhosts]]\nhosts = [\"*\"]\n{}",
+                numbered(&|i| format!("[[vhosts.routes]]\npath = \"/{i}\"\nupstream = \"u{i}\"\n"))
+            ),
+        ),
+    ];
+    for (name, text) in texts {
+        let start = Instant::now();
+        let result = read(&text);
+        let took = start.elapsed();
+        assert!(result.is_err(), "{name} is no configuration");
+        assert!(took < Duration::from_secs(10), "{name} took {took:?}");
+        println!("{name}: {took:?}");
+    }
+}
+
+#[test]
+fn many_names_stay_cheap() {
+    let upstreams: String =
+        (0..5000).map(|i| format!("[[upstreams]]\nname = \"u{i}\"\nservers = [\"u{i}:80\"]\n")).collect();
+    let routes: String =
+        (0..5000).map(|i| format!("[[vhosts.routes]]\npath = \"/{i}\"\nupstream = \"u{i}\"\n")).collect();
+    let text =
+        format!("[server]\nhttp = [\"0.0.0.0:8080\"]\n{upstreams}[[vhosts]]\nhosts = [\"*\"]\n{routes}");
+    let start = Instant::now();
+    let config = read(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(config.vhosts[0].routes.len(), 5000);
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
