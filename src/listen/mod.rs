@@ -178,14 +178,19 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         peer: SocketAddr,
         limit: Duration,
     ) -> Option<Stream> {
-        let outcome = tokio::time::timeout(limit, acceptor.tls_handshake(socket)).await;
+        let mut shutdown = self.shutdown.clone();
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(limit, acceptor.tls_handshake(socket)) => outcome.ok(),
+            // No request yet, so none to lose; but a client that is quick about it is still served.
+            () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_HANDSHAKES).await } => None,
+        };
         let (result, stream) = match outcome {
-            Ok(Ok(stream)) => ("ok", Some(Box::new(stream) as Stream)),
-            Ok(Err(error)) => {
+            Some(Ok(stream)) => ("ok", Some(Box::new(stream) as Stream)),
+            Some(Err(error)) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
                 ("failed", None)
             }
-            Err(_) => {
+            None => {
                 tracing::debug!(%peer, "TLS handshake timed out");
                 ("timeout", None)
             }
@@ -227,6 +232,9 @@ async fn stopping(shutdown: &mut ShutdownWatch) {
 
 /// As nginx and HAProxy ask for; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: u32 = 4096;
+
+/// What a handshake under way may still take once we are stopping.
+const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
 
 /// How long an accept loop rests when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -44,9 +44,12 @@ pub struct AccessLine<'a> {
 #[derive(Debug)]
 pub struct AccessLog(Option<SyncSender<Vec<u8>>>);
 
-/// Ends the writer; [`AccessLogWriter::finish`] waits until all is written.
+/// The writer's thread, as far as its end matters.
 #[derive(Debug)]
-pub struct AccessLogWriter(Option<JoinHandle<()>>);
+pub struct AccessLogWriter {
+    /// Closed when everything is written.
+    done: Receiver<()>,
+}
 
 impl AccessLog {
     /// A log that takes nothing.
@@ -61,10 +64,12 @@ impl AccessLog {
     /// When the thread can't be started.
     pub fn start<W: Write + Send + 'static>(out: W) -> io::Result<(Self, AccessLogWriter)> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
-        let writer = std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(&receiver, out))?;
-        Ok((Self(Some(sender)), AccessLogWriter(Some(writer))))
+        let (unfinished, done) = mpsc::channel();
+        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
+            write_all(&receiver, out);
+            drop(unfinished);
+        })?;
+        Ok((Self(Some(sender)), AccessLogWriter { done }))
     }
 
     /// Whether lines are wanted at all.
@@ -87,11 +92,10 @@ impl AccessLog {
 }
 
 impl AccessLogWriter {
-    /// Waits for the writer; the log must have been dropped before.
-    pub fn finish(mut self) {
-        if let Some(writer) = self.0.take() {
-            let _ = writer.join();
-        }
+    /// Waits until all is written. Not for long: a request stuck in a dead disk still holds the log,
+    /// and a stdout that nobody reads takes nothing more.
+    pub fn finish(self) {
+        let _ = self.done.recv_timeout(LAST_LINES);
     }
 }
 
@@ -112,6 +116,8 @@ fn write_all<W: Write>(lines: &Receiver<Vec<u8>>, mut out: W) {
 
 /// Lines waiting at most: some seconds of traffic, some MiB of memory.
 const QUEUE: usize = 8192;
+/// What writing the last lines may take.
+const LAST_LINES: Duration = Duration::from_millis(500);
 /// Bytes written at once.
 const BATCH: usize = 64 * 1024;
 /// A typical line fits.
