@@ -61,3 +61,11 @@ fn every_example_of_the_documents_parses() {
     }
     assert!(seen >= 8, "only {seen} examples found: are the documents where this test looks?");
 }
+
+#[test]
+fn the_images_own_configuration_parses() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../image/fluxheim.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let result = parse(&[Source { path: "/etc/fluxheim/fluxheim.toml".into(), text }]);
+    assert_eq!(result.err().map(|mistakes| mistakes.to_string()), None);
+}
