@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
@@ -45,6 +46,10 @@ pub fn bind(address: SocketAddr) -> Result<Bound, BindError> {
     let fail = |source| BindError { address, source };
     let socket = if address.is_ipv6() { TcpSocket::new_v6() } else { TcpSocket::new_v4() }.map_err(fail)?;
     socket.set_reuseaddr(true).map_err(fail)?;
+    if address.is_ipv6() {
+        // [::]:80 and 0.0.0.0:80 are two listeners, whatever net.ipv6.bindv6only says.
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true).map_err(|errno| fail(errno.into()))?;
+    }
     socket.bind(address).map_err(fail)?;
     let listener = socket.listen(BACKLOG).map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
@@ -238,3 +243,25 @@ const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
 
 /// How long an accept loop rests when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn binds_one_port_of_both_families() {
+        let v4 = bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        let v6 = bind(format!("[::]:{}", v4.address.port()).parse().unwrap()).unwrap();
+        assert_eq!(v4.address.port(), v6.address.port());
+    }
+
+    #[tokio::test]
+    async fn says_how_to_mend_a_taken_address() {
+        let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = bind(taken.address).unwrap_err().to_string();
+        assert!(
+            error.contains(&taken.address.to_string()) && error.contains("choose another port"),
+            "{error}"
+        );
+    }
+}
