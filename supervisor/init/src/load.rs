@@ -35,8 +35,8 @@ pub(crate) fn storage_seen(config: &Config, say: impl Fn(&StorageReport)) -> Sto
     }
     let (objects, findings) = (report.objects.len(), report.findings().count());
     if report.is_clean() {
-        StorageSeen::Clean(format!("{objects} files and folders judged, none refused"))
+        StorageSeen::Clean(format!("objects judged: {objects}, none refused"))
     } else {
-        StorageSeen::Findings(format!("{objects} files and folders judged, {findings} findings"))
+        StorageSeen::Findings(format!("objects judged: {objects}, findings: {findings}"))
     }
 }

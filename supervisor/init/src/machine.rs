@@ -72,11 +72,11 @@ impl Machine {
         self.stop_budget
     }
 
-    /// The report arrived.
-    pub(crate) fn reported(&mut self) {
-        if let Phase::Starting { stop_by, .. } = self.phase {
-            self.phase = Phase::Running { stop_by };
-        }
+    /// The report arrived; `false` when none is owed any more.
+    pub(crate) fn reported(&mut self) -> bool {
+        let Phase::Starting { stop_by, .. } = self.phase else { return false };
+        self.phase = Phase::Running { stop_by };
+        true
     }
 
     /// The child gets KILL, and `code` is what to exit with.

@@ -173,7 +173,8 @@ impl Supervisor {
     }
 
     fn hear(&mut self) -> Option<Box<ProxyReport>> {
-        loop {
+        // Not "until there are none": a proxy gone wild must not keep us from signals.
+        for _ in 0..MOST_MESSAGES {
             let heard = match self.handoff.as_ref()?.receive() {
                 Ok(heard) => heard?,
                 Err(error) => {
@@ -183,10 +184,10 @@ impl Supervisor {
                 }
             };
             match heard {
-                FromProxy::Report(report) => {
-                    self.machine.reported();
-                    return Some(report);
-                }
+                // The rest of the queue waits for the next turn, at once.
+                FromProxy::Report(report) if self.machine.reported() => return Some(report),
+                FromProxy::Report(_) => {}
+                FromProxy::Ready if self.ready => {}
                 FromProxy::Ready => {
                     self.ready = true;
                     say::line("ready");
@@ -199,6 +200,7 @@ impl Supervisor {
                 FromProxy::Gone => self.handoff = None,
             }
         }
+        None
     }
 
     /// Nonsense before the verdict means that there can be none; later it costs health answers only.
@@ -280,6 +282,9 @@ fn timeout(due: Option<Instant>) -> PollTimeout {
     let left = due.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
     PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
 }
+
+/// Messages heard in one turn; the rest waits for the next, at once.
+const MOST_MESSAGES: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -35,6 +35,8 @@ pub(crate) struct Door {
     clients: Vec<Client>,
     last_id: u64,
     posture: Option<Answer>,
+    /// Nobody is let in before that: accepting failed, and polling at once would spin.
+    rests_until: Option<Instant>,
 }
 
 struct Client {
@@ -54,7 +56,7 @@ impl Door {
         let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
         bind(listener.as_raw_fd(), &address(config)?)?;
         listen(&listener, Backlog::new(BACKLOG)?)?;
-        Ok(Self { listener, clients: Vec::new(), last_id: 0, posture: None })
+        Ok(Self { listener, clients: Vec::new(), last_id: 0, posture: None, rests_until: None })
     }
 
     /// Keeps the report for who asks.
@@ -65,14 +67,15 @@ impl Door {
 
     /// What to poll for reading.
     pub(crate) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let room = (self.clients.len() < MOST_CLIENTS).then_some(self.listener.as_fd());
+        let open = self.rests_until.is_none() && self.clients.len() < MOST_CLIENTS;
+        let room = open.then_some(self.listener.as_fd());
         let silent = self.clients.iter().filter(|client| client.waits.is_none());
         room.into_iter().chain(silent.map(|client| client.socket.as_fd()))
     }
 
-    /// When the next client's time is over.
+    /// When the next client's time, or our own rest, is over.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.clients.iter().map(|client| client.until).min()
+        self.clients.iter().map(|client| client.until).chain(self.rests_until).min()
     }
 
     /// Takes in clients and questions, answers what can be answered at once, and gives the numbers
@@ -127,12 +130,19 @@ impl Door {
     }
 
     fn accept(&mut self, now: Instant) {
-        while self.clients.len() < MOST_CLIENTS {
+        self.rests_until = self.rests_until.filter(|until| now < *until);
+        while self.rests_until.is_none() && self.clients.len() < MOST_CLIENTS {
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-            let Ok(number) = accept4(self.listener.as_raw_fd(), flags) else { return };
-            let socket = crate::sys::own(number);
-            if is_ours(&socket) {
-                self.clients.push(Client { socket, until: now + PATIENCE, waits: None });
+            match accept4(self.listener.as_raw_fd(), flags) {
+                Ok(number) => {
+                    let socket = crate::sys::own(number);
+                    if is_ours(&socket) {
+                        self.clients.push(Client { socket, until: now + PATIENCE, waits: None });
+                    }
+                }
+                Err(Errno::EAGAIN) => return,
+                Err(Errno::EINTR | Errno::ECONNABORTED) => {}
+                Err(_) => self.rests_until = Some(now + REST),
             }
         }
     }
@@ -216,6 +226,9 @@ fn no(text: &str) -> Answer {
 /// A probe asks once and leaves; more than a few at once is no probe.
 const MOST_CLIENTS: usize = 8;
 const BACKLOG: i32 = 16;
+
+/// Descriptors ran out, most likely; the next probe comes in seconds.
+const REST: Duration = Duration::from_secs(1);
 
 /// Less than the asking side's own two seconds, so that it hears why.
 const PATIENCE: Duration = Duration::from_millis(1500);

@@ -5,7 +5,7 @@ const TERM: i32 = Signal::SIGTERM as i32;
 fn machine() -> (Machine, Instant) {
     let now = Instant::now();
     let mut machine = Machine::new(now, Duration::from_secs(10));
-    machine.reported();
+    assert!(machine.reported());
     (machine, now)
 }
 
@@ -107,4 +107,12 @@ fn a_child_that_ended_before_our_kill_keeps_its_code() {
     machine.main_ended(143, now);
     machine.nobody_left();
     assert_eq!(machine.over(), Some(143));
+}
+
+#[test]
+fn only_the_first_report_counts() {
+    let (mut machine, now) = machine();
+    assert!(!machine.reported());
+    machine.main_ended(0, now);
+    assert!(!machine.reported());
 }

@@ -65,3 +65,24 @@ fn kills_a_straggler_that_ignores_term() {
     assert_eq!(code, 5);
     assert!(text.contains("killing them"), "{text}");
 }
+
+#[test]
+fn answers_probes_of_its_own_namespaces_only() {
+    let scene = Scene::new("");
+    let unshare = start(&scene, "serve");
+    scene.write("open", "", 0o644);
+    scene.wait_for("started");
+    let init = unshare.children()[0].to_string();
+    let inside = || {
+        let mut probe = scene.command("nsenter", "");
+        probe
+            .args(["--target", &init, "--pid", "--mount"])
+            .arg(INIT)
+            .args(["--health", "--ready", "--config"]);
+        probe.arg(scene.path("fluxheim.toml")).output().unwrap().status.code()
+    };
+    until("readiness", || inside() == Some(0));
+    assert_eq!(scene.call(&["--health"]).status.code(), Some(75));
+    signal(&unshare, Signal::SIGTERM);
+    assert_eq!(unshare.end().0, 0);
+}

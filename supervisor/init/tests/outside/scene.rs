@@ -24,6 +24,8 @@ impl Scene {
         assert!(geteuid().is_root(), "run these tests as root: sudo -E cargo nextest run -p fluxheim-init");
         let name = format!("init-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // Left by a failed run whose process id came back.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
         let scene = Self { folder };
         // The stand-in binds nothing; the address only has to be one.
