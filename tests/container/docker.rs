@@ -185,6 +185,8 @@ fn certificate(folder: &Path, name: &str) {
             "-subj",
             &format!("/CN={name}"),
             "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
             &format!("subjectAltName=DNS:{name}"),
             "-keyout",
             key.to_str().unwrap(),

@@ -87,9 +87,9 @@ fn limits_hold(report: &Value, pid: u32) {
     let filter = std::fs::read_to_string(format!("/proc/{pid}/coredump_filter")).unwrap();
     assert_eq!(filter.trim().trim_start_matches('0'), "", "{filter}");
     assert_eq!(result(report, "coredump_filter"), "enforced");
-    // A process that can't be dumped belongs to root, whoever runs it (proc(5)).
+    // The files of a process that can't be dumped belong to root, whoever runs it (proc(5)).
     use std::os::unix::fs::MetadataExt;
-    assert_eq!(std::fs::metadata(format!("/proc/{pid}")).unwrap().uid(), 0);
+    assert_eq!(std::fs::metadata(format!("/proc/{pid}/status")).unwrap().uid(), 0);
     assert_eq!(result(report, "dumpable"), "enforced");
     let open: Vec<_> = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().collect();
     assert!(open.len() > 3);

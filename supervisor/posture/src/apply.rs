@@ -70,6 +70,14 @@ pub fn inheritable(hardening: &Hardening) -> Vec<Failure> {
     if applies(hardening, Control::CoredumpFilter) {
         note(Control::CoredumpFilter, clear_coredump_filter().err().and_then(|unread| unread.errno));
     }
+    if applies(hardening, Control::Umask) {
+        umask(Mode::from_bits_truncate(0o077));
+    }
+    // After the filter, which needs nothing of it, and before the child: init gains nothing by exec
+    // either.
+    if applies(hardening, Control::NoNewPrivs) {
+        note(Control::NoNewPrivs, nix::sys::prctl::set_no_new_privs().err().map(Errno::from));
+    }
     failures
 }
 
@@ -79,12 +87,8 @@ pub fn inheritable(hardening: &Hardening) -> Vec<Failure> {
 /// `handoff` is the one descriptor above 2 that shall outlive the exec.
 #[must_use]
 pub fn in_child(hardening: &Hardening, handoff: BorrowedFd<'_>) -> Vec<Failure> {
-    let steps: [(Control, &dyn Fn() -> nix::Result<()>); 4] = [
-        (Control::Umask, &narrow_umask),
-        (Control::Fds, &close_the_rest_on_exec),
-        (Control::Capabilities, &drop_capabilities),
-        (Control::NoNewPrivs, &nix::sys::prctl::set_no_new_privs),
-    ];
+    let steps: [(Control, &dyn Fn() -> nix::Result<()>); 2] =
+        [(Control::Fds, &close_the_rest_on_exec), (Control::Capabilities, &drop_capabilities)];
     let mut failures = Vec::new();
     for (control, step) in steps {
         if applies(hardening, control) {
@@ -129,13 +133,6 @@ fn clear_coredump_filter() -> Result<(), Unread> {
     let hidden = sys::set_dumpable(false);
     // Setting it back can't fail where setting it worked; if it does, the control has failed.
     if hidden.is_err() { Err(first) } else { second }
-}
-
-/// Infallible, but a step like the others.
-#[expect(clippy::unnecessary_wraps, reason = "one shape for every step")]
-fn narrow_umask() -> nix::Result<()> {
-    umask(Mode::from_bits_truncate(0o077));
-    Ok(())
 }
 
 fn close_the_rest_on_exec() -> nix::Result<()> {

@@ -53,6 +53,8 @@ pub(crate) fn certificate(folder: &Path, name: &str, names: &[&str]) -> (PathBuf
             "-subj",
             &format!("/CN={}", names[0]),
             "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
             &format!("subjectAltName={san}"),
             "-keyout",
             key.to_str().unwrap(),
