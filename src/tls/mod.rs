@@ -1,7 +1,7 @@
 //! TLS towards clients: versions, key exchange, and which certificate a name gets.
 //!
 //! Owns the rustls configuration. Certificates and keys are read through `fluxheim-trust` in
-//! [`certificates`]; connections are accepted in `listen`.
+//! `certificates`; connections are accepted in `listen`.
 
 mod certificates;
 

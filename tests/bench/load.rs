@@ -27,7 +27,7 @@ const JOBS: &[Job] = &[
 ];
 
 pub(crate) fn beside_nginx() {
-    let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = TempDir::new().unwrap();
     // nginx's worker drops to another user and still has to read this.
     crate::docker::set_mode(dir.path(), 0o755);
     std::fs::write(dir.path().join("index.html"), [b'x'; 32]).unwrap();

@@ -42,7 +42,7 @@ pub(crate) fn first_answer() {
 
 /// The same proxy with the same configuration under both, from start to first answer.
 pub(crate) fn beside_tini() {
-    let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = TempDir::new().unwrap();
     std::fs::write(dir.path().join("index.html"), "hello").unwrap();
     let (mut ours, mut theirs, mut memory) = (Vec::new(), Vec::new(), (0, 0));
     for _ in 0..RUNS {

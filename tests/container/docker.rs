@@ -157,7 +157,7 @@ pub(crate) fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 /// A folder to mount as /etc/fluxheim: root's, readable by all, with `config` and a certificate
 /// for each of `names`, keys at 0600 and the service user's.
 pub(crate) fn mounted_config(config: &str, names: &[&str]) -> TempDir {
-    let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = TempDir::new().unwrap();
     set_mode(dir.path(), 0o755);
     std::fs::write(dir.path().join("fluxheim.toml"), config).unwrap();
     std::fs::create_dir(dir.path().join("tls")).unwrap();

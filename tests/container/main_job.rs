@@ -20,7 +20,7 @@ struct Origin {
 
 impl Origin {
     fn serving(gateway: IpAddr, name: &str, content: &[u8]) -> Self {
-        let dir = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let dir = TempDir::new().unwrap();
         crate::docker::set_mode(dir.path(), 0o755);
         std::fs::write(dir.path().join(name), content).unwrap();
         std::fs::write(dir.path().join("small"), b"small").unwrap();

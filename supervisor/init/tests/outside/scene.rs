@@ -23,7 +23,8 @@ impl Scene {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(geteuid().is_root(), "run these tests as root: sudo -E cargo nextest run -p fluxheim-init");
         let name = format!("init-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // In /tmp: wherever the repository is, only root can write what is above this.
+        let folder = std::env::temp_dir().join(format!("fluxheim-{name}"));
         // Left by a failed run whose process id came back.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
