@@ -1,11 +1,13 @@
 //! The access log: one JSON line a request, written to stdout by a thread of its own.
 //!
-//! Owns the line's fields and the queue. A reader that is too slow costs lines, which are counted,
-//! never requests.
+//! Owns the line's fields and the buffer between requests and writer. Lines are written in batches,
+//! at most [`PAUSE`] late: waking the writer for each one costs more than the line. A reader that is
+//! too slow costs lines, which are counted, never requests.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
-use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -42,13 +44,51 @@ pub struct AccessLine<'a> {
 
 /// Where lines are handed in.
 #[derive(Debug)]
-pub struct AccessLog(Option<SyncSender<Vec<u8>>>);
+pub struct AccessLog(Option<Arc<Shared>>);
 
 /// The writer's thread, as far as its end matters.
 #[derive(Debug)]
 pub struct AccessLogWriter {
+    shared: Arc<Shared>,
     /// Closed when everything is written.
     done: Receiver<()>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Rung when the first line of a batch comes, and at the end.
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: Vec<u8>,
+    closed: bool,
+}
+
+impl Shared {
+    /// A panic elsewhere can't leave half a line: lines are appended whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for lines and takes them; `None` when there will be no more.
+    fn next_batch(&self, spare: Vec<u8>) -> Option<Vec<u8>> {
+        let mut state = self.lock();
+        while state.lines.is_empty() {
+            if state.closed {
+                return None;
+            }
+            state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !state.closed {
+            // What comes in the meantime goes out in the same call; only the end rings.
+            let wait = self.bell.wait_timeout_while(state, PAUSE, |state| !state.closed);
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Some(std::mem::replace(&mut state.lines, spare))
+    }
 }
 
 impl AccessLog {
@@ -63,13 +103,14 @@ impl AccessLog {
     /// # Errors
     /// When the thread can't be started.
     pub fn start<W: Write + Send + 'static>(out: W) -> io::Result<(Self, AccessLogWriter)> {
-        let (sender, receiver) = mpsc::sync_channel(QUEUE);
+        let shared = Arc::new(Shared::default());
         let (unfinished, done) = mpsc::channel();
+        let lines = Arc::clone(&shared);
         std::thread::Builder::new().name("access-log".to_owned()).spawn(move || {
-            write_all(&receiver, out);
+            write_all(&lines, out);
             drop(unfinished);
         })?;
-        Ok((Self(Some(sender)), AccessLogWriter { done }))
+        Ok((Self(Some(Arc::clone(&shared))), AccessLogWriter { shared, done }))
     }
 
     /// Whether lines are wanted at all.
@@ -78,48 +119,59 @@ impl AccessLog {
         self.0.is_some()
     }
 
-    /// Queues a line; false when it was lost.
+    /// Hands a line in; false when it was lost.
     #[must_use]
     pub fn write(&self, line: &AccessLine<'_>) -> bool {
-        let Some(sender) = &self.0 else { return true };
+        let Some(shared) = &self.0 else { return true };
         let mut bytes = Vec::with_capacity(LINE_GUESS);
         if serde_json::to_writer(&mut bytes, line).is_err() {
             return false;
         }
         bytes.push(b'\n');
-        !matches!(sender.try_send(bytes), Err(TrySendError::Full(_) | TrySendError::Disconnected(_)))
+        let mut state = shared.lock();
+        if state.closed || state.lines.len() + bytes.len() > MOST_WAITING {
+            return false;
+        }
+        let first = state.lines.is_empty();
+        state.lines.extend_from_slice(&bytes);
+        drop(state);
+        if first {
+            shared.bell.notify_one();
+        }
+        true
     }
 }
 
 impl AccessLogWriter {
-    /// Waits until all is written. Not for long: a request stuck in a dead disk still holds the log,
-    /// and a stdout that nobody reads takes nothing more.
+    /// Ends the log and waits until all is written. Not for long: a stdout that nobody reads takes
+    /// nothing more.
     pub fn finish(self) {
+        self.shared.lock().closed = true;
+        self.shared.bell.notify_one();
         let _ = self.done.recv_timeout(LAST_LINES);
     }
 }
 
-/// Writes what is queued in one go, so that a busy log costs few system calls.
-fn write_all<W: Write>(lines: &Receiver<Vec<u8>>, mut out: W) {
-    let mut batch = Vec::new();
-    while let Ok(first) = lines.recv() {
-        batch.clear();
-        batch.extend_from_slice(&first);
-        while batch.len() < BATCH {
-            let Ok(line) = lines.try_recv() else { break };
-            batch.extend_from_slice(&line);
-        }
+fn write_all<W: Write>(shared: &Shared, mut out: W) {
+    let mut spare = Vec::new();
+    while let Some(mut batch) = shared.next_batch(spare) {
         // A closed stdout must not end the proxy; there is nowhere left to say so.
         let _ = out.write_all(&batch).and_then(|()| out.flush());
+        batch.clear();
+        // Kept for the next batch, unless a burst has made it large.
+        batch.shrink_to(SPARE);
+        spare = batch;
     }
 }
 
-/// Lines waiting at most: some seconds of traffic, some MiB of memory.
-const QUEUE: usize = 8192;
+/// How late a line may be written.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of lines that wait at most: about ten thousand requests.
+const MOST_WAITING: usize = 4 << 20;
+/// What the writer keeps of its buffer.
+const SPARE: usize = 64 << 10;
 /// What writing the last lines may take.
 const LAST_LINES: Duration = Duration::from_millis(500);
-/// Bytes written at once.
-const BATCH: usize = 64 * 1024;
 /// A typical line fits.
 const LINE_GUESS: usize = 384;
 
@@ -168,8 +220,8 @@ mod tests {
         let (log, writer) = AccessLog::start(out.clone()).unwrap();
         assert!(log.write(&line("/a\"\n{}")));
         assert!(log.write(&line("/b")));
-        drop(log);
         writer.finish();
+        assert!(!log.write(&line("/late")));
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -193,8 +245,9 @@ mod tests {
         }
         let (release, held) = std::sync::mpsc::channel();
         let (log, _writer) = AccessLog::start(Stuck(held)).unwrap();
-        let lost = (0..QUEUE * 2).filter(|_| !log.write(&line("/"))).count();
-        assert!(lost > 0);
+        let lines = 2 * MOST_WAITING / 200;
+        let lost = (0..lines).filter(|_| !log.write(&line("/"))).count();
+        assert!(lost > 0 && lost < lines, "{lost} of {lines}");
         drop(release);
     }
 }
