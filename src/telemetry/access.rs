@@ -1,7 +1,7 @@
 //! The access log: one JSON line a request, written to stdout by a thread of its own.
 //!
 //! Owns the line's fields and the buffer between requests and writer. Lines are written in batches,
-//! at most [`PAUSE`] late: waking the writer for each one costs more than the line. A reader that is
+//! at most `PAUSE` late: waking the writer for each one costs more than the line. A reader that is
 //! too slow costs lines, which are counted, never requests.
 
 use std::borrow::Cow;
