@@ -84,7 +84,7 @@ fn run(path: &Path) -> u8 {
     };
     crate::telemetry::diagnostics::install(config.logging.level);
     // Before anything starts a thread: memory is locked for all of them or for none.
-    let report = fluxheim_posture::proxy::harden(&config.hardening);
+    let report = fluxheim_posture::proxy::harden(&config.hardening, config.has_secrets());
     let supervisor = match handoff::agree(&report) {
         Ok(supervisor) => supervisor,
         Err(stop) => return stop,

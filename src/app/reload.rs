@@ -24,6 +24,9 @@ pub(super) struct Reloadable {
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
     pub refreshing: Refreshing,
+    /// Whether PID 1 judged us as a process that holds secrets. Its verdict does not cover any that
+    /// come later.
+    pub judged_with_secrets: bool,
 }
 
 impl Reloadable {
@@ -43,6 +46,9 @@ impl Reloadable {
 
     async fn rehearse(&self, path: &Path) -> Result<(Live, Certificates, Refreshing), String> {
         let config = super::load(path)?;
+        if config.has_secrets() && !self.judged_with_secrets {
+            return Err(FIRST_SECRETS.to_owned());
+        }
         let certificates = certificates(&config)?;
         let live = Live::new(config).map_err(|error| error.to_string())?;
         let mut refreshing = resolve::start(&live.pools, &self.resolver, &self.telemetry);
@@ -50,6 +56,9 @@ impl Reloadable {
         Ok((live, certificates, refreshing))
     }
 }
+
+const FIRST_SECRETS: &str = "the new configuration names the first private keys, and whether this \
+    process may hold any was not asked when it started: restart it";
 
 /// Loads every certificate; the error lists all that is wrong.
 ///

@@ -128,17 +128,20 @@ impl Proxy {
         let bound = bind_public(&live.config, &certificates)?;
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
+        let judged_with_secrets = live.config.has_secrets();
         let live = Arc::new(ArcSwap::from_pointee(live));
+        let reloadable = Reloadable {
+            live: Arc::clone(&live),
+            certificates,
+            resolver,
+            telemetry: Arc::clone(&telemetry),
+            refreshing,
+            judged_with_secrets,
+        };
         Ok(Self {
             plain: Arc::new(http_proxy(&live, &telemetry, Scheme::Http, threads)),
             secure: Arc::new(http_proxy(&live, &telemetry, Scheme::Https, threads)),
-            reloadable: Reloadable {
-                live,
-                certificates,
-                resolver,
-                telemetry: Arc::clone(&telemetry),
-                refreshing,
-            },
+            reloadable,
             telemetry,
             bound,
             metrics,

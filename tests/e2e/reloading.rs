@@ -2,7 +2,7 @@
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Flux, request};
+use crate::support::{Flux, certificate, request};
 
 const SITE: &str = "[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"$DIR/one\"\n";
 
@@ -28,4 +28,16 @@ fn keeps_the_old_configuration_and_lists_every_mistake() {
     assert!(mistakes.contains("limitz") && mistakes.contains("levle"), "{mistakes}");
     assert_eq!(request(flux.http(), "a", "/").body, b"one");
     assert!(flux.dir.path().exists());
+}
+
+#[test]
+fn takes_no_first_key_without_a_new_start() {
+    let flux = Flux::with(SITE).file("one/index.html", b"one").start();
+    certificate(flux.dir.path(), "a", &["a.test"]);
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    let with_key = format!("{text}\n[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n");
+    std::fs::write(&flux.config, with_key).unwrap();
+    flux.signal(Signal::SIGHUP);
+    let line = flux.wait_for("reload refused: the running configuration stays");
+    assert!(line["mistakes"].as_str().unwrap().contains("restart"), "{line}");
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(config: &Path) -> u8 {
             return exit::REFUSED;
         }
     };
-    match handoff.submit(&proxy::harden(&config.hardening)) {
+    match handoff.submit(&proxy::harden(&config.hardening, config.has_secrets())) {
         Ok(_) => exit::OK,
         Err(error) => failed(error),
     }

@@ -145,8 +145,10 @@ impl Prepared {
                 Ok(Turn::Nothing) => {}
                 // Read back from outside, from the very process that will hold the keys.
                 Ok(Turn::Report(told)) => {
+                    // The file may have changed between our reading and the proxy's.
+                    let has_secrets = config.has_secrets() || told.secrets;
                     let evidence = Evidence::read(pid, *told, baseline.clone(), failures.clone());
-                    let (hardening, has_secrets) = (&config.hardening, config.has_secrets());
+                    let hardening = &config.hardening;
                     let report = judge(&evidence, Asked { hardening, has_secrets, storage: &storage });
                     // A stop in the first moment: what was read is of a process going away.
                     if supervisor.main_has_ended() {

@@ -24,6 +24,9 @@ pub const SCHEMA: u32 = 1;
 pub struct ProxyReport {
     /// [`SCHEMA`] of the sender.
     pub schema: u32,
+    /// Whether the configuration as the proxy has read it makes it hold secrets. Init has read it
+    /// too, but a moment earlier; the stricter of the two counts.
+    pub secrets: bool,
     pub dumpable: Dumpable,
     pub memory_lock: LockAttempt,
     pub fds: OpenFds,
@@ -65,10 +68,12 @@ pub enum OpenFds {
 
 /// Applies to this process what `hardening` asks of it, and tells what came of it.
 ///
+/// `secrets` says whether the configuration makes this process hold any.
+///
 /// Call it before anything else is opened and before any thread starts: a later memory lock or
 /// descriptor list would be another one.
 #[must_use]
-pub fn harden(hardening: &Hardening) -> ProxyReport {
+pub fn harden(hardening: &Hardening, secrets: bool) -> ProxyReport {
     let fds = open_fds();
     if applies(hardening, Control::Umask) {
         umask(Mode::from_bits_truncate(0o077));
@@ -79,6 +84,7 @@ pub fn harden(hardening: &Hardening) -> ProxyReport {
         if applies(hardening, Control::MemoryLock) { lock_memory() } else { LockAttempt::NotAsked };
     ProxyReport {
         schema: SCHEMA,
+        secrets,
         dumpable: Dumpable {
             set_failed: set_failed.map(Errno::from),
             value: sys::dumpable().map_err(Errno::from),

@@ -37,6 +37,11 @@ fn proxy() {
         }
         "stubborn" => stubborn(),
         "record" => record(),
+        // As if the configuration had gained a key after init read it.
+        "more-secrets" => {
+            let _handoff = submitted(true);
+            0
+        }
         "orphans" => orphans(value.parse().unwrap()),
         "straggler" => straggler(value),
         other => panic!("no such act: {other}"),
@@ -131,11 +136,15 @@ fn straggler(trap: &str) -> i32 {
     5
 }
 
-#[expect(clippy::exit, reason = "it plays a program that was refused")]
 fn accepted() -> ProxyEnd {
+    submitted(false)
+}
+
+#[expect(clippy::exit, reason = "it plays a program that was refused")]
+fn submitted(secrets: bool) -> ProxyEnd {
     let hardening = Hardening { profile: Profile::Container, overrides: [].into_iter().collect() };
     let handoff = ProxyEnd::inherited().unwrap().expect("started by fluxheim-init");
-    match handoff.submit(&harden(&hardening)) {
+    match handoff.submit(&harden(&hardening, secrets)) {
         Ok(Verdict::Go) => handoff,
         other => {
             mark("refused");

@@ -52,3 +52,11 @@ fn the_storage_check_alone_says_the_same_in_text_and_json() {
         assert_eq!(json["clean"], code == 0);
     }
 }
+
+#[test]
+fn secrets_that_only_the_proxy_has_seen_are_judged_too() {
+    let (code, said) = Scene::new("").start("more-secrets").end();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("off swap"), "{said}");
+    assert!(!said.contains("no secrets configured"), "{said}");
+}

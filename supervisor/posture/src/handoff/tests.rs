@@ -13,6 +13,7 @@ fn pair() -> (InitEnd, ProxyEnd) {
 fn report() -> ProxyReport {
     ProxyReport {
         schema: SCHEMA,
+        secrets: false,
         dumpable: Dumpable { set_failed: None, value: Ok(0) },
         memory_lock: LockAttempt::NotSafe("RLIMIT_MEMLOCK is finite".into()),
         fds: OpenFds::Unexpected(vec![9]),

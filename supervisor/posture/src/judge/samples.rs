@@ -8,6 +8,7 @@ use crate::proxy::{Dumpable, LockAttempt, OpenFds, ProxyReport, SCHEMA};
 pub(crate) fn proxy_report() -> ProxyReport {
     ProxyReport {
         schema: SCHEMA,
+        secrets: false,
         dumpable: Dumpable { set_failed: None, value: Ok(0) },
         memory_lock: LockAttempt::Locked("RLIMIT_MEMLOCK is unlimited".into()),
         fds: OpenFds::Unexpected(vec![]),
