@@ -99,13 +99,20 @@ host_target() {
     esac
 }
 
+# Inside a checkout, git must answer: a build that can't name its commit would not be reproducible.
+in_git() {
+    [ -e .git ] || return 1
+    git rev-parse HEAD >/dev/null || fail 69 "git does not work in this checkout (see its message above)"
+}
+
 # The commit in the working tree, with `-dirty` when it has changes; `unknown` outside git.
 commit() {
     local id
-    id=$(git rev-parse HEAD 2>/dev/null) || { echo unknown && return; }
-    [ -z "$(git status --porcelain 2>/dev/null)" ] || id=$id-dirty
+    in_git || { echo unknown && return; }
+    id=$(git rev-parse HEAD)
+    [ -z "$(git status --porcelain)" ] || id=$id-dirty
     echo "$id"
 }
 
 # The commit's time in seconds since 1970; 0 outside git.
-commit_time() { git log -1 --format=%ct 2>/dev/null || echo 0; }
+commit_time() { if in_git; then git log -1 --format=%ct; else echo 0; fi; }
