@@ -44,12 +44,14 @@ pub(crate) enum CgroupSwap {
 }
 
 impl CgroupSwap {
-    /// Whether nothing in that cgroup can be swapped out.
+    /// Whether nothing in that cgroup can be swapped out; version 1 has no limit that says so.
     pub(crate) fn bars(&self) -> bool {
-        match self {
-            Self::V2 { max, .. } => *max == SwapMax::Bytes(0),
-            Self::V1 { memory, with_swap, .. } => memory.leaves_no_swap(*with_swap),
-        }
+        matches!(self, Self::V2 { max: SwapMax::Bytes(0), .. })
+    }
+
+    /// Whether the cgroup can't swap on its own account, but the host may swap it out.
+    pub(crate) fn bars_in_part(&self) -> bool {
+        matches!(self, Self::V1 { memory, with_swap, .. } if memory.leaves_no_allowance(*with_swap))
     }
 }
 
@@ -80,7 +82,7 @@ impl Evidence {
     }
 }
 
-/// The limit that bars swap if any does, else the nearest one seen. A cgroup is also bound by
+/// The limit that bars swap if any does, else one that does in part, else the nearest one seen. A cgroup is also bound by
 /// those above it, as far up as they are visible.
 fn cgroup_swap(list: &str) -> Option<CgroupSwap> {
     let paths = kernel::parsed(list, CgroupPaths::parse).ok()?;
@@ -91,8 +93,13 @@ fn cgroup_swap(list: &str) -> Option<CgroupSwap> {
     seen.extend(
         folders("/sys/fs/cgroup/memory", paths.v1_memory.as_deref()).into_iter().filter_map(v1_limit),
     );
-    let barring = seen.iter().position(CgroupSwap::bars).unwrap_or(0);
-    seen.into_iter().nth(barring)
+    strictest(seen)
+}
+
+fn strictest(seen: Vec<CgroupSwap>) -> Option<CgroupSwap> {
+    let barring = seen.iter().position(CgroupSwap::bars);
+    let strictest = barring.or_else(|| seen.iter().position(CgroupSwap::bars_in_part)).unwrap_or(0);
+    seen.into_iter().nth(strictest)
 }
 
 /// `path` below `mount` and the folders above it, innermost first.
@@ -135,6 +142,18 @@ mod tests {
         assert_eq!(folders("/m", Some("/")), ["/m"]);
         assert!(folders("/m", Some("/../other")).is_empty());
         assert!(folders("/m", None).is_empty());
+    }
+
+    #[test]
+    fn a_limit_that_bars_counts_before_one_that_does_in_part_before_the_nearest() {
+        let v2 = |max| CgroupSwap::V2 { folder: "/m".into(), max };
+        let (memory, with_swap) = (V1Limit(1 << 29), V1Limit(1 << 29));
+        let in_part = CgroupSwap::V1 { folder: "/m".into(), memory, with_swap };
+        let (none, bars) = (v2(SwapMax::Unlimited), v2(SwapMax::Bytes(0)));
+        assert_eq!(strictest(vec![none.clone(), in_part.clone(), bars.clone()]), Some(bars));
+        assert_eq!(strictest(vec![none.clone(), in_part.clone()]), Some(in_part));
+        assert_eq!(strictest(vec![none.clone(), v2(SwapMax::Bytes(1))]), Some(none));
+        assert_eq!(strictest(vec![]), None);
     }
 
     #[test]

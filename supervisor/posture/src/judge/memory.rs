@@ -1,6 +1,6 @@
 //! Judging what keeps memory out of swap: no_swap, memory_lock, and the outcome both serve.
 //!
-//! Pure. See mlock(2), proc(5) /proc/swaps, the kernel's cgroup-v2 document.
+//! Pure. See mlock(2), proc(5) /proc/swaps, the kernel's cgroup-v1 and cgroup-v2 documents.
 
 use fluxheim_config::{Control, Level};
 use nix::errno::Errno as Os;
@@ -25,6 +25,10 @@ pub(super) fn no_swap(swap: &Swap) -> Finding {
         }
         // A device we can't see may be there, and a limit above our cgroup may be too: unknown.
         _ if swap.devices.is_err() => Finding::new(Outcome::Unknown, devices),
+        Some(limit) if limit.bars_in_part() => {
+            let but = "cgroup v1: host pressure can still swap it out";
+            Finding::new(Outcome::Partial, format!("{devices}; {}; {but}", words(limit)))
+        }
         Some(limit) => Finding::new(Outcome::Violated, format!("{devices}; {}", words(limit))),
         None => {
             Finding::new(Outcome::Violated, format!("{devices}; no swap limit of the own cgroup is visible"))

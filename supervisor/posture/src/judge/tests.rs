@@ -136,7 +136,7 @@ fn the_word_of_the_proxy_is_checked_against_the_owner_of_its_proc_entry() {
 }
 
 #[test]
-fn swap_is_barred_by_no_device_or_by_the_own_cgroup() {
+fn swap_is_barred_by_no_device_or_by_the_own_cgroup_of_version_2() {
     let with = |cgroup: Option<CgroupSwap>| {
         after(Control::NoSwap, |e| {
             e.swap.devices = Ok(vec!["/dev/dm-1".into()]);
@@ -152,8 +152,21 @@ fn swap_is_barred_by_no_device_or_by_the_own_cgroup() {
     assert_eq!(with(v2(SwapMax::Bytes(0))), Outcome::Inherited);
     assert_eq!(with(v2(SwapMax::Bytes(4096))), Outcome::Violated);
     assert_eq!(with(v2(SwapMax::Unlimited)), Outcome::Violated);
-    assert_eq!(with(v1(1 << 29, 1 << 29)), Outcome::Inherited);
+    assert_eq!(with(v1(1 << 29, 1 << 29)), Outcome::Partial);
     assert_eq!(with(v1(1 << 29, 1 << 30)), Outcome::Violated);
+}
+
+#[test]
+fn a_limit_of_version_1_says_that_it_does_not_bar_the_host() {
+    let mut evidence = evidence();
+    evidence.swap.devices = Ok(vec!["/dev/dm-1".into()]);
+    let limit = V1Limit(1 << 29);
+    let folder = "/sys/fs/cgroup/memory".into();
+    evidence.swap.cgroup = Some(CgroupSwap::V1 { folder, memory: limit, with_swap: limit });
+    let text = report(&evidence, &[], true).to_string();
+    assert!(text.contains("cgroup v1: host pressure can still swap it out"), "{text}");
+    evidence.proxy.memory_lock = LockAttempt::NotAsked;
+    assert_eq!(report(&evidence, &[], true).refusals(), ["secrets_off_swap"]);
 }
 
 #[test]

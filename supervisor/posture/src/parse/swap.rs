@@ -73,8 +73,11 @@ impl V1Limit {
 
     /// Whether memory and swap together may use no more than memory alone.
     ///
+    /// That stops only swapping on the cgroup's own account: when the host runs short, the kernel
+    /// swaps its pages out all the same, since they cost memory and swap together nothing more.
+    ///
     /// Without a limit both files hold the same huge number, which must not count as equal.
-    pub(crate) fn leaves_no_swap(self, with_swap: Self) -> bool {
+    pub(crate) fn leaves_no_allowance(self, with_swap: Self) -> bool {
         self.0 < V1_UNLIMITED && with_swap.0 <= self.0
     }
 }
@@ -130,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn equal_limits_leave_no_swap_and_no_limits_leave_all_of_it() {
+    fn equal_limits_leave_no_allowance_and_no_limits_leave_all_of_it() {
         let (half, one) = (V1Limit(512 << 20), V1Limit(1 << 30));
-        assert!(half.leaves_no_swap(half));
-        assert!(!half.leaves_no_swap(one));
+        assert!(half.leaves_no_allowance(half));
+        assert!(!half.leaves_no_allowance(one));
         let none = V1Limit(9_223_372_036_854_771_712);
-        assert!(!none.leaves_no_swap(none));
+        assert!(!none.leaves_no_allowance(none));
     }
 }

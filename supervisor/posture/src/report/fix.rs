@@ -52,8 +52,8 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
             "use the image's own /fluxheim and seccompProfile.type: RuntimeDefault",
         ],
         Control::NoSwap => [
-            "--memory=512m --memory-swap=512m (equal values leave no swap), or swapoff -a on the host",
-            "--memory=512m --memory-swap=512m (equal values leave no swap), or swapoff -a on the host",
+            "--memory=512m --memory-swap=512m (cgroup v2: equal values leave no swap), or swapoff -a on the host",
+            "--memory=512m --memory-swap=512m (cgroup v2: equal values leave no swap), or swapoff -a on the host",
             "run on nodes without swap, or with the kubelet's memorySwap.swapBehavior: NoSwap (the default)",
         ],
         Control::MemoryLock => [
@@ -92,8 +92,8 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
 /// The two ways to keep secrets from swap.
 pub(crate) fn swap_lines() -> Vec<Fix> {
     three([
-        "either no swap: --memory=512m --memory-swap=512m; or locked memory: --ulimit memlock=-1:-1",
-        "either no swap: --memory=512m --memory-swap=512m; or locked memory: --ulimit memlock=-1:-1",
+        "either no swap: --memory=512m --memory-swap=512m (cgroup v2); or locked memory: --ulimit memlock=-1:-1",
+        "either no swap: --memory=512m --memory-swap=512m (cgroup v2); or locked memory: --ulimit memlock=-1:-1",
         "either no swap: nodes with swapBehavior: NoSwap; or locked memory: LimitMEMLOCK=infinity in containerd's unit",
     ])
 }
