@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fluxheim_config::Server;
 use tokio::sync::watch;
 
+use crate::listen::LAST_HANDSHAKES;
 use crate::telemetry::lifecycle::Lifecycle;
 
 /// What a drain left behind.
@@ -40,6 +41,10 @@ where
     stop_accepting.send_replace(true);
     // Let the accept loops take what the kernel holds for them before idle connections are ended.
     tokio::time::sleep(SETTLE).await;
+    // A connection that has just finished its handshake looks idle, and has a request under way.
+    if tokio::time::timeout(LAST_HANDSHAKES, lifecycle.no_handshake()).await.is_ok() {
+        tokio::time::sleep(SETTLE).await;
+    }
     end_idle.await;
     let cut = match tokio::time::timeout(server.drain_timeout, lifecycle.idle()).await {
         Ok(()) => 0,

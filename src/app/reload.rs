@@ -49,8 +49,8 @@ impl Reloadable {
         if config.has_secrets() && !self.judged_with_secrets {
             return Err(FIRST_SECRETS.to_owned());
         }
-        let certificates = certificates(&config)?;
-        let live = Live::new(config).map_err(|error| error.to_string())?;
+        let (live, certificates) = build(config)?;
+        live.pools.iter().for_each(|pool| pool.inherit(&self.live.load().pools));
         let mut refreshing = resolve::start(&live.pools, &self.resolver, &self.telemetry);
         refreshing.first_answers().await;
         Ok((live, certificates, refreshing))
@@ -60,13 +60,30 @@ impl Reloadable {
 const FIRST_SECRETS: &str = "the new configuration names the first private keys, and whether this \
     process may hold any was not asked when it started: restart it";
 
+/// Builds everything that a configuration names; the error lists all that is wrong with any of it.
+///
+/// # Errors
+/// Text for people, one mistake a line.
+pub(super) fn build(config: Config) -> Result<(Live, Certificates), String> {
+    let certificates = certificates(&config);
+    let live = Live::new(config).map_err(|errors| join(&errors));
+    match (live, certificates) {
+        (Ok(live), Ok(certificates)) => Ok((live, certificates)),
+        (Err(first), Err(second)) => Err(format!("{first}\n{second}")),
+        (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
+    }
+}
+
+fn join<E: ToString>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// Loads every certificate; the error lists all that is wrong.
 ///
 /// # Errors
 /// Text for people, one file a line.
-pub(super) fn certificates(config: &Config) -> Result<Certificates, String> {
-    Certificates::load(config, &Identity::current())
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+fn certificates(config: &Config) -> Result<Certificates, String> {
+    Certificates::load(config, &Identity::current()).map_err(|errors| join(&errors))
 }
 
 /// What a reload can't change is said, not silently ignored.
@@ -80,7 +97,13 @@ fn warn_of_fixed(old: &Config, new: &Config) {
             "listeners, threads, tls.min_version, metrics and hardening change only with a restart"
         );
     }
-    if old.limits.max_connections != new.limits.max_connections || old.logging != new.logging {
-        tracing::warn!("limits.max_connections and logging change only with a restart");
+    if old.limits != new.limits
+        || old.logging != new.logging
+        || old.tls.handshake_timeout != new.tls.handshake_timeout
+    {
+        tracing::warn!(
+            "changes of logging, tls.handshake_timeout, limits.max_connections, limits.max_h2_streams, \
+             limits.keepalive_requests, and of timeouts on connections that are open, need a restart"
+        );
     }
 }

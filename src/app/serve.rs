@@ -21,8 +21,8 @@ use crate::app::reload::{self, Reloadable};
 use crate::app::signals::{self, Order};
 use crate::app::{drain, handoff};
 use crate::edge::Edge;
-use crate::edge::live::{Live, LiveError};
-use crate::listen::{self, Accepting, BindError, Bound, Transport};
+use crate::edge::live::Live;
+use crate::listen::{self, Accepting, BindError, Bound, Patience, Transport};
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::{AccessLog, AccessLogWriter};
 use crate::telemetry::endpoint::Endpoint;
@@ -36,9 +36,7 @@ enum StartError {
     #[error("cannot start a thread or the runtime: {0}")]
     Runtime(#[from] io::Error),
     #[error("{0}")]
-    Certificates(String),
-    #[error(transparent)]
-    Live(#[from] LiveError),
+    Refused(String),
     #[error(transparent)]
     Resolver(#[from] ResolverError),
     #[error(transparent)]
@@ -48,7 +46,7 @@ enum StartError {
 impl StartError {
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Certificates(_) | Self::Live(_) => exit::REFUSED,
+            Self::Refused(_) => exit::REFUSED,
             // The address may be free, or the system less busy, at the next try.
             Self::Bind(_) => exit::TRY_AGAIN,
             Self::Runtime(_) | Self::Resolver(_) => exit::INTERNAL,
@@ -70,8 +68,7 @@ pub(super) fn run(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> 
 fn start(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> Result<(), StartError> {
     // Signals first: one that comes during the start is then an order, not a death.
     let orders = signals::listen()?;
-    let certificates = reload::certificates(&config).map_err(StartError::Certificates)?;
-    let live = Live::new(config)?;
+    let (live, certificates) = reload::build(config).map_err(StartError::Refused)?;
     let threads = live.config.server.threads.map_or_else(available_threads, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -168,12 +165,36 @@ impl Proxy {
         });
         while let Some(order) = orders.recv().await {
             match order {
-                Order::Reload => self.reloadable.reload(path).await,
                 Order::Stop => break,
+                Order::Reload => {
+                    if self.reload(path, &mut orders).await == Some(Order::Stop) {
+                        break;
+                    }
+                }
             }
         }
         self.stop().await;
         Ok(())
+    }
+
+    /// Reloads, and again if that was asked for meanwhile. A stop ends it at once: a reload may wait
+    /// for a name server.
+    async fn reload(&mut self, path: &Path, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
+        loop {
+            let mut again = false;
+            let until_stop = async {
+                while orders.recv().await == Some(Order::Reload) {
+                    again = true
+                }
+            };
+            tokio::select! {
+                () = self.reloadable.reload(path) => {}
+                () = until_stop => return Some(Order::Stop),
+            }
+            if !again {
+                return None;
+            }
+        }
     }
 
     fn accept(&mut self) {
@@ -205,7 +226,9 @@ impl Proxy {
         A: ServerApp + Send + Sync + 'static,
     {
         let telemetry = Arc::clone(&self.telemetry);
-        let accepting = Accepting { transport, app, telemetry, slots: Arc::clone(slots), shutdown };
+        let limits = &self.reloadable.live.load().config.limits;
+        let patience = Patience { opening: limits.read_timeout, writing: limits.write_timeout };
+        let accepting = Accepting { transport, app, telemetry, slots: Arc::clone(slots), shutdown, patience };
         tokio::spawn(accepting.run(bound));
     }
 
@@ -246,7 +269,12 @@ fn http_proxy(
 ) -> HttpProxy<Edge> {
     let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
     let limits = live.load().config.limits.clone();
-    let conf = ServerConf { threads, max_retries: MAX_ATTEMPTS, ..ServerConf::default() };
+    let conf = ServerConf {
+        threads,
+        max_retries: MAX_ATTEMPTS,
+        upstream_keepalive_pool_size: KEPT,
+        ..ServerConf::default()
+    };
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
     proxy.server_options = Some(tls::server_options(&limits));
@@ -256,5 +284,7 @@ fn http_proxy(
 
 /// Attempts at an upstream for one request, the first included.
 const MAX_ATTEMPTS: usize = 4;
+/// Idle upstream connections kept, over all upstreams of a scheme.
+const KEPT: usize = 1024;
 /// Scrapers and probes; the public limit must not starve them, nor they the process.
 const METRICS_CONNECTIONS: usize = 64;

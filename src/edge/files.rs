@@ -38,7 +38,7 @@ pub(super) async fn serve(session: &mut Session, root: &StaticRoot, path: &str) 
 }
 
 async fn refuse(session: &mut Session, status: StatusCode, text: &'static str) -> Result<Option<String>> {
-    let reply = Reply { status, text, reason: text.trim_end().to_owned(), close: false };
+    let reply = Reply { status, text, reason: text.trim_end().to_owned(), allow: "GET, HEAD", close: false };
     respond::send(session, &reply).await?;
     Ok(Some(reply.reason))
 }

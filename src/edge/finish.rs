@@ -11,6 +11,7 @@ use pingora::Error;
 use pingora::proxy::Session;
 
 use crate::edge::ctx::{ConnInfo, Ctx};
+use crate::edge::respond;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLine;
 
@@ -38,7 +39,7 @@ struct Outcome {
 
 /// The status sent; 499, as nginx logs it, when the client left before there was one.
 fn status(session: &Session) -> u16 {
-    session.response_written().map_or(CLIENT_GONE, |head| head.status.as_u16())
+    respond::answered(session).map_or(CLIENT_GONE, |status| status.as_u16())
 }
 
 fn line<'a>(session: &'a Session, ctx: &'a Ctx, outcome: Outcome) -> AccessLine<'a> {

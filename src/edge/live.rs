@@ -52,10 +52,22 @@ impl Live {
     /// Builds the tables.
     ///
     /// # Errors
-    /// [`LiveError`] with the vhost at fault.
-    pub fn new(config: Config) -> Result<Self, LiveError> {
+    /// Every [`LiveError`], with the vhost at fault.
+    pub fn new(config: Config) -> Result<Self, Vec<LiveError>> {
         let pools: Vec<_> = config.upstreams.iter().cloned().map(Pool::new).map(Arc::new).collect();
-        let targets = config.vhosts.iter().map(|vhost| targets(vhost, &pools)).collect::<Result<_, _>>()?;
+        let (mut targets, mut errors) = (Vec::new(), Vec::new());
+        for vhost in &config.vhosts {
+            let (good, bad): (Vec<_>, Vec<_>) = vhost
+                .routes
+                .iter()
+                .map(|route| target(vhost, &route.action, &pools))
+                .partition(Result::is_ok);
+            targets.push(good.into_iter().filter_map(Result::ok).collect());
+            errors.extend(bad.into_iter().filter_map(Result::err));
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let names = config.vhosts.iter().map(name).collect();
         Ok(Self { routes: Routes::new(&config.vhosts), pools, targets, names, config })
     }
@@ -72,10 +84,6 @@ impl Live {
     pub fn vhost_name(&self, vhost: Option<usize>) -> &str {
         vhost.and_then(|vhost| self.names.get(vhost)).map_or("-", String::as_str)
     }
-}
-
-fn targets(vhost: &Vhost, pools: &[Arc<Pool>]) -> Result<Vec<Target>, LiveError> {
-    vhost.routes.iter().map(|route| target(vhost, &route.action, pools)).collect()
 }
 
 fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target, LiveError> {

@@ -20,9 +20,9 @@ use bytes::Bytes;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
@@ -126,7 +126,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Ctx,
         client_reused: bool,
     ) -> Box<Error> {
-        if let Some(proxying) = ctx.upstream() {
+        if let Some(proxying) = ctx.upstream().filter(|_| error.esource() == &ErrorSource::Upstream) {
             self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::Failed);
         }
         peer::judge_retry(session, error, client_reused)
@@ -134,21 +134,25 @@ impl ProxyHttp for Edge {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        send_on::rewrite_request(request, ctx)
+        send_on::rewrite_request(request, session.req_header().version, ctx)
     }
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
         let Some(bytes) = body else { return Ok(()) };
+        // After a 101 these are no longer the body of a request.
+        if session.was_upgraded() {
+            return Ok(());
+        }
         match ctx.proxying()?.permit.take_body(bytes.len()) {
             Ok(()) => Ok(()),
             Err(denied) => Err(Error::explain(ErrorType::HTTPStatus(413), denied.to_string()).into_down()),
@@ -168,9 +172,10 @@ impl ProxyHttp for Edge {
     async fn response_filter(
         &self,
         session: &mut Session,
-        _: &mut ResponseHeader,
+        response: &mut ResponseHeader,
         _: &mut Ctx,
     ) -> Result<()> {
+        send_on::fit_to_version(session, response);
         if self.telemetry.lifecycle.draining() {
             session.set_keepalive(None);
         }
@@ -181,11 +186,16 @@ impl ProxyHttp for Edge {
         let reply = respond::for_error(error);
         ctx.error = Some(error.to_string());
         let error_code = reply.as_ref().map_or(0, |reply| reply.status.as_u16());
-        if let Some(reply) = reply.filter(|_| session.response_written().is_none()) {
+        if let Some(reply) = reply.filter(|_| respond::answered(session).is_none()) {
             // A failure here means that the client has gone; the access line says so.
             let _ = respond::send(session, &reply).await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    /// The access line has the outcome; attempts are counted.
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Ctx, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
     }
 
     /// The access line has it.

@@ -23,13 +23,21 @@ pub struct Reply {
     pub text: &'static str,
     /// For the access log.
     pub reason: String,
+    /// For 405 (RFC 9110 section 15.5.6).
+    pub allow: &'static str,
     /// Whether the connection ends with it: what the client sent can't be trusted to be framed well.
     pub close: bool,
 }
 
 impl Reply {
     fn new(status: StatusCode, text: &'static str, reason: impl ToString) -> Self {
-        Self { status, text, reason: reason.to_string(), close: false }
+        Self {
+            status,
+            text,
+            reason: reason.to_string(),
+            allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+            close: false,
+        }
     }
 
     const fn closing(mut self) -> Self {
@@ -111,6 +119,13 @@ pub fn for_error(error: &Error) -> Option<Reply> {
     Some(Reply::new(status, text, error).closing())
 }
 
+/// The final status that was sent, if one was; 100 and 103 are not (RFC 9110 section 15.2).
+#[must_use]
+pub fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
+}
+
 /// Sends a short text answer.
 ///
 /// # Errors
@@ -123,7 +138,7 @@ pub async fn send(session: &mut Session, reply: &Reply) -> Result<()> {
     head.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(header::CONTENT_LENGTH, reply.text.len())?;
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
-        head.insert_header(header::ALLOW, "GET, HEAD")?;
+        head.insert_header(header::ALLOW, reply.allow)?;
     }
     finish(session, head, Bytes::from_static(reply.text.as_bytes())).await
 }

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use fluxheim_config::Limits;
-use http::{StatusCode, header};
-use pingora::Result;
+use http::{StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use pingora::{ErrorType, OrErr, Result};
 
 use crate::edge::ctx::Ctx;
 use crate::rewrite::{forwarded, hop};
@@ -17,6 +17,8 @@ use crate::rewrite::{forwarded, hop};
 pub(super) fn set_timeouts(session: &mut Session, limits: &Limits, draining: bool) {
     session.set_read_timeout(Some(limits.read_timeout));
     session.set_write_timeout(Some(limits.write_timeout));
+    // A client may send its next request early (RFC 9112 section 9.3.2); it waits its turn.
+    session.set_pipelining_enabled(true);
     let kept = !draining && limits.keepalive_timeout > Duration::ZERO;
     // Whole seconds to the framework, where 0 would mean for ever.
     let seconds = limits.keepalive_timeout.as_secs().max(1);
@@ -29,7 +31,7 @@ pub(super) fn set_timeouts(session: &mut Session, limits: &Limits, draining: boo
 }
 
 /// What the upstream is told about the client.
-pub(super) fn rewrite_request(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ctx: &Ctx) -> Result<()> {
     let (Some(conn), Some(admitted)) = (ctx.conn, ctx.admitted()) else { return Ok(()) };
     let hop = forwarded::Hop { peer: conn.peer, scheme: conn.scheme, host: &admitted.host, port: conn.port };
     let edits = forwarded::edits(&request.headers, hop, conn.client, &ctx.live.config.server.trusted_proxies);
@@ -39,9 +41,33 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, ctx: &Ctx) -> Result<
     for (name, value) in edits.set {
         request.insert_header(name, value)?;
     }
-    // RFC 9110 section 7.6.3: a gateway adds itself on the way in.
-    request.append_header(header::VIA, VIA)?;
+    // RFC 9110 section 7.6.3: a gateway adds itself on the way in, with the version it received.
+    let version = if received == Version::HTTP_2 { "2.0" } else { "1.1" };
+    request.append_header(header::VIA, format!("{version} fluxheim"))?;
+    let keeps_none = ctx.upstream().is_some_and(|proxying| proxying.pool.config.keepalive_timeout.is_zero());
+    if keeps_none && !request.headers.contains_key(header::UPGRADE) {
+        request.insert_header(header::CONNECTION, "close")?;
+    }
+    send_what_was_routed(request, &admitted.path)
+}
+
+/// The upstream gets the very path that chose the route, in origin form (RFC 9112 section 3.2.1).
+fn send_what_was_routed(request: &mut RequestHeader, path: &str) -> Result<()> {
+    if request.uri.path() == path && request.uri.scheme().is_none() {
+        return Ok(());
+    }
+    let target = request.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    request.set_uri(target.parse().or_err(ErrorType::InternalError, "a normalised path")?);
     Ok(())
+}
+
+/// HTTP/1.0 knows no chunks (RFC 9112 section 6.1): its responses end with the connection.
+pub(super) fn fit_to_version(session: &mut Session, response: &mut ResponseHeader) {
+    let chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
+    if session.req_header().version == Version::HTTP_10 && chunked {
+        response.remove_header(&header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
 }
 
 /// Drops what belongs to the connection with the upstream.
@@ -51,5 +77,3 @@ pub(super) fn rewrite_response(response: &mut ResponseHeader) {
         response.remove_header(&name);
     }
 }
-
-const VIA: &str = "1.1 fluxheim";

@@ -3,6 +3,7 @@
 //! Owns connection counting, the connection limit and the accept loops' end. Knows no HTTP and no
 //! routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
+mod opening;
 mod socket;
 
 use std::io;
@@ -21,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::ConnectionGuard;
 use crate::types::Scheme;
+use opening::Opening;
 pub use socket::Socket;
 
 /// A socket that is bound and listening.
@@ -95,20 +97,34 @@ pub struct Accepting<A> {
     /// One permit a connection; at the limit the loop waits and the kernel's backlog fills.
     pub slots: Arc<Semaphore>,
     pub shutdown: ShutdownWatch,
+    pub patience: Patience,
+}
+
+/// How long a client may keep us waiting.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For its first bytes, once the connection stands.
+    pub opening: Duration,
+    /// For taking anything of what we write.
+    pub writing: Duration,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
     /// Accepts until shutdown, then takes what is left in the backlog and returns.
-    pub async fn run(mut self, bound: Bound) {
+    pub async fn run(self, bound: Bound) {
         loop {
             let slots = Arc::clone(&self.slots);
+            // A slot only once there is somebody to give it to: another listener may need it.
             let next = async {
+                let (tcp, peer) = bound.listener.accept().await?;
                 let slot = slots.acquire_owned().await.map_err(io::Error::other)?;
-                bound.listener.accept().await.map(|(tcp, peer)| (tcp, peer, slot))
+                Ok((tcp, peer, slot))
             };
+            // A clone, so that what connections get has not seen the signal: they wait for it too.
+            let mut shutdown = self.shutdown.clone();
             let accepted = tokio::select! {
                 biased;
-                () = stopping(&mut self.shutdown) => break,
+                () = stopping(&mut shutdown) => break,
                 accepted = next => accepted,
             };
             match accepted {
@@ -147,8 +163,9 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             app: Arc::clone(&self.app),
             telemetry: Arc::clone(&self.telemetry),
             shutdown: self.shutdown.clone(),
+            patience: self.patience,
         };
-        let socket = Socket::new(tcp, peer, SystemTime::now());
+        let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing);
         let transport = self.transport.clone();
         tokio::spawn(connection.serve(socket, peer, transport));
     }
@@ -161,12 +178,13 @@ struct Connection<A> {
     app: Arc<A>,
     telemetry: Arc<Telemetry>,
     shutdown: ShutdownWatch,
+    patience: Patience,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
         let stream: Option<Stream> = match transport {
-            Transport::Plain => Some(Box::new(socket)),
+            Transport::Plain => Some(Box::new(Opening::within(socket, self.patience.opening))),
             Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
         };
         let mut next = stream;
@@ -184,13 +202,16 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         limit: Duration,
     ) -> Option<Stream> {
         let mut shutdown = self.shutdown.clone();
+        let _counted = self.telemetry.lifecycle.handshake();
         let outcome = tokio::select! {
             outcome = tokio::time::timeout(limit, acceptor.tls_handshake(socket)) => outcome.ok(),
             // No request yet, so none to lose; but a client that is quick about it is still served.
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_HANDSHAKES).await } => None,
         };
         let (result, stream) = match outcome {
-            Some(Ok(stream)) => ("ok", Some(Box::new(stream) as Stream)),
+            Some(Ok(stream)) => {
+                ("ok", Some(Box::new(Opening::within(stream, self.patience.opening)) as Stream))
+            }
             Some(Err(error)) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
                 ("failed", None)
@@ -220,11 +241,10 @@ pub async fn serve_aside<A: ServerApp + Send + Sync + 'static>(
             continue;
         };
         let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
+        let socket = Socket::new(tcp, peer, SystemTime::now(), ASIDE);
         tokio::spawn(async move {
-            let mut next: Option<Stream> = Some(Box::new(Socket::new(tcp, peer, SystemTime::now())));
-            while let Some(stream) = next {
-                next = app.process_new(stream, &shutdown).await;
-            }
+            // One deadline for all of it: idle sockets must not keep probes out.
+            let _ = tokio::time::timeout(ASIDE, app.process_new(Box::new(socket), &shutdown)).await;
             drop(slot);
         });
     }
@@ -238,8 +258,11 @@ async fn stopping(shutdown: &mut ShutdownWatch) {
 /// As nginx and HAProxy ask for; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: u32 = 4096;
 
+/// What a connection to the operator's listener may take in all.
+const ASIDE: Duration = Duration::from_secs(5);
+
 /// What a handshake under way may still take once we are stopping.
-const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
+pub const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
 
 /// How long an accept loop rests when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -18,6 +18,7 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -29,21 +30,38 @@ pub struct Socket {
     sent: usize,
     accepted: SystemTime,
     digest: Arc<SocketDigest>,
+    /// How long the peer may take nothing at all, and since when it does.
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    /// Wraps a connection that was accepted from `peer` at `accepted`.
+    /// Wraps a connection that was accepted from `peer` at `accepted`; a write that makes no progress
+    /// for `patience` fails. The framework times bodies only, not heads and flushes.
     #[must_use]
-    pub fn new(tcp: TcpStream, peer: std::net::SocketAddr, accepted: SystemTime) -> Self {
+    pub fn new(tcp: TcpStream, peer: std::net::SocketAddr, accepted: SystemTime, patience: Duration) -> Self {
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // Known now; asked later, a client that has gone would have no address any more.
         let _ = digest.peer_addr.set(Some(peer.into()));
-        Self { tcp, pending: Vec::new(), sent: 0, accepted, digest: Arc::new(digest) }
+        let digest = Arc::new(digest);
+        Self { tcp, pending: Vec::new(), sent: 0, accepted, digest, patience, stalled: None }
+    }
+
+    /// Passes a write's outcome on, unless it has been pending for too long.
+    fn timed<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.stalled = None;
+            return outcome;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.pending.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match ready!(Pin::new(&mut self.tcp).poll_write(cx, rest))? {
+            let outcome = Pin::new(&mut self.tcp).poll_write(cx, rest);
+            match ready!(self.timed(cx, outcome))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 written => self.sent += written,
             }
@@ -81,7 +99,8 @@ impl AsyncWrite for Socket {
             ready!(self.poll_send(cx))?;
         }
         if buf.len() >= BUFFER {
-            return Pin::new(&mut self.tcp).poll_write(cx, buf);
+            let outcome = Pin::new(&mut self.tcp).poll_write(cx, buf);
+            return self.timed(cx, outcome);
         }
         self.keep(buf);
         Poll::Ready(Ok(buf.len()))
@@ -97,7 +116,8 @@ impl AsyncWrite for Socket {
             ready!(self.poll_send(cx))?;
         }
         if total >= BUFFER {
-            return Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+            let outcome = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+            return self.timed(cx, outcome);
         }
         bufs.iter().for_each(|buf| self.keep(buf));
         Poll::Ready(Ok(total))
@@ -168,7 +188,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, peer) = listener.accept().await.unwrap();
-        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH), client)
+        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH, Duration::from_millis(200)), client)
     }
 
     #[tokio::test]
@@ -182,6 +202,17 @@ mod tests {
         let mut got = [0; 9];
         client.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"head body");
+    }
+
+    #[tokio::test]
+    async fn fails_a_write_that_the_peer_takes_nothing_of() {
+        let (mut socket, _client) = pair().await;
+        let error = loop {
+            if let Err(error) = socket.write_all(&[b'x'; 65536]).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

@@ -61,17 +61,25 @@ pub fn edits(headers: &HeaderMap, hop: Hop<'_>, client: ClientIp, trusted: &[IpN
         (X_FORWARDED_PORT, kept(&X_FORWARDED_PORT).unwrap_or_else(|| hop.port.to_string())),
         (X_REAL_IP, client.0.to_string()),
     ];
-    let mut remove = Vec::new();
-    if headers.contains_key(&FORWARDED) {
-        if believed {
-            let mut elements = list(headers, &FORWARDED);
-            elements.push(element(hop));
-            set.push((FORWARDED, elements.join(", ")));
-        } else {
-            remove.push(FORWARDED);
-        }
+    if believed && headers.contains_key(&FORWARDED) {
+        let mut elements = list(headers, &FORWARDED);
+        elements.push(element(hop));
+        set.push((FORWARDED, elements.join(", ")));
     }
+    let is_set = |name: &HeaderName| set.iter().any(|(field, _)| field == name);
+    let remove = headers.keys().filter(|name| !is_set(name) && claims(name, believed)).cloned().collect();
     Edits { set, remove }
+}
+
+/// Whether a field claims something about the client that this peer may not claim. `X_Real_IP` and
+/// the like are the same field to CGI, WSGI and PHP, and no proxy sends them: they always go.
+fn claims(name: &HeaderName, believed: bool) -> bool {
+    let has_underscore = name.as_str().contains('_');
+    if believed && !has_underscore {
+        return false;
+    }
+    let dashed = name.as_str().replace('_', "-");
+    dashed.starts_with("x-forwarded-") || matches!(dashed.as_str(), "x-real-ip" | "forwarded")
 }
 
 /// Our own element of `Forwarded`; IPv6 goes in brackets and quotes (RFC 7239 section 6).
@@ -100,12 +108,18 @@ fn list(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
     headers
         .get_all(name)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|element| element.trim().to_owned())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|element| {
+            str::from_utf8(element.trim_ascii()).ok().filter(|text| text.is_ascii()).unwrap_or(UNREADABLE)
+        })
         .filter(|element| !element.is_empty())
+        .map(str::to_owned)
         .collect()
 }
+
+/// What stands in for an element that is no text: it ends the chain that can be believed, and must
+/// not vanish from it (RFC 7239 section 6.2).
+const UNREADABLE: &str = "unknown";
 
 /// A field's value if it stands there exactly once and is no list.
 fn single(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -180,6 +194,30 @@ mod tests {
         assert_eq!(value(&edits, "x-forwarded-port"), "8443");
         assert_eq!(value(&edits, "x-real-ip"), "192.0.2.7");
         assert_eq!(edits.remove, [FORWARDED]);
+    }
+
+    #[test]
+    fn removes_every_disguise_of_a_claim() {
+        let twins = [
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x-real_ip", "6.6.6.6"),
+            ("x-forwarded-prefix", "/x"),
+            ("x-other", "1"),
+        ];
+        let removed: Vec<_> = edited(&twins, "192.0.2.7").remove;
+        assert_eq!(removed.len(), 3, "{removed:?}");
+        let removed: Vec<_> = edited(&twins, "10.0.0.9").remove;
+        assert_eq!(removed.len(), 2, "{removed:?}");
+    }
+
+    #[test]
+    fn stops_at_an_element_that_is_no_text() {
+        let mut map = HeaderMap::new();
+        map.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(b"\xff, 198.51.100.7").unwrap());
+        assert_eq!(client_ip(&map, peer("10.0.0.9"), &trusted()).0.to_string(), "198.51.100.7");
+        let mut map = HeaderMap::new();
+        map.append(X_FORWARDED_FOR, http::HeaderValue::from_bytes(b"1.2.3.4, \xff, 10.1.1.1").unwrap());
+        assert_eq!(client_ip(&map, peer("10.0.0.9"), &trusted()).0.to_string(), "10.1.1.1");
     }
 
     #[test]

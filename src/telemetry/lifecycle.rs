@@ -15,6 +15,7 @@ pub struct Lifecycle {
     draining: AtomicBool,
     connections: AtomicU64,
     in_flight: AtomicU64,
+    handshakes: AtomicU64,
     changed: Notify,
 }
 
@@ -72,11 +73,27 @@ impl Lifecycle {
         RequestGuard(Arc::clone(self))
     }
 
+    /// Counts a handshake under way until the guard is dropped.
+    #[must_use]
+    pub fn handshake(self: &Arc<Self>) -> HandshakeGuard {
+        self.handshakes.fetch_add(1, Ordering::AcqRel);
+        HandshakeGuard(Arc::clone(self))
+    }
+
+    /// Returns when no handshake is under way.
+    pub async fn no_handshake(&self) {
+        self.until(|| self.handshakes.load(Ordering::Acquire) == 0).await;
+    }
+
     /// Returns when no connection and no request is left.
     pub async fn idle(&self) {
+        self.until(|| self.connections() == 0 && self.in_flight() == 0).await;
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
         loop {
             let changed = self.changed.notified();
-            if self.connections() == 0 && self.in_flight() == 0 {
+            if holds() {
                 return;
             }
             changed.await;
@@ -97,6 +114,16 @@ pub struct ConnectionGuard(Arc<Lifecycle>);
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.left(&self.0.connections);
+    }
+}
+
+/// A handshake under way.
+#[derive(Debug)]
+pub struct HandshakeGuard(Arc<Lifecycle>);
+
+impl Drop for HandshakeGuard {
+    fn drop(&mut self) {
+        self.0.left(&self.0.handshakes);
     }
 }
 

@@ -6,6 +6,7 @@
 mod certificates;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Limits, Tls, TlsVersion};
@@ -76,11 +77,16 @@ pub fn h2_options(limits: &Limits) -> H2Options {
     options
 }
 
+/// For `keepalive_timeout = "0s"`: long enough for a request to follow the preface.
+const SHORTEST_H2_IDLE: Duration = Duration::from_secs(1);
+
 /// Connection settings of both HTTP versions.
 #[must_use]
 pub fn server_options(limits: &Limits) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
-    options.keepalive_request_limit = Some(limits.keepalive_requests);
-    options.h2_idle_timeout = Some(limits.keepalive_timeout);
+    // The framework counts how often a connection is used again.
+    options.keepalive_request_limit = Some(limits.keepalive_requests.saturating_sub(1));
+    // Zero would end a connection before its first request; that one may take a moment.
+    options.h2_idle_timeout = Some(limits.keepalive_timeout.max(SHORTEST_H2_IDLE));
     options
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use fluxheim_config::{Upstream, UpstreamHost};
+use fluxheim_config::{Upstream, UpstreamHost, UpstreamServer};
 
 use balance::Turns;
 
@@ -20,6 +20,8 @@ use balance::Turns;
 pub struct Pool {
     pub config: Upstream,
     current: ArcSwap<Turns>,
+    /// What each configured server resolved to last, in order.
+    known: ArcSwap<Vec<Vec<SocketAddr>>>,
     next: AtomicUsize,
 }
 
@@ -36,7 +38,36 @@ impl Pool {
     pub fn new(config: Upstream) -> Self {
         let known: Vec<Vec<SocketAddr>> = config.servers.iter().map(literal).collect();
         let turns = Turns::new(&weigh(&config, &known));
-        Self { config, current: ArcSwap::from_pointee(turns), next: AtomicUsize::new(0) }
+        let known = ArcSwap::from_pointee(known);
+        Self { config, current: ArcSwap::from_pointee(turns), known, next: AtomicUsize::new(0) }
+    }
+
+    /// Starts with what `earlier` pools know of the same servers, so that a reload during an outage
+    /// of the name server costs nothing.
+    pub fn inherit(&self, earlier: &[Arc<Self>]) {
+        let mut known = self.known();
+        for (server, addresses) in self.config.servers.iter().zip(known.iter_mut()) {
+            if addresses.is_empty() {
+                let found = earlier.iter().find_map(|pool| pool.known_of(server));
+                *addresses = found.unwrap_or_default();
+            }
+        }
+        self.replace(known);
+    }
+
+    fn known_of(&self, server: &UpstreamServer) -> Option<Vec<SocketAddr>> {
+        let at = self
+            .config
+            .servers
+            .iter()
+            .position(|ours| ours.host == server.host && ours.port == server.port)?;
+        self.known.load().get(at).filter(|addresses| !addresses.is_empty()).cloned()
+    }
+
+    /// What each configured server resolved to last, in order.
+    #[must_use]
+    pub fn known(&self) -> Vec<Vec<SocketAddr>> {
+        Vec::clone(&self.known.load())
     }
 
     /// Takes a turn. To be called once a request.
@@ -46,8 +77,9 @@ impl Pool {
     }
 
     /// Replaces the addresses; `resolved` has one list for each configured server, in order.
-    pub fn replace(&self, resolved: &[Vec<SocketAddr>]) {
-        let turns = Turns::new(&weigh(&self.config, resolved));
+    pub fn replace(&self, resolved: Vec<Vec<SocketAddr>>) {
+        let turns = Turns::new(&weigh(&self.config, &resolved));
+        self.known.store(Arc::new(resolved));
         if **self.current.load() != turns {
             self.current.store(Arc::new(turns));
         }
@@ -69,7 +101,7 @@ impl Turn {
 }
 
 /// Addresses of a server that needs no resolver.
-fn literal(server: &fluxheim_config::UpstreamServer) -> Vec<SocketAddr> {
+fn literal(server: &UpstreamServer) -> Vec<SocketAddr> {
     match &server.host {
         UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port)],
         UpstreamHost::Name(_) => Vec::new(),
@@ -93,7 +125,7 @@ fn weigh(config: &Upstream, resolved: &[Vec<SocketAddr>]) -> Vec<(SocketAddr, u1
 mod tests {
     use std::time::Duration;
 
-    use fluxheim_config::{Balance, UpstreamServer};
+    use fluxheim_config::Balance;
 
     use super::*;
 
@@ -130,8 +162,18 @@ mod tests {
         let name = UpstreamServer { host: UpstreamHost::Name("app".into()), port: 80, weight: 1 };
         let pool = pool(vec![name]);
         assert_eq!(pool.turn().address(0), None);
-        pool.replace(&[vec!["127.0.0.9:80".parse().unwrap()]]);
+        pool.replace(vec![vec!["127.0.0.9:80".parse().unwrap()]]);
         assert_eq!(pool.turn().address(0), Some("127.0.0.9:80".parse().unwrap()));
         assert_eq!(pool.addresses(), 1);
+    }
+
+    #[test]
+    fn a_new_pool_inherits_what_an_earlier_one_knows_of_the_same_server() {
+        let name = || UpstreamServer { host: UpstreamHost::Name("app".into()), port: 80, weight: 1 };
+        let old = pool(vec![name()]);
+        old.replace(vec![vec!["127.0.0.9:80".parse().unwrap()]]);
+        let new = pool(vec![ip(1), name()]);
+        new.inherit(&[Arc::new(old)]);
+        assert_eq!(new.addresses(), 2);
     }
 }

@@ -82,26 +82,27 @@ struct Refresh {
 
 impl Refresh {
     async fn run(self, unanswered: mpsc::Sender<Infallible>) {
-        let mut known: Vec<Vec<SocketAddr>> = vec![Vec::new(); self.pool.config.servers.len()];
-        let mut wait = self.once(&mut known).await;
+        let mut wait = self.once().await;
         drop(unanswered);
         loop {
             tokio::time::sleep(wait).await;
-            wait = self.once(&mut known).await;
+            wait = self.once().await;
         }
     }
 
     /// Asks for every server once; returns how long the answers hold.
-    async fn once(&self, known: &mut [Vec<SocketAddr>]) -> Duration {
+    async fn once(&self) -> Duration {
         let mut wait = LONGEST;
-        for (server, known) in self.pool.config.servers.iter().zip(known.iter_mut()) {
+        for (at, server) in self.pool.config.servers.iter().enumerate() {
             let (addresses, holds) = self.server(server).await;
             wait = wait.min(holds);
-            if let Some(addresses) = addresses {
-                *known = addresses;
+            // At once: the next name may take long to answer.
+            let mut known = self.pool.known();
+            if let (Some(addresses), Some(known_here)) = (addresses, known.get_mut(at)) {
+                *known_here = addresses;
+                self.pool.replace(known);
             }
         }
-        self.pool.replace(known);
         self.telemetry.metrics.upstream_addresses(&self.pool.config.name, self.pool.addresses());
         wait.max(SHORTEST)
     }

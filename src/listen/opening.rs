@@ -1,0 +1,180 @@
+//! The first bytes of a connection, within a deadline.
+//!
+//! Owns the wait that the framework leaves open: a client that finishes its handshake and then says
+//! nothing would hold its slot, over HTTP/2 for ever. Once enough has come, reads pass untouched.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::{SslDigest, TlsRef};
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// A stream whose first bytes are awaited.
+#[derive(Debug)]
+pub(super) struct Opening<S> {
+    stream: S,
+    /// `None` once enough has come.
+    wait: Option<Wait>,
+}
+
+#[derive(Debug)]
+struct Wait {
+    deadline: Pin<Box<Sleep>>,
+    missing: usize,
+}
+
+impl<S: IO> Opening<S> {
+    /// Fails reads after `limit` until the client has begun: with a first byte, over HTTP/2 with its
+    /// whole preface (RFC 9113 section 3.4).
+    pub(super) fn within(stream: S, limit: Duration) -> Self {
+        let missing = if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) { H2_PREFACE } else { 1 };
+        Self { stream, wait: Some(Wait { deadline: Box::pin(tokio::time::sleep(limit)), missing }) }
+    }
+
+    fn count(&mut self, read: usize) {
+        let Some(wait) = &mut self.wait else { return };
+        wait.missing = wait.missing.saturating_sub(read);
+        if wait.missing == 0 {
+            self.wait = None;
+        }
+    }
+}
+
+impl<S: IO> AsyncRead for Opening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Ready(done) => {
+                self.count(buf.filled().len() - before);
+                Poll::Ready(done)
+            }
+            Poll::Pending => match &mut self.wait {
+                Some(wait) => wait.deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
+                None => Poll::Pending,
+            },
+        }
+    }
+}
+
+impl<S: IO> AsyncWrite for Opening<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<S: IO> Shutdown for Opening<S> {
+    async fn shutdown(&mut self) {
+        self.stream.shutdown().await;
+    }
+}
+
+#[async_trait]
+impl<S: IO> Peek for Opening<S> {
+    async fn try_peek(&mut self, buf: &mut [u8]) -> io::Result<bool> {
+        self.stream.try_peek(buf).await
+    }
+}
+
+impl<S: IO> UniqueID for Opening<S> {
+    fn id(&self) -> i32 {
+        self.stream.id()
+    }
+}
+
+impl<S: IO> Ssl for Opening<S> {
+    fn get_ssl(&self) -> Option<&TlsRef> {
+        self.stream.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl<S: IO> GetTimingDigest for Opening<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+}
+
+impl<S: IO> GetProxyDigest for Opening<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl<S: IO> GetSocketDigest for Opening<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+/// Bytes of `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
+const H2_PREFACE: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn fails_a_read_when_nothing_comes_in_time() {
+        let (_client, server) = duplex(64);
+        let mut stream = Opening::within(server, Duration::from_millis(20));
+        let error = stream.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn waits_as_long_as_it_takes_once_the_client_has_begun() {
+        let (mut client, server) = duplex(64);
+        let mut stream = Opening::within(server, Duration::from_millis(20));
+        client.write_all(b"G").await.unwrap();
+        let mut byte = [0; 1];
+        stream.read_exact(&mut byte).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        client.write_all(b"E").await.unwrap();
+        stream.read_exact(&mut byte).await.unwrap();
+        assert_eq!(&byte, b"E");
+    }
+}
