@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Flux, Scripted, request};
+use crate::support::{Flux, Scripted, certificate, handshake, request, tls};
 
 fn slow_origin() -> (std::net::SocketAddr, std::sync::mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -105,4 +105,53 @@ fn accepts_during_drain_delay_while_not_ready() {
     assert_eq!(response.status, 200);
     assert!(response.head.contains("connection: close"), "{}", response.head);
     assert_eq!(flux.wait().code(), Some(0));
+}
+
+fn with_tls() -> (Flux, Scripted) {
+    let origin = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let rest = format!("[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n{}", to(origin.address));
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", &rest);
+    certificate(flux.dir.path(), "a", &["a.test"]);
+    (flux, origin)
+}
+
+#[test]
+fn serves_a_client_that_was_shaking_hands_at_the_stop() {
+    let (flux, _origin) = with_tls();
+    let mut flux = flux.start();
+    let mut client = handshake(&flux, "a.test", &[b"http/1.1"]);
+    // The accept loop has it before the stop; its handshake ends after.
+    std::thread::sleep(Duration::from_millis(50));
+    flux.signal(Signal::SIGTERM);
+    flux.wait_for("draining");
+    std::thread::sleep(Duration::from_millis(200));
+    client.conn.complete_io(&mut client.sock).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(flux.wait().code(), Some(0));
+}
+
+#[test]
+fn ends_within_a_second_with_an_idle_http2_connection() {
+    let (flux, _origin) = with_tls();
+    let mut flux = flux.start();
+    let mut client = tls(&flux, "a.test", &[b"h2"]);
+    // The preface and an empty SETTINGS frame: a connection that asks for nothing.
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut buffer = [0; 1024];
+    assert!(client.read(&mut buffer).unwrap() > 0);
+    flux.signal(Signal::SIGTERM);
+    let asked = Instant::now();
+    // A client that answers the PING of the two-step GOAWAY (RFC 9113 section 6.8), as real ones do.
+    while let Ok(read @ 1..) = client.read(&mut buffer) {
+        if let Some(at) = buffer[..read].windows(5).position(|frame| frame == [0, 0, 8, 6, 0]) {
+            let mut pong = buffer[at..at + 17].to_vec();
+            pong[4] = 1;
+            client.write_all(&pong).unwrap();
+        }
+    }
+    assert_eq!(flux.wait().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(1), "took {:?}", asked.elapsed());
 }

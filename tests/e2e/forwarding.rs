@@ -110,7 +110,8 @@ fn lets_a_websocket_upgrade_through_and_pipes_bytes() {
     let origin = Scripted::answering(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\nhello",
     );
-    let flux = Flux::with(&to(&origin.address)).start();
+    let limited = to(&origin.address).replace("\"unlimited\"", "\"1KiB\"");
+    let flux = Flux::with(&limited).start();
     let mut stream = TcpStream::connect(flux.http()).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
     stream
@@ -124,6 +125,10 @@ fn lets_a_websocket_upgrade_through_and_pipes_bytes() {
     }
     assert!(got.starts_with("HTTP/1.1 101"), "{got}");
     assert!(got.to_ascii_lowercase().contains("upgrade: websocket"), "{got}");
+    // Bytes of the tunnel are no request body: the limit of those does not end it.
+    let sent = vec![b'w'; 3000];
+    stream.write_all(&sent).unwrap();
+    assert!(origin.piped(3000), "the origin got {} bytes", origin.piped_bytes());
 }
 
 #[test]
@@ -133,4 +138,53 @@ fn answers_502_when_the_origin_breaks_off_before_its_head() {
     let response = request(flux.http(), "a.test", "/broken");
     assert_eq!(response.status, 502);
     assert!(flux.access_line("/broken")["error"].is_string());
+}
+
+#[test]
+fn answers_and_logs_a_failure_that_follows_an_interim_response() {
+    let origin = Scripted::answering("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nnot http\r\n\r\n");
+    let flux = Flux::with(&to(&origin.address)).start();
+    let response = request(flux.http(), "a.test", "/hinted");
+    let all = response.head + &String::from_utf8_lossy(&response.body);
+    assert!(all.to_ascii_lowercase().contains("http/1.1 502"), "{all}");
+    assert_eq!(flux.access_line("/hinted")["status"], 502);
+}
+
+#[test]
+fn sends_no_chunks_to_an_http_1_0_client() {
+    let origin = Scripted::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let flux = Flux::with(&to(&origin.address)).start();
+    let response = exchange(flux.http(), "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n");
+    assert!(!response.head.contains("transfer-encoding"), "{}", response.head);
+    assert_eq!(response.body, b"hello");
+}
+
+#[test]
+fn routes_and_forwards_one_and_the_same_path() {
+    let (wall, open) = (Scripted::answering(OK), Scripted::answering(OK));
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"wall\"\nservers = [\"{}\"]\n[[upstreams]]\nname = \"open\"\nservers = [\"{}\"]\n\
+         [[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/admin\"\nupstream = \"wall\"\n\
+         [[vhosts.routes]]\npath = \"/\"\nupstream = \"open\"\n",
+        wall.address, open.address
+    ))
+    .start();
+    for path in ["/%61dmin/x?q=%2F", "//admin/x?q=%2F", "/admin//x?q=%2F"] {
+        assert_eq!(request(flux.http(), "a.test", path).status, 200, "{path}");
+        assert!(wall.last_head().starts_with("get /admin/x?q=%2f http/1.1"), "{}", wall.last_head());
+    }
+    assert_eq!(request(flux.http(), "a.test", "/admin%2Fx").status, 400);
+    assert_eq!((wall.requests(), open.requests()), (3, 0));
+}
+
+#[test]
+fn keeps_no_upstream_connection_when_told_to_keep_none() {
+    let origin = Scripted::answering(OK);
+    let rest = to(&origin.address).replace("[[vhosts]]", "keepalive_timeout = \"0s\"\n[[vhosts]]");
+    let flux = Flux::with(&rest).start();
+    for _ in 0..3 {
+        assert_eq!(request(flux.http(), "a.test", "/").status, 200);
+    }
+    assert_eq!((origin.requests(), origin.connections()), (3, 3));
+    assert!(origin.last_head().contains("connection: close"));
 }

@@ -101,6 +101,13 @@ impl Running {
             .unwrap()
     }
 
+    /// Every address of that scheme, in the order of the file.
+    pub(crate) fn addresses(&self, scheme: &str) -> Vec<SocketAddr> {
+        let lines = self.diagnostics.lock().unwrap();
+        let listening = lines.iter().filter(|line| line["message"] == "listening" && line["scheme"] == scheme);
+        listening.map(|line| line["address"].as_str().unwrap().parse().unwrap()).collect()
+    }
+
     pub(crate) fn http(&self) -> SocketAddr {
         self.address("http")
     }

@@ -4,9 +4,9 @@ mod flux;
 mod origin;
 mod raw;
 
-pub(crate) use flux::{Flux, program};
+pub(crate) use flux::{Flux, Running, program};
 pub(crate) use origin::{Nginx, Scripted};
-pub(crate) use raw::{exchange, request};
+pub(crate) use raw::{exchange, handshake, request, tls};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

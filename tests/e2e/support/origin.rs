@@ -70,6 +70,8 @@ impl Drop for Nginx {
 pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
+    /// Bytes that came after a head and are no head themselves, yet.
+    piped: Arc<Mutex<usize>>,
     connections: Arc<Mutex<usize>>,
 }
 
@@ -79,20 +81,31 @@ impl Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (heads, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
+        let piped = Arc::new(Mutex::new(0));
         let (kept, counted, response) = (Arc::clone(&heads), Arc::clone(&connections), response.to_owned());
+        let rest = Arc::clone(&piped);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 *counted.lock().unwrap() += 1;
-                let (kept, response) = (Arc::clone(&kept), response.clone());
-                std::thread::spawn(move || serve(stream, &kept, &response));
+                let (kept, rest, response) = (Arc::clone(&kept), Arc::clone(&rest), response.clone());
+                std::thread::spawn(move || serve(stream, &kept, &rest, &response));
             }
         });
-        Self { address, heads, connections }
+        Self { address, heads, piped, connections }
     }
 
     /// The head of the last request, lower-cased.
     pub(crate) fn last_head(&self) -> String {
         wait(|| self.heads.lock().unwrap().last().cloned()).expect("the origin saw no request")
+    }
+
+    /// Whether that many bytes beyond heads come in time.
+    pub(crate) fn piped(&self, bytes: usize) -> bool {
+        wait(|| (self.piped_bytes() >= bytes).then_some(())).is_some()
+    }
+
+    pub(crate) fn piped_bytes(&self) -> usize {
+        *self.piped.lock().unwrap()
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -104,7 +117,7 @@ impl Scripted {
     }
 }
 
-fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, response: &str) {
+fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, piped: &Mutex<usize>, response: &str) {
     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
     while let Ok(read) = stream.read(&mut buffer) {
         if read == 0 {
@@ -119,5 +132,6 @@ fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, response: &str) {
                 return;
             }
         }
+        *piped.lock().unwrap() = seen.len();
     }
 }
