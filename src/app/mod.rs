@@ -82,9 +82,12 @@ fn run(path: &Path) -> u8 {
             return exit::REFUSED;
         }
     };
-    crate::telemetry::diagnostics::install(config.logging.level);
     // Before anything starts a thread: memory is locked for all of them or for none.
     let report = fluxheim_posture::proxy::harden(&config.hardening, config.has_secrets());
+    let Ok(_diagnostics) = crate::telemetry::diagnostics::install(config.logging.level) else {
+        say("fluxheim: cannot start a thread");
+        return exit::INTERNAL;
+    };
     let supervisor = match handoff::agree(&report) {
         Ok(supervisor) => supervisor,
         Err(stop) => return stop,

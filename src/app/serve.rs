@@ -24,8 +24,9 @@ use crate::edge::Edge;
 use crate::edge::live::Live;
 use crate::listen::{self, Accepting, BindError, Bound, Patience, Transport};
 use crate::telemetry::Telemetry;
-use crate::telemetry::access::{AccessLog, AccessLogWriter};
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::endpoint::Endpoint;
+use crate::telemetry::lines::{Lines, Writer};
 use crate::tls;
 use crate::types::{Scheme, VERSION};
 use crate::upstream::resolve::{self, ResolverError};
@@ -93,11 +94,12 @@ fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn access_log(wanted: bool) -> io::Result<(AccessLog, Option<AccessLogWriter>)> {
+fn access_log(wanted: bool) -> io::Result<(AccessLog, Option<Writer>)> {
     if !wanted {
         return Ok((AccessLog::off(), None));
     }
-    AccessLog::start(io::stdout()).map(|(log, writer)| (log, Some(writer)))
+    let (lines, writer) = Lines::start("access-log", io::stdout())?;
+    Ok((AccessLog::to(lines), Some(writer)))
 }
 
 /// Everything between the open sockets and the orders.

@@ -1,27 +1,88 @@
 //! Diagnostics: JSON lines on stderr through `tracing`, the framework's `log` records included.
 //!
-//! Owns the subscriber's set-up. Requests are in the access log, not here.
+//! Owns the subscriber's set-up. Requests are in the access log, not here. The framework's own
+//! records, most of which any client can cause, show at `debug` and `trace` only.
+
+use std::io;
 
 use fluxheim_config::LogLevel;
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::telemetry::lines::{Lines, Writer};
+
+/// Keeps the diagnostics going; dropped, it writes what is left.
+#[derive(Debug)]
+pub struct Diagnostics(Option<Writer>);
+
+impl Drop for Diagnostics {
+    fn drop(&mut self) {
+        if let Some(writer) = self.0.take() {
+            writer.finish();
+        }
+    }
+}
 
 /// Installs the subscriber for the whole process; a second call changes nothing.
-pub fn install(level: LogLevel) {
-    let filter = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let subscriber = tracing_subscriber::fmt()
+///
+/// # Errors
+/// When the writer's thread can't be started.
+pub fn install(level: LogLevel) -> io::Result<Diagnostics> {
+    let (lines, writer) = Lines::start("diagnostics", io::stderr())?;
+    let installed = Registry::default().with(layer(Stderr(lines)).with_filter(filter(level))).try_init();
+    // Already installed, as in tests: the first one stays.
+    Ok(Diagnostics(installed.is_ok().then_some(writer)))
+}
+
+fn layer<S>(out: Stderr) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_max_level(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
-    // Already installed, as in tests: the first one stays.
-    drop(subscriber);
+        .with_writer(out)
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let (ours, frameworks) = match level {
+        LogLevel::Error => (LevelFilter::ERROR, LevelFilter::OFF),
+        LogLevel::Warn => (LevelFilter::WARN, LevelFilter::OFF),
+        LogLevel::Info => (LevelFilter::INFO, LevelFilter::OFF),
+        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+    };
+    Targets::new().with_default(frameworks).with_target("fluxheim", ours)
+}
+
+/// Hands each event in as a line; the formatter writes it whole.
+#[derive(Debug, Clone)]
+struct Stderr(Lines);
+
+impl io::Write for Stderr {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        // A lost line is the price of never waiting for whoever reads stderr.
+        let _ = self.0.push(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
 }

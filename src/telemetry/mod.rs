@@ -7,6 +7,7 @@ pub mod access;
 pub mod diagnostics;
 pub mod endpoint;
 pub mod lifecycle;
+pub mod lines;
 pub mod metrics;
 
 use std::sync::Arc;

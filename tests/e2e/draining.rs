@@ -109,7 +109,10 @@ fn accepts_during_drain_delay_while_not_ready() {
 
 fn with_tls() -> (Flux, Scripted) {
     let origin = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    let rest = format!("[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n{}", to(origin.address));
+    let rest = format!(
+        "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n{}",
+        to(origin.address)
+    );
     let flux = Flux::server("https = [\"127.0.0.1:0\"]", &rest);
     certificate(flux.dir.path(), "a", &["a.test"]);
     (flux, origin)

@@ -152,7 +152,8 @@ fn answers_and_logs_a_failure_that_follows_an_interim_response() {
 
 #[test]
 fn sends_no_chunks_to_an_http_1_0_client() {
-    let origin = Scripted::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+    let origin =
+        Scripted::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
     let flux = Flux::with(&to(&origin.address)).start();
     let response = exchange(flux.http(), "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n");
     assert!(!response.head.contains("transfer-encoding"), "{}", response.head);

@@ -93,7 +93,8 @@ fn keeps_an_idle_connection_for_keepalive_timeout() {
 fn serves_every_listener_within_max_connections_and_queues_the_rest() {
     let origin = Scripted::answering(OK);
     let server = "http = [\"127.0.0.1:0\", \"127.0.0.2:0\"]";
-    let flux = Flux::server(server, &format!("{}[limits]\nmax_connections = 1\n", to(origin.address))).start();
+    let flux =
+        Flux::server(server, &format!("{}[limits]\nmax_connections = 1\n", to(origin.address))).start();
     let both = flux.addresses("http");
     assert_eq!(both.len(), 2);
     for address in &both {

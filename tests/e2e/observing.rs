@@ -52,3 +52,32 @@ fn logs_each_request_as_one_json_line() {
     assert_eq!((line["status"].as_u64(), line["bytes"].as_u64()), (Some(200), Some(4)));
     assert!(line["ts"].as_f64().unwrap() > 1.7e9 && line["duration"].as_f64().unwrap() >= 0.0);
 }
+
+#[test]
+fn serves_on_when_nobody_reads_what_it_says() {
+    use std::io::BufRead;
+    let flux = Flux::with(&format!("[logging]\nlevel = \"trace\"\n{SITE}")).file("site/index.html", b"home");
+    let config = flux.write();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
+        .args(["--config".as_ref(), config.as_os_str()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Only until the address is known; from then on both pipes fill up.
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = lines
+        .by_ref()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
+        .find(|line| line["message"] == "listening")
+        .unwrap()["address"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    for _ in 0..1500 {
+        assert_eq!(request(address, "a.test", "/").status, 200);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -104,7 +104,8 @@ impl Running {
     /// Every address of that scheme, in the order of the file.
     pub(crate) fn addresses(&self, scheme: &str) -> Vec<SocketAddr> {
         let lines = self.diagnostics.lock().unwrap();
-        let listening = lines.iter().filter(|line| line["message"] == "listening" && line["scheme"] == scheme);
+        let listening =
+            lines.iter().filter(|line| line["message"] == "listening" && line["scheme"] == scheme);
         listening.map(|line| line["address"].as_str().unwrap().parse().unwrap()).collect()
     }
 

@@ -52,7 +52,11 @@ pub(crate) fn tls(flux: &Running, name: &str, alpn: &[&[u8]]) -> StreamOwned<Cli
 }
 
 /// The same before its first byte is sent.
-pub(crate) fn handshake(flux: &Running, name: &str, alpn: &[&[u8]]) -> StreamOwned<ClientConnection, TcpStream> {
+pub(crate) fn handshake(
+    flux: &Running,
+    name: &str,
+    alpn: &[&[u8]],
+) -> StreamOwned<ClientConnection, TcpStream> {
     let pem = std::fs::read(flux.dir.path().join("a.pem")).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
