@@ -2,6 +2,7 @@
 //!
 //! Owns phases and deadlines; takes the clock and events, gives acts, makes no system call.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fluxheim_config::exit;
@@ -12,6 +13,8 @@ use nix::sys::signal::Signal;
 pub(crate) enum Act {
     /// Send this signal to the main child.
     Forward(i32),
+    /// Say that this signal does nothing here.
+    Unheard(i32),
     /// The main child used up its time to stop.
     KillMain,
     /// The main child never handed in its report.
@@ -30,6 +33,12 @@ pub(crate) struct Machine {
     stop_budget: Duration,
     /// What to exit with once our KILL has ended the main child.
     verdict: Option<u8>,
+    /// The main child said that it handles signals and serves.
+    ready: bool,
+    /// A HUP came before that; one is as good as many.
+    hangup: bool,
+    /// Signals that were called unheard already.
+    unheard: BTreeSet<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +73,14 @@ impl Machine {
     /// A child was just started; `stop_timeout` is what the runtime allows for stopping.
     pub(crate) fn new(now: Instant, stop_timeout: Duration) -> Self {
         let phase = Phase::Starting { report_by: now + REPORT_TIMEOUT, stop_by: None };
-        Self { phase, stop_budget: stop_budget(stop_timeout), verdict: None }
+        Self {
+            phase,
+            stop_budget: stop_budget(stop_timeout),
+            verdict: None,
+            ready: false,
+            hangup: false,
+            unheard: BTreeSet::new(),
+        }
     }
 
     /// The time from a request to stop until KILL.
@@ -79,23 +95,42 @@ impl Machine {
         true
     }
 
+    /// The child serves; a HUP that came too early for it is due now.
+    pub(crate) fn ready(&mut self) -> Option<Act> {
+        self.ready = true;
+        let due = std::mem::take(&mut self.hangup) && self.main_runs();
+        due.then_some(Act::Forward(HUP))
+    }
+
+    /// Whether the child ever said that it serves.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// The child gets KILL, and `code` is what to exit with.
     pub(crate) fn refuse(&mut self, code: u8) {
         self.verdict = Some(code);
-        if matches!(self.phase, Phase::Starting { .. } | Phase::Running { .. }) {
+        if self.main_runs() {
             self.phase = Phase::Killed;
         }
     }
 
-    /// A signal for us arrived.
+    /// A signal for us arrived. The main child gets those it has a handler for, no others: an
+    /// unhandled one would end or stop it.
     pub(crate) fn signal(&mut self, signal: i32, now: Instant) -> Option<Act> {
         let (Phase::Starting { stop_by, .. } | Phase::Running { stop_by }) = &mut self.phase else {
             return None;
         };
-        if STOPS.iter().any(|stop| *stop as i32 == signal) && stop_by.is_none() {
-            *stop_by = Some(now + self.stop_budget);
+        if contains(&STOPS, signal) {
+            stop_by.get_or_insert(now + self.stop_budget);
+            return Some(Act::Forward(signal));
         }
-        Some(Act::Forward(signal))
+        if signal == HUP {
+            self.hangup = !self.ready;
+            return self.ready.then_some(Act::Forward(HUP));
+        }
+        let news = !contains(&SILENT, signal) && self.unheard.insert(signal);
+        news.then_some(Act::Unheard(signal))
     }
 
     /// The main child ended.
@@ -162,6 +197,10 @@ impl Machine {
         matches!(self.phase, Phase::Draining { .. } | Phase::Killing { .. })
     }
 
+    fn main_runs(&self) -> bool {
+        matches!(self.phase, Phase::Starting { .. } | Phase::Running { .. })
+    }
+
     /// Whether the main child was asked to stop, or is gone.
     pub(crate) fn is_stopping(&self) -> bool {
         !matches!(self.phase, Phase::Starting { stop_by: None, .. } | Phase::Running { stop_by: None })
@@ -178,8 +217,27 @@ fn stop_budget(stop_timeout: Duration) -> Duration {
     stop_timeout.saturating_sub(MARGIN.min(stop_timeout / 10))
 }
 
+fn contains(signals: &[Signal], number: i32) -> bool {
+    signals.iter().any(|signal| *signal as i32 == number)
+}
+
 /// What runtimes and people stop with.
 const STOPS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+
+/// Asks for a reload.
+const HUP: i32 = Signal::SIGHUP as i32;
+
+/// Come from a terminal in passing, or from our own write to a closed stderr or a full file: a line
+/// for the latter would raise the next one.
+const SILENT: [Signal; 7] = [
+    Signal::SIGWINCH,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+    Signal::SIGTTIN,
+    Signal::SIGTTOU,
+    Signal::SIGPIPE,
+    Signal::SIGXFSZ,
+];
 
 /// How a main child ends that got our KILL.
 const KILLED: u8 = exit::SIGNAL_BASE + 9;

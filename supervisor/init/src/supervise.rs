@@ -41,7 +41,6 @@ pub(crate) struct Supervisor {
     machine: Machine,
     others: Others,
     door: Option<Door>,
-    ready: bool,
 }
 
 impl Supervisor {
@@ -61,7 +60,6 @@ impl Supervisor {
             machine,
             others: Others::default(),
             door,
-            ready: false,
         }
     }
 
@@ -187,11 +185,8 @@ impl Supervisor {
                 // The rest of the queue waits for the next turn, at once.
                 FromProxy::Report(report) if self.machine.reported() => return Some(report),
                 FromProxy::Report(_) => {}
-                FromProxy::Ready if self.ready => {}
-                FromProxy::Ready => {
-                    self.ready = true;
-                    say::line("ready");
-                }
+                FromProxy::Ready if self.machine.is_ready() => {}
+                FromProxy::Ready => self.proxy_is_ready(),
                 FromProxy::State { id, state } => {
                     if let Some(door) = &mut self.door {
                         door.answered(id, state);
@@ -203,9 +198,16 @@ impl Supervisor {
         None
     }
 
+    fn proxy_is_ready(&mut self) {
+        if let Some(act) = self.machine.ready() {
+            self.act(act);
+        }
+        say::line("ready");
+    }
+
     /// Nonsense before the verdict means that there can be none; later it costs health answers only.
     fn refuse_unless_running(&mut self) {
-        if self.ready {
+        if self.machine.is_ready() {
             self.handoff = None;
         } else {
             self.refuse(exit::INTERNAL);
@@ -215,7 +217,7 @@ impl Supervisor {
 
     fn serve_door(&mut self) {
         let Some(door) = &mut self.door else { return };
-        let stage = match (self.machine.is_stopping(), self.ready) {
+        let stage = match (self.machine.is_stopping(), self.machine.is_ready()) {
             (true, _) => Stage::Stopping,
             (false, true) => Stage::Serving,
             (false, false) => Stage::Starting,
@@ -233,6 +235,10 @@ impl Supervisor {
     fn act(&mut self, act: Act) {
         match act {
             Act::Forward(signal) => self.send(signal),
+            Act::Unheard(signal) => say::line(format_args!(
+                "{} is ignored; the proxy takes TERM, INT, QUIT and HUP",
+                name_of(signal)
+            )),
             Act::KillMain => {
                 let budget = self.machine.stop_budget().as_secs_f32();
                 say::line(format_args!(

@@ -65,7 +65,7 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, extra: libc::c_int) -> nix::Result
     Ok((pid != 0).then(|| Ended { pid: Pid::from_raw(pid), how }))
 }
 
-/// Sends any signal, real-time ones included, which nix's type doesn't name.
+/// Sends a signal that is known by its number.
 pub(crate) fn send_signal(pid: Pid, signal: i32) -> nix::Result<()> {
     // SAFETY: kill takes two numbers and no pointer.
     Errno::result(unsafe { libc::kill(pid.as_raw(), signal) }).map(drop)

@@ -23,14 +23,44 @@ fn exits_with_the_main_child_s_code_when_nobody_is_left() {
 }
 
 #[test]
-fn forwards_every_signal_and_starts_the_clock_only_on_a_stop() {
+fn a_stop_is_forwarded_and_starts_the_clock() {
     let (mut machine, now) = machine();
-    for signal in [Signal::SIGHUP as i32, Signal::SIGUSR1 as i32, Signal::SIGWINCH as i32, 40] {
-        assert_eq!(machine.signal(signal, now), Some(Act::Forward(signal)));
-        assert_eq!(machine.due(), None);
-    }
+    assert_eq!(machine.due(), None);
     assert_eq!(machine.signal(TERM, now), Some(Act::Forward(TERM)));
     assert_eq!(machine.due(), Some(after(now, 9_500)));
+}
+
+#[test]
+fn what_the_proxy_has_no_handler_for_is_named_once_and_goes_nowhere() {
+    let (mut machine, now) = machine();
+    machine.ready();
+    for signal in [Signal::SIGUSR1 as i32, Signal::SIGALRM as i32, 40] {
+        assert_eq!(machine.signal(signal, now), Some(Act::Unheard(signal)));
+        assert_eq!(machine.signal(signal, now), None);
+    }
+    for silent in SILENT {
+        assert_eq!(machine.signal(silent as i32, now), None, "{silent}");
+    }
+    assert_eq!(machine.due(), None);
+}
+
+#[test]
+fn hangups_before_ready_become_one_after_it() {
+    let (mut machine, now) = machine();
+    assert_eq!(machine.signal(HUP, now), None);
+    assert_eq!(machine.signal(HUP, now), None);
+    assert_eq!(machine.ready(), Some(Act::Forward(HUP)));
+    assert_eq!(machine.ready(), None);
+    assert_eq!(machine.signal(HUP, now), Some(Act::Forward(HUP)));
+    assert_eq!(machine.due(), None);
+}
+
+#[test]
+fn a_hangup_for_a_child_that_is_gone_is_dropped() {
+    let (mut machine, now) = machine();
+    machine.signal(HUP, now);
+    machine.main_ended(0, now);
+    assert_eq!(machine.ready(), None);
 }
 
 #[test]

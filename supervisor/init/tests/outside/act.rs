@@ -29,6 +29,7 @@ fn proxy() {
             1
         }
         "serve" => serve(),
+        "late" => late(),
         "silent" => {
             let mut hidden = ProxyEnd::inherited().unwrap();
             std::thread::sleep(Duration::from_secs(60));
@@ -81,11 +82,28 @@ fn stubborn() -> i32 {
     1
 }
 
+/// Handles no signal until the mark `open` is there; then as `record`.
+fn late() -> i32 {
+    SigSet::all().thread_unblock().unwrap();
+    let handoff = accepted();
+    mark("started");
+    while !folder().join("open").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    SigSet::all().thread_block().unwrap();
+    listen(&handoff)
+}
+
 /// Writes down the signals that arrive, until TERM.
 fn record() -> i32 {
-    let all = SigSet::all();
-    let _handoff = accepted();
+    let handoff = accepted();
     mark("started");
+    listen(&handoff)
+}
+
+fn listen(handoff: &ProxyEnd) -> i32 {
+    let all = SigSet::all();
+    handoff.ready().unwrap();
     loop {
         let signal = all.wait().unwrap();
         mark(&format!("got-{signal}"));

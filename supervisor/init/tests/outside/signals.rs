@@ -15,24 +15,65 @@ fn term_stops_the_proxy_gracefully() {
 }
 
 #[test]
-fn forwards_what_a_proxy_may_want_to_hear() {
+fn forwards_what_the_proxy_handles() {
     let scene = Scene::new("");
     let init = scene.start("record");
     scene.wait_for("started");
-    for signal in [
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-        Signal::SIGUSR1,
-        Signal::SIGUSR2,
-        Signal::SIGWINCH,
-        Signal::SIGCONT,
-        Signal::SIGTERM,
-    ] {
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
         init.signal(signal);
         scene.wait_for(&format!("got-{signal}"));
     }
     assert_eq!(init.end().0, 0);
+}
+
+#[test]
+fn keeps_from_the_proxy_what_would_end_or_stop_it() {
+    let scene = Scene::new("");
+    let init = scene.start("record");
+    scene.wait_for("started");
+    let noted = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
+    let silent = [Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+    let own = [Signal::SIGPIPE, Signal::SIGXFSZ];
+    for signal in noted.iter().chain(&silent).chain(&own).chain(&noted) {
+        init.signal(*signal);
+    }
+    // Time for a forwarded one to reach the stand-in before TERM ends it.
+    std::thread::sleep(Duration::from_millis(200));
+    init.signal(Signal::SIGTERM);
+    let (code, text) = init.end();
+    assert_eq!(code, 0, "{text}");
+    for signal in noted.iter().chain(&silent).chain(&own) {
+        assert!(!scene.has(&format!("got-{signal}")), "{signal}");
+    }
+    assert!(text.matches("SIGUSR1 is ignored").count() == 1, "{text}");
+    assert!(!text.contains("SIGWINCH"), "{text}");
+}
+
+#[test]
+fn an_early_hangup_waits_until_the_proxy_is_ready() {
+    let scene = Scene::new("");
+    let init = scene.start("late");
+    scene.wait_for("started");
+    init.signal(Signal::SIGHUP);
+    // Long enough for a forwarded one to end the stand-in, which doesn't handle it yet.
+    std::thread::sleep(Duration::from_millis(200));
+    scene.write("open", "", 0o644);
+    scene.wait_for("got-SIGHUP");
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.end().0, 0);
+}
+
+#[test]
+fn a_closed_stderr_costs_lines_and_not_the_proxy() {
+    let scene = Scene::new("");
+    let mut init = scene.start("serve");
+    init.close_stderr();
+    scene.write("open", "", 0o644);
+    scene.wait_for("started");
+    init.signal(Signal::SIGUSR1);
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.end().0, 0);
+    assert!(scene.has("stopped"));
 }
 
 #[test]
