@@ -22,6 +22,7 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Format;
+use crate::others::is_pid_1;
 use crate::say;
 
 pub(crate) use door::{Door, Stage};
@@ -50,7 +51,7 @@ struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum Silence {
-    #[error("no fluxheim-init runs here with this configuration path ({0})")]
+    #[error("no fluxheim-init runs here as PID 1 or with this configuration path ({0})")]
     Absent(Errno),
     #[error("no answer within {} seconds", TIMEOUT.as_secs())]
     Late,
@@ -98,12 +99,24 @@ pub(crate) fn posture_of_running(config: &Path, format: Format) -> u8 {
     }
 }
 
+/// Asks PID 1 first, whatever its configuration is; then the instance with this configuration.
 fn converse(config: &Path, question: Question) -> Result<Answer, Silence> {
     let end = Instant::now() + TIMEOUT;
+    let first = converse_with(&Instance::First, question, end);
+    if !matches!(first, Err(Silence::Absent(_) | Silence::Impostor { .. })) {
+        return first;
+    }
+    match converse_with(&Instance::Configured(config), question, end) {
+        Err(Silence::Absent(_)) => first,
+        second => second,
+    }
+}
+
+fn converse_with(instance: &Instance<'_>, question: Question, end: Instant) -> Result<Answer, Silence> {
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::SendTimeout, &TimeVal::milliseconds(TIMEOUT_MILLIS))?;
-    connect(socket.as_raw_fd(), &address(config)?).map_err(refused)?;
-    check_peer(&socket)?;
+    connect(socket.as_raw_fd(), &address(instance)?).map_err(refused)?;
+    check_peer(&socket, instance)?;
     send(socket.as_raw_fd(), &serde_json::to_vec(&question)?, MsgFlags::MSG_NOSIGNAL)?;
     let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
     let left = TimeVal::milliseconds(i64::try_from(left).unwrap_or(TIMEOUT_MILLIS));
@@ -127,19 +140,41 @@ fn late(errno: Errno) -> Silence {
 
 /// Anyone in the network namespace can take the name first. Pid 0 is a process outside our pid
 /// namespace, and another uid isn't our init.
-fn check_peer(socket: &OwnedFd) -> Result<(), Silence> {
+fn check_peer(socket: &OwnedFd, instance: &Instance<'_>) -> Result<(), Silence> {
     let peer = getsockopt(socket, sockopt::PeerCredentials)?;
     let ours = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
-    if peer.pid() != 0 && ours { Ok(()) } else { Err(Silence::Impostor { uid: peer.uid(), pid: peer.pid() }) }
+    let place = match instance {
+        Instance::First => peer.pid() == 1,
+        Instance::Configured(_) => peer.pid() != 0,
+    };
+    if place && ours { Ok(()) } else { Err(Silence::Impostor { uid: peer.uid(), pid: peer.pid() }) }
+}
+
+/// Which fluxheim-init of these namespaces.
+enum Instance<'a> {
+    /// Their PID 1; there is only one.
+    First,
+    /// Any other one, by the path of its configuration.
+    Configured(&'a Path),
+}
+
+impl<'a> Instance<'a> {
+    /// This process itself.
+    fn own(config: &'a Path) -> Self {
+        if is_pid_1() { Self::First } else { Self::Configured(config) }
+    }
 }
 
 /// The abstract name: the same for both sides of one container, another for any other instance
 /// that shares the network namespace.
-fn address(config: &Path) -> nix::Result<UnixAddr> {
+fn address(instance: &Instance<'_>) -> nix::Result<UnixAddr> {
     let inode = |path: &str| std::fs::metadata(path).map(|seen| seen.ino()).map_err(errno);
     let (pid, mount) = (inode("/proc/self/ns/pid")?, inode("/proc/self/ns/mnt")?);
-    let path = fnv_1a(config.as_os_str().as_bytes());
-    UnixAddr::new_abstract(format!("fluxheim-init/{pid:x}/{mount:x}/{path:016x}").as_bytes())
+    let which = match instance {
+        Instance::First => "1".to_owned(),
+        Instance::Configured(path) => format!("{:016x}", fnv_1a(path.as_os_str().as_bytes())),
+    };
+    UnixAddr::new_abstract(format!("fluxheim-init/{pid:x}/{mount:x}/{which}").as_bytes())
 }
 
 fn errno(error: std::io::Error) -> Errno {
@@ -173,7 +208,7 @@ mod tests {
 
     #[test]
     fn two_configurations_have_two_names() {
-        let name = |path| address(Path::new(path)).unwrap();
+        let name = |path| address(&Instance::Configured(Path::new(path))).unwrap();
         assert_eq!(name("/a"), name("/a"));
         assert_ne!(name("/a"), name("/b"));
     }

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::geteuid;
 
-use super::{Answer, LONGEST, Question, address};
+use super::{Answer, Instance, LONGEST, Question, address};
 
 /// How far the proxy is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,14 +47,14 @@ struct Client {
 }
 
 impl Door {
-    /// Opens the socket that belongs to this configuration path.
+    /// Opens the socket of this process, which has that configuration.
     ///
     /// # Errors
     /// EADDRINUSE when another process has the name.
     pub(crate) fn open(config: &Path) -> nix::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let listener = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
-        bind(listener.as_raw_fd(), &address(config)?)?;
+        bind(listener.as_raw_fd(), &address(&Instance::own(config))?)?;
         listen(&listener, Backlog::new(BACKLOG)?)?;
         Ok(Self { listener, clients: Vec::new(), last_id: 0, posture: None, rests_until: None })
     }
