@@ -102,20 +102,21 @@ pub fn in_child(hardening: &Hardening, handoff: BorrowedFd<'_>) -> Vec<Failure> 
     failures
 }
 
-/// The limit that stops a core: 0, but 1 for handlers, which the kernel starts even at 0.
+/// The limit that stops a core: 0, but 1 for a pipe, whose program the kernel starts even at 0.
+/// Nothing stops a socket; 0 is no worse there, and right should the pattern become a file.
 pub(crate) fn core_target(pattern: &CorePattern) -> u64 {
     match pattern {
-        CorePattern::File(_) => 0,
-        CorePattern::Handler(_) => 1,
+        CorePattern::File(_) | CorePattern::Socket(_) => 0,
+        CorePattern::Pipe(_) => 1,
     }
 }
 
 fn lower_core_limit() -> nix::Result<()> {
-    // An unreadable pattern gets 1: below the least size of a core file, and it stops handlers too.
+    // An unreadable pattern gets 1: below the least size of a core file, and it stops a pipe too.
     let target = kernel::parsed(CORE_PATTERN, parse::core_pattern).map_or(1, |pattern| core_target(&pattern));
     let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
     match setrlimit(Resource::RLIMIT_CORE, target, target) {
-        // A hard limit of 0 can't be raised; then dumpable 0 must stop the handler.
+        // A hard limit of 0 can't be raised; then dumpable 0 must stop the program.
         Err(Os::EPERM) if hard < target => setrlimit(Resource::RLIMIT_CORE, hard, hard),
         done => done,
     }

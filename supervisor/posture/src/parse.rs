@@ -31,8 +31,10 @@ pub(crate) fn coredump_filter(text: &str) -> Option<u64> {
 pub(crate) enum CorePattern {
     /// A file below some folder; an empty pattern names it after the pid.
     File(String),
-    /// A program (`|`) or a socket (`@`), which RLIMIT_CORE 0 does not stop.
-    Handler(String),
+    /// A program (`|`), which RLIMIT_CORE 0 does not stop, and 1 does.
+    Pipe(String),
+    /// A socket (`@`), which no RLIMIT_CORE stops.
+    Socket(String),
 }
 
 pub(crate) fn core_pattern(text: &str) -> Option<CorePattern> {
@@ -40,12 +42,12 @@ pub(crate) fn core_pattern(text: &str) -> Option<CorePattern> {
     if pattern.contains(['\n', '\0']) {
         return None;
     }
-    let handled = pattern.starts_with(['|', '@']);
-    Some(if handled {
-        CorePattern::Handler(pattern.to_owned())
-    } else {
-        CorePattern::File(pattern.to_owned())
-    })
+    let kind = match pattern.as_bytes().first() {
+        Some(b'|') => CorePattern::Pipe,
+        Some(b'@') => CorePattern::Socket,
+        _ => CorePattern::File,
+    };
+    Some(kind(pattern.to_owned()))
 }
 
 /// Hexadecimal digits only: `from_str_radix` alone would take a sign.
@@ -86,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn tells_handlers_from_files() {
+    fn tells_pipes_and_sockets_from_files() {
         assert_eq!(core_pattern("core\n"), Some(CorePattern::File("core".into())));
         assert_eq!(core_pattern("\n"), Some(CorePattern::File(String::new())));
         let apport = "|/usr/share/apport/apport %p";
-        assert_eq!(core_pattern(&format!("{apport}\n")), Some(CorePattern::Handler(apport.into())));
-        assert_eq!(core_pattern("@/run/core.sock\n"), Some(CorePattern::Handler("@/run/core.sock".into())));
+        assert_eq!(core_pattern(&format!("{apport}\n")), Some(CorePattern::Pipe(apport.into())));
+        assert_eq!(core_pattern("@/run/core.sock\n"), Some(CorePattern::Socket("@/run/core.sock".into())));
         assert_eq!(core_pattern("core\n|second\n"), None);
     }
 }

@@ -15,27 +15,38 @@ pub(super) fn core_dumps(evidence: &Evidence) -> Finding {
         (Ok(limit), Ok(pattern)) => (*limit, pattern),
         (Err(unread), _) | (_, Err(unread)) => return Finding::unread(unread),
     };
-    let target = core_target(pattern);
     let seen = format!("core file size {limit} in /proc/{}/limits; {}", evidence.pid, words(pattern));
-    if limit.is(target) || (target == 0 && limit.is(1)) {
-        return Finding::new(ours_unless(evidence.baseline.core_limit == Some(limit)), seen);
+    let target = core_target(pattern);
+    let held_before = evidence.baseline.core_limit == Some(limit);
+    match pattern {
+        CorePattern::Socket(_) => by_dumpable(evidence, &seen, "no limit stops a socket"),
+        _ if limit.is(target) || limit.is(1) => Finding::new(ours_unless(held_before), seen),
+        CorePattern::Pipe(_) if limit.is(0) => {
+            by_dumpable(evidence, &seen, "0 doesn't stop a pipe and can't be raised to 1")
+        }
+        CorePattern::File(_) | CorePattern::Pipe(_) => Finding::new(Outcome::Violated, seen),
     }
-    // 0 doesn't stop a handler and may not be raised to 1; not being dumpable stops it.
-    match (limit.is(0), evidence.proxy.dumpable.value.as_ref()) {
-        (true, Ok(0)) => Finding::new(
+}
+
+/// Where the limit stops nothing, not being dumpable does: it stops every kind of core (core(5)).
+fn by_dumpable(evidence: &Evidence, seen: &str, why: &str) -> Finding {
+    match &evidence.proxy.dumpable.value {
+        Ok(0) => Finding::new(
             Outcome::Inherited,
-            format!("{seen}; the limit can't be raised to 1, not being dumpable stops the handler"),
+            format!("{seen}; {why}, PR_GET_DUMPABLE 0 in the proxy stops it"),
         ),
-        (true, _) => Finding::new(Outcome::Partial, format!("{seen}; 0 doesn't stop a handler, 1 would")),
-        (false, _) => Finding::new(Outcome::Violated, seen),
+        _ => Finding::new(Outcome::Partial, format!("{seen}; {why}, only not being dumpable would")),
     }
 }
 
 fn words(pattern: &CorePattern) -> String {
-    match pattern {
-        CorePattern::File(name) => format!("core_pattern {name:?} is a file"),
-        CorePattern::Handler(name) => format!("core_pattern {name:?} is a handler"),
-    }
+    let (CorePattern::File(name) | CorePattern::Pipe(name) | CorePattern::Socket(name)) = pattern;
+    let kind = match pattern {
+        CorePattern::File(_) => "file",
+        CorePattern::Pipe(_) => "pipe",
+        CorePattern::Socket(_) => "socket",
+    };
+    format!("core_pattern {name:?} is a {kind}")
 }
 
 pub(super) fn coredump_filter(evidence: &Evidence) -> Finding {

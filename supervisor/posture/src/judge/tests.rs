@@ -42,8 +42,8 @@ fn limit(value: u64) -> Limit {
     Limit { soft: Some(value), hard: Some(value) }
 }
 
-fn handler() -> CorePattern {
-    CorePattern::Handler("|/usr/share/apport/apport".into())
+fn pipe() -> CorePattern {
+    CorePattern::Pipe("|/usr/share/apport/apport".into())
 }
 
 #[test]
@@ -99,20 +99,37 @@ fn core_limits_depend_on_the_pattern() {
     let soft_only = Limit { soft: Some(0), hard: None };
     assert_eq!(after(Control::CoreDumps, |e| e.core_limit = Ok(soft_only)), Outcome::Violated);
     assert_eq!(after(Control::CoreDumps, |e| e.core_pattern = Err(unread())), Outcome::Unknown);
-    let with_handler = |value| {
+    let with_pipe = |value| {
         move |e: &mut Evidence| {
-            e.core_pattern = Ok(handler());
+            e.core_pattern = Ok(pipe());
             e.core_limit = Ok(limit(value));
         }
     };
-    assert_eq!(after(Control::CoreDumps, with_handler(1)), Outcome::Enforced);
-    assert_eq!(after(Control::CoreDumps, with_handler(0)), Outcome::Inherited);
-    assert_eq!(after(Control::CoreDumps, with_handler(4096)), Outcome::Violated);
+    assert_eq!(after(Control::CoreDumps, with_pipe(1)), Outcome::Enforced);
+    assert_eq!(after(Control::CoreDumps, with_pipe(0)), Outcome::Inherited);
+    assert_eq!(after(Control::CoreDumps, with_pipe(4096)), Outcome::Violated);
     let dumpable_too = |e: &mut Evidence| {
-        with_handler(0)(e);
+        with_pipe(0)(e);
         e.proxy.dumpable.value = Ok(1);
     };
     assert_eq!(after(Control::CoreDumps, dumpable_too), Outcome::Partial);
+}
+
+#[test]
+fn no_limit_stops_a_socket_that_takes_cores() {
+    for value in [0, 1] {
+        let with_socket = |dumpable| {
+            move |e: &mut Evidence| {
+                e.core_pattern = Ok(CorePattern::Socket("@/run/core.sock".into()));
+                e.core_limit = Ok(limit(value));
+                e.proxy.dumpable.value = dumpable;
+            }
+        };
+        assert_eq!(after(Control::CoreDumps, with_socket(Ok(0))), Outcome::Inherited);
+        for dumpable in [Ok(1), Ok(2), Err(Os::EPERM.into())] {
+            assert_eq!(after(Control::CoreDumps, with_socket(dumpable)), Outcome::Partial);
+        }
+    }
 }
 
 #[test]
