@@ -35,10 +35,7 @@ pub(crate) fn run(start: Start) -> u8 {
         .inspect_err(|errno| say::line(format_args!("--health won't get answers: its socket: {errno}")))
         .ok();
     let arguments = [OsStr::new("--config"), start.config.as_os_str()];
-    prepared.lead(&start.proxy, &arguments, door, |report| {
-        say::line(report);
-        report.is_ok()
-    })
+    prepared.lead(&start.proxy, &arguments, door, |report| say::line(report))
 }
 
 /// Judges what a proxy would get here: the probe takes its place and ends at the verdict.
@@ -51,7 +48,6 @@ pub(crate) fn posture(start: Start, format: Format) -> u8 {
     let arguments = [OsStr::new("--probe"), OsStr::new("--config"), start.config.as_os_str()];
     let code = prepared.lead(Path::new("/proc/self/exe"), &arguments, None, |report| {
         judged = Some(report.clone());
-        true
     });
     let Some(report) = judged else { return code };
     let printed = match format {
@@ -118,13 +114,13 @@ impl Prepared {
 
     /// Starts `program`, judges it after its exec, and supervises it to its end.
     ///
-    /// `accept` sees the report and says whether the child may go on.
+    /// `tell` gets the report.
     fn lead(
         self,
         program: &Path,
         arguments: &[&OsStr],
         door: Option<Door>,
-        mut accept: impl FnMut(&Report) -> bool,
+        mut tell: impl FnMut(&Report),
     ) -> u8 {
         let Self { signals, baseline, config, mut failures, storage } = self;
         let started = match child::start(program, arguments, &config.hardening) {
@@ -154,10 +150,12 @@ impl Prepared {
                     if supervisor.main_has_ended() {
                         continue;
                     }
-                    if accept(&report) {
+                    if report.is_ok() {
+                        tell(&report);
                         supervisor.go(&report);
                     } else {
                         supervisor.refuse(exit::REFUSED);
+                        tell(&report);
                     }
                 }
                 Ok(Turn::Over(code)) => return code,

@@ -1,22 +1,33 @@
 //! Where lines for people and programs go.
 //!
-//! Owns the prefix on stderr; a closed stdout or stderr never ends PID 1.
+//! Owns the prefix on stderr; a stderr that is closed, or that nobody reads, never ends or holds up
+//! PID 1. See poll(2), pipe(7).
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use fluxheim_config::exit;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Prints every line of `text` to stderr, prefixed.
+/// Prints every line of `text` to stderr, prefixed; drops what stderr doesn't take at once.
 pub(crate) fn line(text: impl Display) {
-    let mut prefixed = String::new();
+    let mut stderr = io::stderr().lock();
     for line in text.to_string().lines() {
-        prefixed.push_str("fluxheim-init: ");
-        prefixed.push_str(line);
-        prefixed.push('\n');
+        let prefixed = format!("fluxheim-init: {line}\n");
+        for piece in prefixed.as_bytes().chunks(AT_ONCE) {
+            // Nobody is left to tell when stderr is gone, or full.
+            if !takes_more(stderr.as_fd()) || stderr.write_all(piece).is_err() {
+                return;
+            }
+        }
     }
-    // Nobody is left to tell when stderr is gone.
-    let _ = io::stderr().lock().write_all(prefixed.as_bytes());
+}
+
+/// Asked rather than O_NONBLOCK, which would reach everyone who shares the description.
+fn takes_more(stderr: BorrowedFd<'_>) -> bool {
+    let mut asked = [PollFd::new(stderr, PollFlags::POLLOUT)];
+    matches!(poll(&mut asked, PollTimeout::ZERO), Ok(1..))
 }
 
 /// Prints `text` to stdout, ending in one newline.
@@ -32,3 +43,6 @@ pub(crate) fn out(text: &str) -> u8 {
         }
     }
 }
+
+/// PIPE_BUF: a pipe that poll calls writable takes that much without waiting.
+const AT_ONCE: usize = 4096;

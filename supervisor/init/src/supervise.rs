@@ -176,8 +176,8 @@ impl Supervisor {
             let heard = match self.handoff.as_ref()?.receive() {
                 Ok(heard) => heard?,
                 Err(error) => {
-                    say::line(error);
                     self.refuse_unless_running();
+                    say::line(error);
                     return None;
                 }
             };
@@ -240,20 +240,20 @@ impl Supervisor {
                 name_of(signal)
             )),
             Act::KillMain => {
+                self.send(Signal::SIGKILL as i32);
                 let budget = self.machine.stop_budget().as_secs_f32();
                 say::line(format_args!(
                     "the proxy is still there {budget} s after it was asked to stop; killing it"
                 ));
-                self.send(Signal::SIGKILL as i32);
             }
             Act::KillSilent => {
-                say::line("the program never handed in its report; is it a Fluxheim proxy of this version?");
                 self.send(Signal::SIGKILL as i32);
+                say::line("the program never handed in its report; is it a Fluxheim proxy of this version?");
             }
             Act::TermOthers => self.others.ask_to_end(),
             Act::KillOthers => {
-                say::line("processes left behind by the proxy don't end; killing them");
                 Others::kill();
+                say::line("processes left behind by the proxy don't end; killing them");
             }
         }
     }

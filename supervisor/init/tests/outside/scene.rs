@@ -1,6 +1,6 @@
 //! One run of fluxheim-init: its folder, its configuration, its processes.
 
-use std::io::Read;
+use std::io::{PipeReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -73,6 +73,18 @@ impl Scene {
         Running::of(command)
     }
 
+    /// The same with a stderr that is full and that nobody reads.
+    pub(crate) fn start_unread(&self, act: &str) -> Running {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        // A pipe holds 64 KiB by default (pipe(7)).
+        writer.write_all(&[b'.'; 64 * 1024]).unwrap();
+        let mut command = self.command(INIT, act);
+        command.args(self.arguments()).stderr(writer);
+        let mut running = Running::of(command);
+        running.unread = Some(reader);
+        running
+    }
+
     pub(crate) fn arguments(&self) -> [std::ffi::OsString; 4] {
         ["--config".into(), self.path("fluxheim.toml").into(), "--proxy".into(), self.path("proxy").into()]
     }
@@ -99,13 +111,16 @@ impl Drop for Scene {
 
 pub(crate) struct Running {
     child: Child,
+    /// Kept open, so that the pipe stays full rather than closed.
+    unread: Option<PipeReader>,
 }
 
 impl Running {
     pub(crate) fn of(mut command: Command) -> Self {
         let program = command.get_program().to_owned();
         let child = command.spawn();
-        Self { child: child.unwrap_or_else(|error| panic!("{program:?}: {error}; install util-linux")) }
+        let child = child.unwrap_or_else(|error| panic!("{program:?}: {error}; install util-linux"));
+        Self { child, unread: None }
     }
 
     pub(crate) fn pid(&self) -> Pid {

@@ -120,6 +120,15 @@ fn kills_a_proxy_that_does_not_stop_in_time() {
 }
 
 #[test]
+fn kills_in_time_though_nobody_reads_stderr() {
+    let scene = Scene::new(QUICK_STOP);
+    let init = scene.start_unread("stubborn");
+    scene.wait_for("started");
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.end().0, 137);
+}
+
+#[test]
 fn the_proxy_is_asked_to_stop_when_init_is_lost() {
     let scene = Scene::new("");
     let init = scene.start("serve");
