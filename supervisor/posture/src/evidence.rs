@@ -7,12 +7,14 @@ use nix::unistd::Pid;
 use crate::apply::{Baseline, CORE_PATTERN, Failure};
 use crate::kernel::{self, Unread};
 use crate::parse::{self, CgroupPaths, CorePattern, Limit, Status, SwapMax, V1Limit};
-use crate::proxy::ProxyReport;
+use crate::proxy::{OpenFds, ProxyReport};
 
 /// Everything a judgement needs; values only, so that judging is pure.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     pub(crate) pid: i32,
+    /// Why /proc doesn't answer, if it doesn't.
+    pub(crate) proc_flaw: Option<ProcFlaw>,
     pub(crate) status: Result<Status, Unread>,
     pub(crate) core_limit: Result<Limit, Unread>,
     pub(crate) coredump_filter: Result<u64, Unread>,
@@ -26,6 +28,13 @@ pub struct Evidence {
     pub(crate) proxy: ProxyReport,
     pub(crate) baseline: Baseline,
     pub(crate) failures: Vec<Failure>,
+}
+
+/// What is wrong with the whole of /proc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProcFlaw {
+    /// It is none, or that of another pid namespace.
+    Foreign,
 }
 
 /// Swap of the host and of our cgroup.
@@ -61,9 +70,17 @@ impl Evidence {
     /// `baseline` is from before anything was applied; `failures` are those met while applying.
     #[must_use]
     pub fn read(pid: Pid, proxy: ProxyReport, baseline: Baseline, failures: Vec<Failure>) -> Self {
-        let pid = pid.as_raw();
+        let mut seen = Self::as_shown(pid.as_raw(), proxy, baseline, failures);
+        if let Err(unread) = kernel::check_proc() {
+            seen.disbelieve(&unread);
+        }
+        seen
+    }
+
+    fn as_shown(pid: i32, proxy: ProxyReport, baseline: Baseline, failures: Vec<Failure>) -> Self {
         Self {
             pid,
+            proc_flaw: None,
             status: kernel::parsed(&format!("/proc/{pid}/status"), Status::parse),
             core_limit: kernel::parsed(&format!("/proc/{pid}/limits"), parse::core_limit),
             coredump_filter: kernel::parsed(&format!("/proc/{pid}/coredump_filter"), parse::coredump_filter),
@@ -79,6 +96,21 @@ impl Evidence {
             baseline,
             failures,
         }
+    }
+}
+
+impl Evidence {
+    /// Drops whatever came from /proc: it is about other processes. The proxy read its descriptors
+    /// in the same one.
+    fn disbelieve(&mut self, unread: &Unread) {
+        self.proc_flaw = Some(ProcFlaw::Foreign);
+        self.status = Err(unread.clone());
+        self.core_limit = Err(unread.clone());
+        self.coredump_filter = Err(unread.clone());
+        self.core_pattern = Err(unread.clone());
+        self.owner = Err(unread.clone());
+        self.swap = Swap { devices: Err(unread.clone()), cgroup: None };
+        self.proxy.fds = OpenFds::Unknown(unread.to_string());
     }
 }
 
@@ -154,6 +186,16 @@ mod tests {
         assert_eq!(strictest(vec![none.clone(), in_part.clone()]), Some(in_part));
         assert_eq!(strictest(vec![none.clone(), v2(SwapMax::Bytes(1))]), Some(none));
         assert_eq!(strictest(vec![]), None);
+    }
+
+    #[test]
+    fn nothing_from_a_foreign_proc_is_believed() {
+        let mut seen = crate::judge::samples::evidence();
+        seen.disbelieve(&Unread::unparsable("/proc"));
+        assert!(seen.status.is_err() && seen.core_limit.is_err() && seen.coredump_filter.is_err());
+        assert!(seen.core_pattern.is_err() && seen.owner.is_err() && seen.swap.devices.is_err());
+        assert!(matches!(seen.proxy.fds, OpenFds::Unknown(_)));
+        assert_eq!(seen.proc_flaw, Some(ProcFlaw::Foreign));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use fluxheim_config::{Control, Hardening, Level};
 
 use crate::evidence::Evidence;
 use crate::kernel::Unread;
-use crate::report::{ControlReport, Identity, Outcome, Report};
+use crate::report::{ControlReport, Identity, Outcome, Report, fix};
 
 /// What is asked of the proxy.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,11 @@ fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport
     };
     let failed = evidence.failures.iter().find(|failure| failure.control == control && !result.holds());
     let errno = errno.or_else(|| failed.map(|failure| failure.errno.clone()));
-    ControlReport::new(control, level, result, text).with_errno(errno)
+    let report = ControlReport::new(control, level, result, text).with_errno(errno);
+    match evidence.proc_flaw {
+        Some(flaw) if result == Outcome::Unknown => report.with_fix(fix::proc_lines(flaw)),
+        _ => report,
+    }
 }
 
 fn identity(evidence: &Evidence) -> Option<Identity> {

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 
 use nix::errno::Errno as Os;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
 use crate::report::Errno;
 use crate::sys;
@@ -65,6 +66,21 @@ pub(crate) fn write(path: &str, value: &str) -> Result<(), Unread> {
     written.map_err(|error| Unread::failed(path, &error))
 }
 
+/// Whether /proc answers in this process's own numbers: the same number is another process in the
+/// /proc of another pid namespace.
+pub(crate) fn check_proc() -> Result<(), Unread> {
+    let wrong = |why: &str| Err(Unread { path: "/proc".to_owned(), why: why.to_owned(), errno: None });
+    if !statfs("/proc").is_ok_and(|seen| seen.filesystem_type() == PROC_SUPER_MAGIC) {
+        return wrong("no procfs is mounted there");
+    }
+    let shown = std::fs::read_link("/proc/self").ok();
+    let own = std::process::id().to_string();
+    if shown.is_none_or(|shown| shown.as_os_str() != own.as_str()) {
+        return wrong("it belongs to another pid namespace");
+    }
+    Ok(())
+}
+
 /// The owner of a /proc entry.
 pub(crate) fn owner(path: &str) -> Result<u32, Unread> {
     use std::os::unix::fs::MetadataExt;
@@ -101,6 +117,44 @@ mod tests {
         assert!(unread.is_missing());
         assert!(unread.to_string().starts_with("/proc/self/no-such-file: "));
     }
+
+    #[test]
+    fn believes_the_proc_of_its_own_pid_namespace_only() {
+        assert_eq!(check_proc(), Ok(()));
+        let elsewhere = alone("kernel::tests::in_another_pid_namespace", "--pid --fork --kill-child");
+        assert!(elsewhere.contains("another pid namespace"), "{elsewhere}");
+        let bare = "--mount --propagation private";
+        let bare = alone("kernel::tests::with_a_tmpfs_for_proc", bare);
+        assert!(bare.contains("no procfs"), "{bare}");
+    }
+
+    #[test]
+    fn in_another_pid_namespace() {
+        if std::env::var_os(ALONE).is_some() {
+            println!("{}", check_proc().unwrap_err());
+        }
+    }
+
+    #[test]
+    fn with_a_tmpfs_for_proc() {
+        if std::env::var_os(ALONE).is_some() {
+            let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "none", "/proc"]).status();
+            assert!(mounted.unwrap().success());
+            println!("{}", check_proc().unwrap_err());
+        }
+    }
+
+    /// What the test `name` of this binary says when unshare(1) runs it alone.
+    fn alone(name: &str, namespaces: &str) -> String {
+        let mut command = std::process::Command::new("unshare");
+        command.args(namespaces.split(' ')).arg(std::env::current_exe().unwrap());
+        let output = command.args(["--exact", name, "--nocapture"]).env(ALONE, "1").output();
+        let output = output.expect("unshare is missing: apt-get install util-linux");
+        assert!(output.status.success(), "run this as root, with namespaces: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    const ALONE: &str = "FLUXHEIM_POSTURE_TEST_ALONE";
 
     #[test]
     fn lists_stdio_and_not_itself() {

@@ -3,7 +3,7 @@
 //! Owns the report's shape, its verdict and its JSON; `report/text.rs` owns the words people read.
 //! Applies, reads and judges nothing.
 
-mod fix;
+pub(crate) mod fix;
 mod text;
 
 use std::fmt;
@@ -111,6 +111,12 @@ impl ControlReport {
     #[must_use]
     pub fn with_errno(self, errno: Option<Errno>) -> Self {
         Self { errno, ..self }
+    }
+
+    /// The same with another way to mend it.
+    #[must_use]
+    pub(crate) fn with_fix(self, fix: Vec<Fix>) -> Self {
+        Self { fix, ..self }
     }
 
     /// Whether this alone refuses the start.

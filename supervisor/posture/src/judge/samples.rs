@@ -30,6 +30,7 @@ pub(crate) fn status() -> Status {
 pub(crate) fn evidence() -> Evidence {
     Evidence {
         pid: 7,
+        proc_flaw: None,
         status: Ok(status()),
         core_limit: Ok(Limit { soft: Some(0), hard: Some(0) }),
         coredump_filter: Ok(0),

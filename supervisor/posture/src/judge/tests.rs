@@ -6,7 +6,7 @@ use nix::errno::Errno as Os;
 use super::samples::{evidence, status};
 use super::*;
 use crate::apply::{Baseline, Failure};
-use crate::evidence::CgroupSwap;
+use crate::evidence::{CgroupSwap, ProcFlaw};
 use crate::parse::{Caps, CorePattern, Limit, Status, SwapMax, V1Limit};
 use crate::proxy::{LockAttempt, OpenFds};
 
@@ -90,6 +90,18 @@ fn unreadable_texts_are_unknown_and_refused() {
     assert_eq!(report.identity, None);
     assert!(report.refusals().contains(&"no_new_privs"));
     assert!(report.refusals().contains(&"secrets_off_swap"));
+}
+
+#[test]
+fn what_a_flaw_of_proc_makes_unknown_is_mended_there() {
+    let mut evidence = evidence();
+    evidence.proc_flaw = Some(ProcFlaw::Foreign);
+    evidence.status = Err(unread());
+    let report = report(&evidence, &[], true);
+    for seen in report.controls.iter().filter(|seen| seen.result == Outcome::Unknown) {
+        assert!(seen.fix.iter().all(|fix| fix.line == "mount a /proc of this pid namespace"), "{seen:?}");
+    }
+    assert!(report.refusals().contains(&"no_new_privs"));
 }
 
 #[test]

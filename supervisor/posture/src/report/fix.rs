@@ -5,6 +5,8 @@
 use fluxheim_config::Control;
 use serde::Serialize;
 
+use crate::evidence::ProcFlaw;
+
 /// Who starts the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -89,6 +91,13 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
     })
 }
 
+/// The advice where /proc doesn't answer: the control itself isn't what has to change.
+pub(crate) fn proc_lines(flaw: ProcFlaw) -> Vec<Fix> {
+    three(match flaw {
+        ProcFlaw::Foreign => ["mount a /proc of this pid namespace"; 3],
+    })
+}
+
 /// The two ways to keep secrets from swap.
 pub(crate) fn swap_lines() -> Vec<Fix> {
     three([
@@ -117,6 +126,14 @@ mod tests {
             for fix in lines(control).into_iter().chain(swap_lines()) {
                 assert!(handbook.contains(fix.line), "docs/hardening.md lacks: {}", fix.line);
             }
+        }
+    }
+
+    #[test]
+    fn the_handbook_names_every_flaw_of_proc() {
+        let handbook = include_str!("../../../../docs/hardening.md");
+        for fix in [ProcFlaw::Foreign].into_iter().flat_map(proc_lines) {
+            assert!(handbook.contains(fix.line), "docs/hardening.md lacks: {}", fix.line);
         }
     }
 
