@@ -197,6 +197,11 @@ impl Machine {
         matches!(self.phase, Phase::Draining { .. } | Phase::Killing { .. })
     }
 
+    /// Whether the others had their time.
+    pub(crate) fn is_killing(&self) -> bool {
+        matches!(self.phase, Phase::Killing { .. })
+    }
+
     fn main_runs(&self) -> bool {
         matches!(self.phase, Phase::Starting { .. } | Phase::Running { .. })
     }

@@ -148,7 +148,10 @@ impl Supervisor {
                 Err(errno) => return Err(errno),
             }
         }
-        if self.machine.is_draining() {
+        if self.machine.is_killing() {
+            // Who lost its parent by our KILL is ours only now.
+            Others::kill();
+        } else if self.machine.is_draining() {
             self.others.ask_to_end();
         }
         Ok(())

@@ -140,6 +140,7 @@ fn straggler(trap: &str) -> i32 {
     let trap = match trap {
         "finish" => format!("sleep 0.3; : > '{}'; exit 0", done.display()),
         "ignore" => String::new(),
+        "two" => return two_stragglers(),
         other => panic!("no such trap: {other}"),
     };
     let script = format!(
@@ -149,6 +150,21 @@ fn straggler(trap: &str) -> i32 {
     );
     Command::new("setsid").args(["sh", "-c", &script]).spawn().unwrap();
     while !ready.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    5
+}
+
+#[expect(clippy::zombie_processes, reason = "init has to reap it")]
+/// Leaves a parent and its child that both ignore TERM, then ends with 5.
+fn two_stragglers() -> i32 {
+    let below = folder().join("below");
+    let script = format!(
+        "trap '' TERM; (while :; do sleep 0.05; done) & echo $! > '{0}.new'; mv '{0}.new' '{0}'; while :; do sleep 0.05; done",
+        below.display()
+    );
+    Command::new("setsid").args(["sh", "-c", &script]).spawn().unwrap();
+    while !below.exists() {
         std::thread::sleep(Duration::from_millis(5));
     }
     5

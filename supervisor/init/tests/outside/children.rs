@@ -25,3 +25,14 @@ fn a_straggler_that_ignores_term_is_killed_at_the_deadline() {
     assert!(text.contains("killing them"), "{text}");
     assert!(left.elapsed() < Duration::from_secs(4), "{:?}", left.elapsed());
 }
+
+#[test]
+fn the_child_of_a_killed_straggler_is_killed_too() {
+    let scene = Scene::new(QUICK_STOP);
+    let mut init = scene.start("straggler=two");
+    // What outlives init holds stderr open, and reading it to its end would hang.
+    init.close_stderr();
+    assert_eq!(init.end().0, 5);
+    let below = std::fs::read_to_string(scene.path("below")).unwrap();
+    assert!(!std::path::Path::new(&format!("/proc/{}", below.trim())).exists(), "{below} is still there");
+}
