@@ -53,7 +53,7 @@ struct Answer {
 enum Silence {
     #[error("no fluxheim-init runs here as PID 1 or with this configuration path ({0})")]
     Absent(Errno),
-    #[error("no answer within {} seconds", TIMEOUT.as_secs())]
+    #[error("no answer within {} seconds", TIMEOUT.as_secs_f32())]
     Late,
     #[error("the socket belongs to uid {uid} in process {pid}, not to our init")]
     Impostor { uid: u32, pid: i32 },
@@ -190,7 +190,7 @@ fn fnv_1a(bytes: &[u8]) -> u64 {
 
 /// Kubernetes' own default for probes is one second; Docker's thirty.
 const TIMEOUT: Duration = Duration::from_millis(TIMEOUT_MILLIS.unsigned_abs());
-const TIMEOUT_MILLIS: i64 = 2000;
+const TIMEOUT_MILLIS: i64 = 900;
 
 /// A posture report takes about 6 KiB.
 const LONGEST: usize = 64 * 1024;

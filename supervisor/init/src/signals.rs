@@ -1,4 +1,4 @@
-//! Signals as data: all but faults blocked, read from one descriptor, none handled asynchronously.
+//! Signals as data: all but faults blocked, read from one descriptor, no handler of ours installed.
 //!
 //! Owns the signal mask of this process. A blocked signal stays pending even for PID 1, where an
 //! unblocked one without a handler is dropped; so none is lost. See signal(7), signalfd(2).

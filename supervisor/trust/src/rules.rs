@@ -24,7 +24,8 @@ pub(crate) use file::Backing;
 pub(crate) struct Judge<'a> {
     identity: &'a Identity,
     /// What the kernel shows for owners that this user namespace has no number for.
-    overflow_uid: u32,
+    /// `None` where every number is somebody: in the initial user namespace.
+    overflow_uid: Option<u32>,
     /// Whether this process is that user: then the kernel itself tells what may be crossed.
     is_self: bool,
 }
@@ -32,7 +33,7 @@ pub(crate) struct Judge<'a> {
 impl<'a> Judge<'a> {
     pub(crate) fn new(identity: &'a Identity) -> Self {
         let is_self = *identity == Identity::current();
-        Self { identity, overflow_uid: overflow::uid(), is_self }
+        Self { identity, overflow_uid: overflow::stands_for_nobody(), is_self }
     }
 
     /// Judges the way: every folder with the entry taken in it, every link.
@@ -186,7 +187,7 @@ impl<'a> Judge<'a> {
     }
 
     fn is_unmapped(&self, facts: &Facts) -> bool {
-        facts.uid == self.overflow_uid
+        Some(facts.uid) == self.overflow_uid
     }
 
     fn unmapped(&self, path: &Path, facts: &Facts) -> Finding {
@@ -250,3 +251,21 @@ fn refuse(path: &Path, code: Code, seen: impl Display, why: String, fix: String)
 const TRUSTED_OWNER: &str = "root:root";
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_an_unmapped_owner_from_a_stranger() {
+        let fd = std::os::fd::OwnedFd::from(std::os::unix::net::UnixStream::pair().unwrap().0);
+        std::os::unix::fs::fchown(&fd, Some(65534), None).expect("changing owners needs root: run with sudo");
+        let dir = Dir { facts: Facts::of(&fd).unwrap(), fd, path: "/x".into(), read_only: false };
+        let identity = Identity { uid: 65532, gid: 65532, groups: Vec::new() };
+        let code = |overflow_uid| {
+            Judge { identity: &identity, overflow_uid, is_self: false }.parent_owner(&dir).unwrap().code
+        };
+        assert_eq!(code(Some(65534)), Code::UnmappedOwner);
+        assert_eq!(code(None), Code::ParentForeignOwner);
+    }
+}

@@ -131,7 +131,10 @@ impl Door {
 
     fn accept(&mut self, now: Instant) {
         self.rests_until = self.rests_until.filter(|until| now < *until);
-        while self.rests_until.is_none() && self.clients.len() < MOST_CLIENTS {
+        for _ in 0..MOST_ACCEPTED {
+            if self.rests_until.is_some() || self.clients.len() >= MOST_CLIENTS {
+                return;
+            }
             let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
             match accept4(self.listener.as_raw_fd(), flags) {
                 Ok(number) => {
@@ -230,5 +233,8 @@ const BACKLOG: i32 = 16;
 /// Descriptors ran out, most likely; the next probe comes in seconds.
 const REST: Duration = Duration::from_secs(1);
 
-/// Less than the asking side's own two seconds, so that it hears why.
-const PATIENCE: Duration = Duration::from_millis(1500);
+/// Connections taken in one turn, strangers' included: a flood must not keep PID 1 from its signals.
+const MOST_ACCEPTED: usize = 32;
+
+/// Less than the asking side's own time, so that it hears why.
+const PATIENCE: Duration = Duration::from_millis(700);

@@ -21,6 +21,7 @@ pub(crate) fn status() -> Status {
         gid: [65532; 4],
         groups: vec![],
         umask: 0o077,
+        mapped_kib: 860,
         locked_kib: 840,
         caps: Caps { bounding: 0xa804_25fb, ..Caps::default() },
         no_new_privs: true,

@@ -206,7 +206,8 @@ fn a_memory_lock_counts_only_when_the_kernel_shows_it() {
             e.status = Ok(Status { locked_kib: kib, ..status() });
         })
     };
-    assert_eq!(with(LockAttempt::Locked("x".into()), 4), Outcome::Enforced);
+    assert_eq!(with(LockAttempt::Locked("x".into()), 840), Outcome::Enforced);
+    assert_eq!(with(LockAttempt::Locked("x".into()), 4), Outcome::Partial);
     assert_eq!(with(LockAttempt::Locked("x".into()), 0), Outcome::Violated);
     assert_eq!(with(LockAttempt::NotSafe("x".into()), 0), Outcome::NotPermitted);
     assert_eq!(with(LockAttempt::NotAsked, 0), Outcome::Violated);

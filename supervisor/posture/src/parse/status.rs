@@ -13,6 +13,7 @@ pub(crate) struct Status {
     pub(crate) groups: Vec<u32>,
     pub(crate) umask: u32,
     /// KiB locked in memory.
+    pub(crate) mapped_kib: u64,
     pub(crate) locked_kib: u64,
     pub(crate) caps: Caps,
     pub(crate) no_new_privs: bool,
@@ -43,6 +44,7 @@ impl Status {
             gid: ids(field("Gid")?)?,
             groups: numbers(field("Groups")?)?,
             umask: octal(field("Umask")?)?,
+            mapped_kib: kib(field("VmSize")?)?,
             locked_kib: kib(field("VmLck")?)?,
             caps: Caps {
                 inheritable: hex(field("CapInh")?)?,
@@ -102,6 +104,7 @@ PPid:\t1
 Uid:\t65532\t65532\t65532\t65532
 Gid:\t65532\t65532\t65532\t65532
 Groups:\t4 27 
+VmSize:\t   34000 kB
 VmLck:\t   33816 kB
 Threads:\t1
 CapInh:\t0000000000000000

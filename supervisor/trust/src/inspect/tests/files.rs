@@ -80,16 +80,10 @@ fn reports_everything_wrong_at_once() {
 }
 
 #[test]
-fn tells_unmapped_owner_from_a_stranger() {
+fn takes_65534_for_an_ordinary_user_where_every_number_is_one() {
     let scratch = Scratch::new();
-    for role in [PrivateKey, Certificate] {
-        let found = findings(role, scratch.file("a.pem", b"PEM", 65534, 0o600));
-        assert_eq!(codes(&found), ["unmapped-owner"]);
-        assert!(found[0].fix.contains(":U"), "{}", found[0].fix);
-    }
-    scratch.folder("nobody", 65534, 0o755);
-    scratch.key("nobody/a.key");
-    assert_eq!(codes(&findings(PrivateKey, scratch.path("nobody/a.key"))), ["unmapped-owner"]);
+    let path = scratch.file("a.key", b"KEY", 65534, 0o600);
+    assert!(!codes(&findings(PrivateKey, path)).contains(&"unmapped-owner"));
 }
 
 #[test]
