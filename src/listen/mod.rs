@@ -158,23 +158,28 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
         // Responses are written whole; waiting for more to send would only add delay.
         let _ = tcp.set_nodelay(true);
         let connection = Connection {
-            guard: self.telemetry.connection_opened(self.transport.scheme()),
-            _slot: slot,
             app: Arc::clone(&self.app),
             telemetry: Arc::clone(&self.telemetry),
             shutdown: self.shutdown.clone(),
             patience: self.patience,
         };
-        let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing);
+        let counted = self.telemetry.connection_opened(self.transport.scheme());
+        let held = Held { _counted: counted, _slot: slot };
+        let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing, Some(held));
         let transport = self.transport.clone();
         tokio::spawn(connection.serve(socket, peer, transport));
     }
 }
 
-/// One client connection, counted for as long as it lives.
-struct Connection<A> {
-    guard: ConnectionGuard,
+/// What a connection takes up until its last byte has arrived.
+#[derive(Debug)]
+struct Held {
+    _counted: ConnectionGuard,
     _slot: OwnedSemaphorePermit,
+}
+
+/// One client connection.
+struct Connection<A> {
     app: Arc<A>,
     telemetry: Arc<Telemetry>,
     shutdown: ShutdownWatch,
@@ -191,7 +196,6 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         while let Some(stream) = next {
             next = self.app.process_new(stream, &self.shutdown).await;
         }
-        drop(self.guard);
     }
 
     async fn handshake(
@@ -241,7 +245,7 @@ pub async fn serve_aside<A: ServerApp + Send + Sync + 'static>(
             continue;
         };
         let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
-        let socket = Socket::new(tcp, peer, SystemTime::now(), ASIDE);
+        let socket = Socket::new(tcp, peer, SystemTime::now(), ASIDE, None);
         tokio::spawn(async move {
             // One deadline for all of it: idle sockets must not keep probes out.
             let _ = tokio::time::timeout(ASIDE, app.process_new(Box::new(socket), &shutdown)).await;

@@ -1,16 +1,19 @@
 //! A client's TCP connection as the framework reads and writes it.
 //!
-//! Owns write buffering, so that a response head and a small body leave in one system call. Reads
-//! are not buffered: both users above (HTTP/1 parser, TLS) bring their own buffers. Judges nothing.
+//! Owns write buffering, so that a response head and a small body leave in one system call, and the
+//! wait for the peer to take the last bytes: a process that leaves takes a container's network with it,
+//! and what the kernel still had to send. Reads are not buffered: both users above (HTTP/1 parser, TLS)
+//! bring their own buffers. Judges nothing.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -18,7 +21,10 @@ use pingora::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
+
+use super::Held;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -33,18 +39,25 @@ pub struct Socket {
     /// How long the peer may take nothing at all, and since when it does.
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
+    held: Option<Held>,
 }
 
 impl Socket {
     /// Wraps a connection that was accepted from `peer` at `accepted`; a write that makes no progress
     /// for `patience` fails. The framework times bodies only, not heads and flushes.
     #[must_use]
-    pub fn new(tcp: TcpStream, peer: std::net::SocketAddr, accepted: SystemTime, patience: Duration) -> Self {
+    pub(super) fn new(
+        tcp: TcpStream,
+        peer: std::net::SocketAddr,
+        accepted: SystemTime,
+        patience: Duration,
+        held: Option<Held>,
+    ) -> Self {
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // Known now; asked later, a client that has gone would have no address any more.
         let _ = digest.peer_addr.set(Some(peer.into()));
         let digest = Arc::new(digest);
-        Self { tcp, pending: Vec::new(), sent: 0, accepted, digest, patience, stalled: None }
+        Self { tcp, pending: Vec::new(), sent: 0, accepted, digest, patience, stalled: None, held }
     }
 
     /// Passes a write's outcome on, unless it has been pending for too long.
@@ -81,6 +94,44 @@ impl Socket {
         }
         self.pending.extend_from_slice(bytes);
     }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let Some(held) = self.held.take().filter(|_| has_unsent(&self.tcp)) else { return };
+        // Without a runtime or a descriptor to wait with, the kernel is left to it.
+        let (Ok(runtime), Ok(fd)) = (Handle::try_current(), self.tcp.as_fd().try_clone_to_owned()) else {
+            return;
+        };
+        runtime.spawn(linger(fd.into(), held, self.patience));
+    }
+}
+
+/// Ends the stream and waits until the peer has all of it, or takes nothing for `patience`.
+async fn linger(tcp: std::net::TcpStream, held: Held, patience: Duration) {
+    // As closing would, but the socket stays to be asked.
+    let _ = tcp.shutdown(std::net::Shutdown::Write);
+    let (mut left, mut waited) = (usize::MAX, Duration::ZERO);
+    while has_unsent(&tcp) && waited < patience {
+        let now = unsent(&tcp);
+        waited = if now < left { Duration::ZERO } else { waited + LINGER_STEP };
+        left = now;
+        tokio::time::sleep(LINGER_STEP).await;
+    }
+    drop(held);
+}
+
+fn has_unsent(tcp: &impl AsRawFd) -> bool {
+    unsent(tcp) > 0
+}
+
+/// Segments that the peer has not acknowledged, and bytes that it has not been sent; only their sum's
+/// course matters (tcp(7), TCP_INFO). Nothing when the connection is gone.
+fn unsent(tcp: &impl AsRawFd) -> usize {
+    get_tcp_info(tcp.as_raw_fd()).map_or(0, |info| {
+        usize::try_from(info.tcpi_unacked).unwrap_or(0)
+            + usize::try_from(info.tcpi_notsent_bytes).unwrap_or(0)
+    })
 }
 
 impl AsyncRead for Socket {
@@ -174,6 +225,9 @@ impl GetSocketDigest for Socket {
     }
 }
 
+/// Between two looks at what the peer has taken.
+const LINGER_STEP: Duration = Duration::from_millis(20);
+
 /// A response head with a small body fits; anything as large as this goes out directly.
 const BUFFER: usize = 4096;
 
@@ -188,7 +242,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, peer) = listener.accept().await.unwrap();
-        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH, Duration::from_millis(200)), client)
+        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH, Duration::from_millis(200), None), client)
     }
 
     #[tokio::test]

@@ -158,3 +158,23 @@ fn ends_within_a_second_with_an_idle_http2_connection() {
     assert_eq!(flux.wait().code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(1), "took {:?}", asked.elapsed());
 }
+
+#[test]
+fn waits_until_a_slow_client_has_taken_the_last_byte() {
+    let rest = "[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"$DIR/site\"\n";
+    let mut flux = Flux::with(rest).file("site/big", &vec![b'x'; 2 << 20]).start();
+    let mut client = TcpStream::connect(flux.http()).unwrap();
+    client.write_all(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    // All of it is in the kernel's hands by now, or waits for the client to read.
+    std::thread::sleep(Duration::from_millis(300));
+    flux.signal(Signal::SIGTERM);
+    flux.wait_for("draining");
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(flux.is_running(), "ended before the client had read anything");
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).unwrap();
+    assert!(got.len() > 2 << 20, "{} bytes", got.len());
+    let read = Instant::now();
+    assert_eq!(flux.wait().code(), Some(0));
+    assert!(read.elapsed() < Duration::from_secs(1), "took {:?}", read.elapsed());
+}
