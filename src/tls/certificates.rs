@@ -38,7 +38,7 @@ pub enum CertificateError {
         reason: String,
     },
     /// The two files don't belong together, or the key's kind is not supported.
-    #[error("certificate {name:?}: {cert} and {key} can't be used together: {source}")]
+    #[error("certificate {name:?}: {cert} and {key} can't be used together: {}", mismatch(source))]
     Pair {
         /// Name in the configuration.
         name: String,
@@ -145,6 +145,16 @@ fn key(certificate: &Certificate, pem: &Secret) -> Result<PrivateKeyDer<'static>
             "no usable private key ({error}): give an unencrypted PKCS#8, PKCS#1 or SEC1 key as PEM"
         ),
     })
+}
+
+/// What is wrong with a pair, and how to look at it.
+fn mismatch(source: &rustls::Error) -> String {
+    match source {
+        rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate; the output of \
+            `openssl x509 -noout -pubkey -in CERT` and `openssl pkey -pubout -in KEY` must be the same"
+            .to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// The DNS names that a leaf is valid for; none when it can't be read.

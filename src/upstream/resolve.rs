@@ -122,7 +122,14 @@ impl Refresh {
             }
             Err(error) => {
                 let upstream = &self.pool.config.name;
-                tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay");
+                match self.pool.addresses() {
+                    0 => {
+                        tracing::warn!(upstream, name, %error, "name does not resolve: requests get 502 until it does")
+                    }
+                    _ => {
+                        tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay")
+                    }
+                }
                 (None, SHORTEST)
             }
         }

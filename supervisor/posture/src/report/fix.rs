@@ -86,7 +86,7 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
         Control::Storage => [
             "chown 65532:65532 KEY && chmod 0600 KEY on the host; see --check-tls-storage",
             "chown and chmod 0600 inside `podman unshare`, or mount with :U; see --check-tls-storage",
-            "defaultMode: 0400 on the secret volume and fsGroup: 65532 on the pod; see --check-tls-storage",
+            "a secret volume is not accepted for keys yet: let an initContainer copy the key to an emptyDir, owned by 65532, mode 0600",
         ],
     })
 }
