@@ -13,7 +13,7 @@
 )]
 
 #[path = "../container/docker.rs"]
-#[allow(dead_code, reason = "shared with the container tests, which use more of it")]
+#[allow(dead_code, unused_imports, reason = "shared with the container tests, which use more of it")]
 mod docker;
 mod load;
 mod processes;

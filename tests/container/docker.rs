@@ -2,12 +2,16 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[path = "../fixtures.rs"]
+mod fixtures;
+pub(crate) use fixtures::{certificate, run, set_mode};
 
 pub(crate) const USER: u32 = 65532;
 
@@ -28,15 +32,6 @@ pub(crate) fn try_docker(args: &[&str]) -> Output {
         .args(args)
         .output()
         .unwrap_or_else(|error| panic!("docker: {error}; install it with: apt-get install -y docker.io"))
-}
-
-/// Runs another tool; a missing one fails with the line that installs it.
-pub(crate) fn run(tool: &str, package: &str, args: &[&str]) -> Output {
-    Command::new(tool)
-        .args(args)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{tool}: {error}; install it with: apt-get install -y {package}"))
 }
 
 /// The id of the image just built, loaded if the daemon has another or none.
@@ -162,50 +157,17 @@ pub(crate) fn mounted_config(config: &str, names: &[&str]) -> TempDir {
     std::fs::write(dir.path().join("fluxheim.toml"), config).unwrap();
     std::fs::create_dir(dir.path().join("tls")).unwrap();
     for name in names {
-        certificate(&dir.path().join("tls"), name);
+        owned_certificate(&dir.path().join("tls"), name);
     }
     dir
 }
 
-fn certificate(folder: &Path, name: &str) {
-    let (cert, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
-    let output = run(
-        "openssl",
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &format!("/CN={name}"),
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-addext",
-            &format!("subjectAltName=DNS:{name}"),
-            "-keyout",
-            key.to_str().unwrap(),
-            "-out",
-            cert.to_str().unwrap(),
-        ],
-    );
-    assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
-    set_mode(&cert, 0o644);
-    set_mode(&key, 0o600);
+/// A certificate for `name`, its key the service user's.
+fn owned_certificate(folder: &Path, name: &str) {
+    let (_, key) = certificate(folder, name, &[name]);
     std::os::unix::fs::chown(&key, Some(USER), Some(USER)).unwrap_or_else(|error| {
         panic!("giving the key to the service user needs root ({error}): run the tests with sudo")
     });
-}
-
-/// chmod.
-pub(crate) fn set_mode(path: &Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// `-v` option that mounts the folder where the image looks for its configuration.

@@ -1,0 +1,54 @@
+//! What several suites need: tools that say how to install them, certificates, modes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Runs a tool; a missing one fails with the line that installs it.
+pub(crate) fn run(tool: &str, package: &str, args: &[&str]) -> Output {
+    Command::new(tool)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{tool}: {error}; install it with: apt-get install -y {package}"))
+}
+
+/// A self-signed certificate for `names`, key at mode 0600.
+pub(crate) fn certificate(folder: &Path, name: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+    let (cert, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
+    let san = names.iter().map(|name| format!("DNS:{name}")).collect::<Vec<_>>().join(",");
+    let output = run(
+        "openssl",
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            &format!("/CN={}", names[0]),
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-addext",
+            &format!("subjectAltName={san}"),
+            "-keyout",
+            key.to_str().unwrap(),
+            "-out",
+            cert.to_str().unwrap(),
+        ],
+    );
+    assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+    set_mode(&key, 0o600);
+    set_mode(&cert, 0o644);
+    (cert, key)
+}
+
+/// chmod.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
