@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fluxheim_config::exit;
+use fluxheim_posture::report::Colour;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, getsockopt, recv, send, setsockopt,
@@ -33,7 +34,10 @@ pub(crate) use door::{Door, Stage};
 enum Question {
     Live,
     Ready,
-    Posture,
+    /// The asking side knows the stream its text goes to.
+    Posture {
+        coloured: bool,
+    },
 }
 
 /// What is answered.
@@ -82,7 +86,8 @@ pub(crate) fn ask(config: &Path, ready: bool) -> u8 {
 
 /// `--posture --running`: the report of the start, 0 when it was fine.
 pub(crate) fn posture_of_running(config: &Path, format: Format) -> u8 {
-    let answer = match converse(config, Question::Posture) {
+    let coloured = say::colour(&std::io::stdout()) == Colour::On;
+    let answer = match converse(config, Question::Posture { coloured }) {
         Ok(answer) => answer,
         Err(silence) => {
             say::line(silence);

@@ -35,7 +35,7 @@ pub(crate) fn run(start: Start) -> u8 {
         .inspect_err(|errno| say::line(format_args!("--health won't get answers: its socket: {errno}")))
         .ok();
     let arguments = [OsStr::new("--config"), start.config.as_os_str()];
-    prepared.lead(&start.proxy, &arguments, door, |report| say::line(report))
+    prepared.lead(&start.proxy, &arguments, door, say::report)
 }
 
 /// Judges what a proxy would get here: the probe takes its place and ends at the verdict.
@@ -51,7 +51,7 @@ pub(crate) fn posture(start: Start, format: Format) -> u8 {
     });
     let Some(report) = judged else { return code };
     let printed = match format {
-        Format::Text => say::out(&report.to_string()),
+        Format::Text => say::out(&report.to_text(say::colour(&std::io::stdout()))),
         Format::Json => say::out(&report.to_json().to_string()),
     };
     if report.is_ok() { printed } else { exit::REFUSED }

@@ -1,13 +1,16 @@
 //! Where lines for people and programs go.
 //!
-//! Owns the prefix on stderr; a stderr that is closed, or that nobody reads, never ends or holds up
+//! Owns the prefix on stderr and whether there is colour (no-color.org); a stderr that is closed, or that nobody reads, never ends or holds up
 //! PID 1. See poll(2), pipe(7).
 
+use std::ffi::OsStr;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use fluxheim_config::exit;
+use fluxheim_posture::Report;
+use fluxheim_posture::report::Colour;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Prints every line of `text` to stderr, prefixed; drops what stderr doesn't take at once.
@@ -22,6 +25,22 @@ pub(crate) fn line(text: impl Display) {
             }
         }
     }
+}
+
+/// Prints the report to stderr, in colour where that is a terminal.
+pub(crate) fn report(report: &Report) {
+    line(report.to_text(colour(&io::stderr())));
+}
+
+/// Whether reports on `stream` are coloured.
+pub(crate) fn colour(stream: &impl IsTerminal) -> Colour {
+    let (no_color, term) = (std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
+    colour_where(stream.is_terminal(), no_color.as_deref(), term.as_deref())
+}
+
+fn colour_where(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> Colour {
+    let unwanted = no_color.is_some_and(|value| !value.is_empty()) || term.is_some_and(|term| term == "dumb");
+    if terminal && !unwanted { Colour::On } else { Colour::Off }
 }
 
 /// Asked rather than O_NONBLOCK, which would reach everyone who shares the description.
@@ -46,3 +65,22 @@ pub(crate) fn out(text: &str) -> u8 {
 
 /// PIPE_BUF: a pipe that poll calls writable takes that much without waiting.
 const AT_ONCE: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_a_terminal_that_was_not_told_otherwise() {
+        let given = |terminal, no_color: Option<&str>, term: Option<&str>| {
+            colour_where(terminal, no_color.map(OsStr::new), term.map(OsStr::new))
+        };
+        assert_eq!(given(true, None, Some("xterm")), Colour::On);
+        assert_eq!(given(true, None, None), Colour::On);
+        assert_eq!(given(true, Some(""), Some("xterm")), Colour::On);
+        assert_eq!(given(true, Some("1"), Some("xterm")), Colour::Off);
+        assert_eq!(given(true, Some("0"), Some("xterm")), Colour::Off);
+        assert_eq!(given(true, None, Some("dumb")), Colour::Off);
+        assert_eq!(given(false, None, Some("xterm")), Colour::Off);
+    }
+}

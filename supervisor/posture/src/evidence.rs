@@ -15,6 +15,8 @@ pub struct Evidence {
     pub(crate) pid: i32,
     /// Why /proc doesn't answer, if it doesn't.
     pub(crate) proc_flaw: Option<ProcFlaw>,
+    /// The release of the running kernel; tells what it can have, proves nothing.
+    pub(crate) kernel: Result<String, Unread>,
     pub(crate) status: Result<Status, Unread>,
     pub(crate) core_limit: Result<Limit, Unread>,
     pub(crate) coredump_filter: Result<u64, Unread>,
@@ -81,6 +83,7 @@ impl Evidence {
         Self {
             pid,
             proc_flaw: None,
+            kernel: kernel::parsed("/proc/sys/kernel/osrelease", parse::release),
             status: kernel::parsed(&format!("/proc/{pid}/status"), Status::parse),
             core_limit: kernel::parsed(&format!("/proc/{pid}/limits"), parse::core_limit),
             coredump_filter: kernel::parsed(&format!("/proc/{pid}/coredump_filter"), parse::coredump_filter),
@@ -104,6 +107,7 @@ impl Evidence {
     /// in the same one.
     fn disbelieve(&mut self, unread: &Unread) {
         self.proc_flaw = Some(ProcFlaw::Foreign);
+        self.kernel = Err(unread.clone());
         self.status = Err(unread.clone());
         self.core_limit = Err(unread.clone());
         self.coredump_filter = Err(unread.clone());
@@ -192,6 +196,7 @@ mod tests {
     fn nothing_from_a_foreign_proc_is_believed() {
         let mut seen = crate::judge::samples::evidence();
         seen.disbelieve(&Unread::unparsable("/proc"));
+        assert!(seen.kernel.is_err());
         assert!(seen.status.is_err() && seen.core_limit.is_err() && seen.coredump_filter.is_err());
         assert!(seen.core_pattern.is_err() && seen.owner.is_err() && seen.swap.devices.is_err());
         assert!(matches!(seen.proxy.fds, OpenFds::Unknown(_)));
@@ -202,6 +207,9 @@ mod tests {
     fn reads_itself() {
         let proxy = crate::judge::samples::proxy_report();
         let seen = Evidence::read(Pid::this(), proxy, Baseline::read(), vec![]);
+        let release = std::process::Command::new("uname").arg("-r").output();
+        let release = release.expect("uname is missing: apt-get install coreutils").stdout;
+        assert_eq!(seen.kernel.as_ref().unwrap(), String::from_utf8(release).unwrap().trim_end());
         assert!(seen.status.is_ok() && seen.core_limit.is_ok() && seen.coredump_filter.is_ok(), "{seen:?}");
         assert!(seen.core_pattern.is_ok() && seen.owner.is_ok() && seen.swap.devices.is_ok(), "{seen:?}");
     }

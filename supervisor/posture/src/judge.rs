@@ -40,7 +40,9 @@ pub enum StorageSeen {
 pub fn judge(evidence: &Evidence, asked: Asked<'_>) -> Report {
     let controls: Vec<_> = Control::ALL.into_iter().map(|control| one(evidence, asked, control)).collect();
     let secrets_off_swap = memory::secrets_off_swap(&controls, asked);
-    Report { profile: asked.hardening.profile, controls, secrets_off_swap, identity: identity(evidence) }
+    let kernel = evidence.kernel.as_ref().ok().cloned();
+    let identity = identity(evidence);
+    Report { profile: asked.hardening.profile, controls, secrets_off_swap, identity, kernel }
 }
 
 fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport {

@@ -50,6 +50,13 @@ pub(crate) fn core_pattern(text: &str) -> Option<CorePattern> {
     Some(kind(pattern.to_owned()))
 }
 
+/// The kernel's release in /proc/sys/kernel/osrelease: at most 64 visible characters, see uname(2).
+pub(crate) fn release(text: &str) -> Option<String> {
+    let release = text.strip_suffix('\n').unwrap_or(text);
+    let plain = (1..=64).contains(&release.len()) && release.bytes().all(|byte| byte.is_ascii_graphic());
+    plain.then(|| release.to_owned())
+}
+
 /// Hexadecimal digits only: `from_str_radix` alone would take a sign.
 fn hex(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -95,5 +102,12 @@ mod tests {
         assert_eq!(core_pattern(&format!("{apport}\n")), Some(CorePattern::Pipe(apport.into())));
         assert_eq!(core_pattern("@/run/core.sock\n"), Some(CorePattern::Socket("@/run/core.sock".into())));
         assert_eq!(core_pattern("core\n|second\n"), None);
+    }
+    #[test]
+    fn a_release_is_one_visible_word() {
+        assert_eq!(release("6.1.0-28-amd64\n").as_deref(), Some("6.1.0-28-amd64"));
+        for text in ["", "\n", "6.1 \n", "6.1\x1b[31m\n", "6.1\n\n", &"6".repeat(65)] {
+            assert_eq!(release(text), None, "{text:?}");
+        }
     }
 }

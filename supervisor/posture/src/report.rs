@@ -1,23 +1,28 @@
 //! The posture report: what each control asked, what was found, and how to mend it.
 //!
-//! Owns the report's shape, its verdict and its JSON; `report/text.rs` owns the words people read.
-//! Applies, reads and judges nothing.
+//! Owns the report's shape, its verdict and its JSON (docs/posture.schema.json); `report/text.rs` owns
+//! the words people read. Applies, reads and judges nothing.
 
 pub(crate) mod fix;
+pub(crate) mod names;
 mod text;
 
 use std::fmt;
 
 use fluxheim_config::{Control, Level, Profile};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub use fix::{Fix, Runtime};
+pub use text::Colour;
 
 /// Version of the JSON form.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
+
+/// The version of Fluxheim that a report names.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What became of a control.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// True because we made it so.
@@ -39,6 +44,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome, those that hold first.
+    pub const ALL: [Self; 8] = [
+        Self::Enforced,
+        Self::Inherited,
+        Self::Partial,
+        Self::Unavailable,
+        Self::NotPermitted,
+        Self::Violated,
+        Self::NotApplicable,
+        Self::Unknown,
+    ];
+
     /// The name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -84,9 +101,9 @@ impl fmt::Display for Errno {
 /// One control's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ControlReport {
-    #[serde(serialize_with = "control_name")]
+    #[serde(with = "names::control")]
     pub control: Control,
-    #[serde(serialize_with = "level_name")]
+    #[serde(with = "names::level")]
     pub level: Level,
     pub result: Outcome,
     /// Where it was read and what was seen.
@@ -169,6 +186,8 @@ pub struct Report {
     pub secrets_off_swap: SwapOutcome,
     /// `None` when it can't be read.
     pub identity: Option<Identity>,
+    /// The kernel's release, `None` when it can't be read.
+    pub kernel: Option<String>,
 }
 
 impl Report {
@@ -194,27 +213,29 @@ impl Report {
         names
     }
 
-    /// The JSON form, schema 1.
+    /// How many controls have that result.
+    #[must_use]
+    pub fn count(&self, result: Outcome) -> usize {
+        self.controls.iter().filter(|control| control.result == result).count()
+    }
+
+    /// The JSON form, as docs/posture.schema.json describes it.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
+        let summary = Outcome::ALL.map(|result| (result.name().to_owned(), self.count(result).into()));
         serde_json::json!({
             "schema": SCHEMA,
+            "version": VERSION,
+            "kernel": self.kernel,
             "profile": self.profile.name(),
             "verdict": if self.is_ok() { "ok" } else { "refused" },
             "refused": self.refusals(),
+            "summary": serde_json::Map::from_iter(summary),
             "controls": self.controls,
             "outcomes": { "secrets_off_swap": self.secrets_off_swap },
             "identity": self.identity,
         })
     }
-}
-
-fn control_name<S: Serializer>(control: &Control, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(control.name())
-}
-
-fn level_name<S: Serializer>(level: &Level, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(level.name())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fluxheim_posture::Report;
 use fluxheim_posture::handoff::ProxyState;
+use fluxheim_posture::report::Colour;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, accept4, bind, getsockopt, listen, recv, send,
@@ -34,7 +35,7 @@ pub(crate) struct Door {
     listener: OwnedFd,
     clients: Vec<Client>,
     last_id: u64,
-    posture: Option<Answer>,
+    posture: Option<Report>,
     /// Nobody is let in before that: accepting failed, and polling at once would spin.
     rests_until: Option<Instant>,
 }
@@ -61,8 +62,7 @@ impl Door {
 
     /// Keeps the report for who asks.
     pub(crate) fn remember(&mut self, report: &Report) {
-        let (text, posture) = (report.to_string(), Some(report.to_json()));
-        self.posture = Some(Answer { ok: report.is_ok(), text, posture });
+        self.posture = Some(report.clone());
     }
 
     /// What to poll for reading.
@@ -152,13 +152,19 @@ impl Door {
 
     fn at_once(&self, question: Question, stage: Stage) -> Option<Answer> {
         match (question, stage) {
-            (Question::Posture, _) => Some(self.posture.clone().unwrap_or_else(|| no("not judged yet"))),
+            (Question::Posture { coloured }, _) => Some(self.posture_answer(coloured)),
             (_, Stage::Serving) => None,
             (Question::Live, Stage::Starting) => Some(yes("alive: starting")),
             (Question::Live, Stage::Stopping) => Some(yes("alive: stopping")),
             (Question::Ready, Stage::Starting) => Some(no("not ready: starting")),
             (Question::Ready, Stage::Stopping) => Some(no("not ready: stopping")),
         }
+    }
+
+    fn posture_answer(&self, coloured: bool) -> Answer {
+        let Some(report) = &self.posture else { return no("not judged yet") };
+        let text = report.to_text(if coloured { Colour::On } else { Colour::Off });
+        Answer { ok: report.is_ok(), text, posture: Some(report.to_json()) }
     }
 
     fn settle(&mut self, id: u64, answer: impl Fn(Question) -> Answer) {
@@ -211,7 +217,7 @@ fn answer_of(question: Question, state: ProxyState) -> Answer {
     let ProxyState { ready, draining, connections, in_flight } = state;
     let load = format!("{connections} connections, {in_flight} requests in flight");
     match (question, ready, draining) {
-        (Question::Live | Question::Posture, _, _) => yes(&format!("alive: {load}")),
+        (Question::Live | Question::Posture { .. }, _, _) => yes(&format!("alive: {load}")),
         (Question::Ready, _, true) => no(&format!("not ready: draining, {load}")),
         (Question::Ready, true, false) => yes(&format!("ready: {load}")),
         (Question::Ready, false, false) => no(&format!("not ready: {load}")),

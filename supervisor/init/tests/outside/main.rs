@@ -1,7 +1,8 @@
 //! fluxheim-init from the outside: the real program, real processes, real signals.
 //!
 //! The proxy's part is played by this very test program (`act`). Needs root, unshare(1),
-//! nsenter(1) and setpriv(1) of util-linux, env(1) of coreutils; a test that lacks one fails and says so.
+//! nsenter(1) and setpriv(1) of util-linux, script(1) of bsdutils, env(1) of coreutils; a test that
+//! lacks one fails and says so.
 #![expect(clippy::disallowed_methods, reason = "test fixtures are written and read by plain std::fs")]
 
 #[cfg(test)]

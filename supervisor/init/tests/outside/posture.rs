@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -15,7 +16,7 @@ fn says_what_a_proxy_would_get_and_starts_none() {
     let output = scene.call(&["--posture", "--format", "json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{report}");
-    assert_eq!((&report["schema"], &report["verdict"]), (&1.into(), &"ok".into()));
+    assert_eq!((&report["schema"], &report["verdict"]), (&2.into(), &"ok".into()));
     let every: Vec<_> = fluxheim_config::Control::ALL.into_iter().map(|control| control.name()).collect();
     assert_eq!(names(&report), every);
     assert!(!scene.has("executed"));
@@ -61,6 +62,42 @@ fn the_running_instance_tells_what_it_was_judged_to_have() {
     assert!(evidence.contains(&format!("/proc/{proxy}/limits")), "{evidence}");
     init.signal(Signal::SIGTERM);
     assert_eq!(init.end().0, 0);
+}
+
+/// What fluxheim-init with these arguments says on a terminal, with `more` in its environment.
+fn on_a_terminal(scene: &Scene, arguments: &[OsString], (name, value): (&str, &str)) -> String {
+    let words: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
+    let line = format!("{INIT} {}", words.join(" "));
+    let mut command = scene.command("script", "more-secrets");
+    command.args(["-qec", &line, "/dev/null"]).env_remove("NO_COLOR").env("TERM", "xterm").env(name, value);
+    let output = command.stdout(Stdio::piped()).output();
+    let output = output.expect("script is missing: apt-get install bsdutils");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.trim_end().contains("verdict: ok"), "{text}");
+    text
+}
+
+#[test]
+fn a_terminal_gets_colour_unless_it_was_told_otherwise() {
+    let scene = Scene::new("");
+    let mut asked = vec!["--posture".into(), "--running".into()];
+    asked.extend(scene.arguments().into_iter().take(2));
+    // The start itself, on stderr behind the prefix.
+    let text = on_a_terminal(&scene, &scene.arguments(), ("X", "x"));
+    assert!(text.contains("fluxheim-init: \x1b[32mok\x1b[0m"), "{text:?}");
+    let init = scene.start("serve");
+    scene.wait_for("started");
+    let text = on_a_terminal(&scene, &asked, ("X", "x"));
+    assert!(text.contains("\x1b[32mok\x1b[0m"), "{text:?}");
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let text = on_a_terminal(&scene, &asked, plain);
+        assert!(!text.contains('\x1b'), "{plain:?}: {text:?}");
+    }
+    init.signal(Signal::SIGTERM);
+    let (code, text) = init.end();
+    assert_eq!(code, 0);
+    // Its stderr is a pipe.
+    assert!(text.contains("fluxheim-init: ok") && !text.contains('\x1b'), "{text:?}");
 }
 
 #[test]

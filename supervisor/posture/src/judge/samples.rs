@@ -32,6 +32,7 @@ pub(crate) fn evidence() -> Evidence {
     Evidence {
         pid: 7,
         proc_flaw: None,
+        kernel: Ok("6.1.0".into()),
         status: Ok(status()),
         core_limit: Ok(Limit { soft: Some(0), hard: Some(0) }),
         coredump_filter: Ok(0),

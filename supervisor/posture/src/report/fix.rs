@@ -17,6 +17,9 @@ pub enum Runtime {
 }
 
 impl Runtime {
+    /// Every runtime, in the order of the lines.
+    pub const ALL: [Self; 3] = [Self::Docker, Self::Podman, Self::Kubernetes];
+
     /// The name people know it by.
     #[must_use]
     pub const fn title(self) -> &'static str {
@@ -107,12 +110,8 @@ pub(crate) fn swap_lines() -> Vec<Fix> {
     ])
 }
 
-fn three([docker, podman, kubernetes]: [&'static str; 3]) -> Vec<Fix> {
-    vec![
-        Fix { runtime: Runtime::Docker, line: docker },
-        Fix { runtime: Runtime::Podman, line: podman },
-        Fix { runtime: Runtime::Kubernetes, line: kubernetes },
-    ]
+fn three(lines: [&'static str; 3]) -> Vec<Fix> {
+    Runtime::ALL.into_iter().zip(lines).map(|(runtime, line)| Fix { runtime, line }).collect()
 }
 
 #[cfg(test)]
