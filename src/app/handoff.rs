@@ -5,16 +5,23 @@
 use std::sync::Arc;
 
 use fluxheim_config::exit;
-use fluxheim_posture::handoff::{ProxyEnd, ProxyState, Verdict};
+use fluxheim_posture::handoff::{Posture, ProxyEnd, ProxyState, Verdict};
 use fluxheim_posture::proxy::ProxyReport;
 
 use crate::telemetry::lifecycle::Lifecycle;
+
+/// A start by PID 1.
+pub(super) struct Supervised {
+    end: ProxyEnd,
+    /// What it found before it let us go on.
+    pub(super) posture: Posture,
+}
 
 /// Tells PID 1 what was hardened and waits for its word; `None` when we were started by hand.
 ///
 /// # Errors
 /// The exit code to end with.
-pub(super) fn agree(report: &ProxyReport) -> Result<Option<ProxyEnd>, u8> {
+pub(super) fn agree(report: &ProxyReport) -> Result<Option<Supervised>, u8> {
     let end = match ProxyEnd::inherited() {
         Ok(Some(end)) => end,
         Ok(None) => {
@@ -29,7 +36,7 @@ pub(super) fn agree(report: &ProxyReport) -> Result<Option<ProxyEnd>, u8> {
         }
     };
     match end.submit(report) {
-        Ok(Verdict::Go) => Ok(Some(end)),
+        Ok(Verdict::Go(posture)) => Ok(Some(Supervised { end, posture })),
         Ok(Verdict::Refused) => Err(exit::REFUSED),
         Err(error) => {
             tracing::error!(%error, "fluxheim-init gave no word");
@@ -40,7 +47,7 @@ pub(super) fn agree(report: &ProxyReport) -> Result<Option<ProxyEnd>, u8> {
 
 /// Says that the listeners are open, then answers questions from a thread of its own, so that a
 /// busy runtime is told apart from a dead one.
-pub(super) fn answer(end: ProxyEnd, lifecycle: Arc<Lifecycle>) -> std::io::Result<()> {
+pub(super) fn answer(Supervised { end, .. }: Supervised, lifecycle: Arc<Lifecycle>) -> std::io::Result<()> {
     if let Err(error) = end.ready() {
         tracing::warn!(%error, "cannot tell fluxheim-init that we are ready");
     }

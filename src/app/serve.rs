@@ -10,16 +10,16 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Config, exit};
-use fluxheim_posture::handoff::ProxyEnd;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::app::drain;
+use crate::app::handoff::{self, Supervised};
 use crate::app::reload::{self, Reloadable};
 use crate::app::signals::{self, Order};
-use crate::app::{drain, handoff};
 use crate::edge::Edge;
 use crate::edge::live::Live;
 use crate::listen::{self, Accepting, BindError, Bound, Patience, Transport};
@@ -56,7 +56,7 @@ impl StartError {
 }
 
 /// Serves until told to stop; the value is the exit code.
-pub(super) fn run(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> u8 {
+pub(super) fn run(path: &Path, config: Config, supervisor: Option<Supervised>) -> u8 {
     match start(path, config, supervisor) {
         Ok(()) => exit::OK,
         Err(error) => {
@@ -66,7 +66,7 @@ pub(super) fn run(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> 
     }
 }
 
-fn start(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> Result<(), StartError> {
+fn start(path: &Path, config: Config, supervisor: Option<Supervised>) -> Result<(), StartError> {
     // Signals first: one that comes during the start is then an order, not a death.
     let orders = signals::listen()?;
     let (live, certificates) = reload::build(config).map_err(StartError::Refused)?;
@@ -77,7 +77,8 @@ fn start(path: &Path, config: Config, supervisor: Option<ProxyEnd>) -> Result<()
         .enable_all()
         .build()?;
     let (access, writer) = access_log(live.config.logging.access)?;
-    let telemetry = Arc::new(Telemetry::new(access));
+    let telemetry =
+        Arc::new(Telemetry::new(access, supervisor.as_ref().map(|supervised| &supervised.posture)));
     let result = runtime.block_on(async {
         let proxy = Proxy::open(live, certificates, telemetry, threads)?;
         proxy.serve(path, orders, supervisor).await
@@ -152,12 +153,12 @@ impl Proxy {
         mut self,
         path: &Path,
         mut orders: mpsc::UnboundedReceiver<Order>,
-        supervisor: Option<ProxyEnd>,
+        supervisor: Option<Supervised>,
     ) -> Result<(), StartError> {
         self.accept();
         self.telemetry.lifecycle.set_listening();
-        if let Some(end) = supervisor {
-            handoff::answer(end, Arc::clone(&self.telemetry.lifecycle))?;
+        if let Some(supervised) = supervisor {
+            handoff::answer(supervised, Arc::clone(&self.telemetry.lifecycle))?;
         }
         let (answered, telemetry) = (self.reloadable.refreshing.first_answers(), Arc::clone(&self.telemetry));
         tokio::spawn(async move {

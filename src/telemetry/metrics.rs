@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use fluxheim_posture::handoff::Posture;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -67,6 +68,13 @@ struct UpstreamLabel {
     upstream: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControlLabels {
+    name: &'static str,
+    level: &'static str,
+    result: &'static str,
+}
+
 /// What came of one attempt at an upstream server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
@@ -95,9 +103,9 @@ impl Attempt {
 }
 
 impl Metrics {
-    /// Registers everything at zero.
+    /// Registers everything at zero, and what PID 1 found if it started us.
     #[must_use]
-    pub(super) fn new() -> Self {
+    pub(super) fn new(posture: Option<&Posture>) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("fluxheim"),
             requests: Family::default(),
@@ -114,6 +122,9 @@ impl Metrics {
         };
         metrics.register_http();
         metrics.register_rest();
+        if let Some(posture) = posture {
+            metrics.register_posture(posture);
+        }
         metrics
     }
 
@@ -149,6 +160,24 @@ impl Metrics {
         r.register("ready", "1 when ready for requests", self.ready.clone());
         let build = Info::new([("version", crate::types::VERSION), ("commit", crate::types::COMMIT)]);
         r.register("build", "Version and commit of this build", build);
+    }
+
+    /// These don't change: the judgement is of the start.
+    fn register_posture(&mut self, posture: &Posture) {
+        let controls = Family::<ControlLabels, Gauge>::default();
+        for seen in &posture.controls {
+            let (name, level, result) = (seen.control.name(), seen.level.name(), seen.result.name());
+            controls.get_or_create(&ControlLabels { name, level, result }).set(1);
+        }
+        let off_swap = Family::<ResultLabel, Gauge>::default();
+        off_swap.get_or_create(&ResultLabel { result: posture.secrets_off_swap.name() }).set(1);
+        let r = &mut self.registry;
+        r.register("control", "1 for each hardening control, as judged at the start", controls);
+        r.register(
+            "secrets_off_swap",
+            "1, with whether secrets can reach swap as judged at the start",
+            off_swap,
+        );
     }
 
     /// One answered request.
@@ -202,11 +231,15 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 
 #[cfg(test)]
 mod tests {
+    use fluxheim_config::{Control, Level};
+    use fluxheim_posture::Outcome;
+    use fluxheim_posture::handoff::ControlOutcome;
+
     use super::*;
 
     #[test]
     fn exposes_what_was_counted() {
-        let metrics = Metrics::new();
+        let metrics = Metrics::new(None);
         metrics.request("a.test", 200, Duration::from_millis(3));
         metrics.connection(Scheme::Https);
         metrics.handshake("ok");
@@ -225,5 +258,27 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+    }
+    #[test]
+    fn shows_the_posture_that_was_judged_and_none_where_there_is_none() {
+        let of = |control, level, result| ControlOutcome { control, level, result };
+        let posture = Posture {
+            controls: vec![
+                of(Control::NoNewPrivs, Level::Required, Outcome::Enforced),
+                of(Control::MemoryLock, Level::BestEffort, Outcome::NotPermitted),
+            ],
+            secrets_off_swap: Outcome::Inherited,
+        };
+        let text = Metrics::new(Some(&posture)).expose(&Lifecycle::default());
+        for line in [
+            "fluxheim_control{name=\"no_new_privs\",level=\"required\",result=\"enforced\"} 1\n",
+            "fluxheim_control{name=\"memory_lock\",level=\"best_effort\",result=\"not_permitted\"} 1\n",
+            "fluxheim_secrets_off_swap{result=\"inherited\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.matches("fluxheim_control{").count(), 2, "{text}");
+        let by_hand = Metrics::new(None).expose(&Lifecycle::default());
+        assert!(!by_hand.contains("fluxheim_control") && !by_hand.contains("off_swap"), "{by_hand}");
     }
 }

@@ -12,6 +12,8 @@ pub mod metrics;
 
 use std::sync::Arc;
 
+use fluxheim_posture::handoff::Posture;
+
 use crate::types::Scheme;
 use access::AccessLog;
 use lifecycle::{ConnectionGuard, Lifecycle};
@@ -26,11 +28,11 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Starts with nothing counted.
+    /// Starts with nothing counted; `posture` is what PID 1 found, if it started us.
     #[must_use]
-    pub fn new(access: AccessLog) -> Self {
+    pub fn new(access: AccessLog, posture: Option<&Posture>) -> Self {
         let lifecycle = Arc::new(Lifecycle::default());
-        Self { metrics: Metrics::new(), lifecycle, access }
+        Self { metrics: Metrics::new(posture), lifecycle, access }
     }
 
     /// Counts a client connection until the guard is dropped.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fluxheim_config::exit;
 use fluxheim_posture::Report;
-use fluxheim_posture::handoff::{FromProxy, HandoffError, InitEnd, Verdict};
+use fluxheim_posture::handoff::{FromProxy, HandoffError, InitEnd, Posture, Verdict};
 use fluxheim_posture::proxy::ProxyReport;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -90,7 +90,8 @@ impl Supervisor {
         if let Some(door) = &mut self.door {
             door.remember(report);
         }
-        let sent = self.handoff.as_ref().map_or(Err(HandoffError::Closed), |end| end.answer(Verdict::Go));
+        let go = Verdict::Go(Posture::from(report));
+        let sent = self.handoff.as_ref().map_or(Err(HandoffError::Closed), |end| end.answer(go));
         if let Err(error) = sent {
             say::line(error);
         }

@@ -3,6 +3,8 @@
 //! Owns both ends of one unix(7) SOCK_SEQPACKET socketpair: one JSON message per packet, at most
 //! [`MAX_MESSAGE`] bytes. Judges nothing: what a report means is for [`crate::judge`].
 
+mod posture;
+
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::proxy::{ProxyReport, SCHEMA};
 use crate::sys;
+
+pub use posture::{ControlOutcome, Posture};
 
 /// The environment variable that tells the proxy the number of its end.
 pub const FD_VARIABLE: &str = "FLUXHEIM_HANDOFF_FD";
@@ -48,11 +52,11 @@ pub enum HandoffError {
 }
 
 /// What init decided about the proxy's hardening.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Secrets may be opened now.
-    Go,
+    /// Secrets may be opened now; this is what was found.
+    Go(Posture),
     /// A required control doesn't hold: exit with 78, and open nothing. fluxheim-init kills such a
     /// proxy rather than say so; whoever else holds the other end may say it.
     Refused,

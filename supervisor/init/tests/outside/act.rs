@@ -179,7 +179,7 @@ fn submitted(secrets: bool) -> ProxyEnd {
     let hardening = Hardening { profile: Profile::Container, overrides: [].into_iter().collect() };
     let handoff = ProxyEnd::inherited().unwrap().expect("started by fluxheim-init");
     match handoff.submit(&harden(&hardening, secrets)) {
-        Ok(Verdict::Go) => handoff,
+        Ok(Verdict::Go(_)) => handoff,
         other => {
             mark("refused");
             eprintln!("no go: {other:?}");

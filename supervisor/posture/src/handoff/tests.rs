@@ -2,7 +2,10 @@ use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, send};
 
+use fluxheim_config::{Control, Level};
+
 use super::*;
+use crate::Outcome;
 use crate::proxy::{Dumpable, LockAttempt, OpenFds};
 
 fn pair() -> (InitEnd, ProxyEnd) {
@@ -20,13 +23,20 @@ fn report() -> ProxyReport {
     }
 }
 
+/// The longest there can be: every control, the longest words.
+fn go() -> Verdict {
+    let (level, result) = (Level::BestEffort, Outcome::NotApplicable);
+    let controls = Control::ALL.map(|control| ControlOutcome { control, level, result });
+    Verdict::Go(Posture { controls: controls.to_vec(), secrets_off_swap: result })
+}
+
 const STATE: ProxyState = ProxyState { ready: true, draining: false, connections: 3, in_flight: 1 };
 
 #[test]
 fn a_report_gets_its_verdict() {
-    for verdict in [Verdict::Go, Verdict::Refused] {
+    for verdict in [go(), Verdict::Refused] {
         let (init, proxy) = pair();
-        init.answer(verdict).unwrap();
+        init.answer(verdict.clone()).unwrap();
         assert_eq!(proxy.submit(&report()).unwrap(), verdict);
         let Some(FromProxy::Report(seen)) = init.receive().unwrap() else { panic!("no report") };
         assert_eq!(*seen, report());
@@ -78,9 +88,33 @@ fn refuses_what_it_does_not_know() {
 }
 
 #[test]
+fn the_proxy_takes_no_verdict_it_does_not_know() {
+    let go = |control: &str, result: &str, more: &str| {
+        format!(
+            r#"{{"verdict":{{"go":{{"controls":[{{"control":"{control}","level":"required","result":"{result}"{more}}}],"secrets_off_swap":"inherited"}}}}}}"#
+        )
+    };
+    let heard = |text: &str| {
+        let (init, proxy) = pair();
+        send(init.socket.as_raw_fd(), text.as_bytes(), MsgFlags::empty()).unwrap();
+        proxy.submit(&report())
+    };
+    assert!(matches!(heard(&go("umask", "enforced", "")), Ok(Verdict::Go(_))));
+    for text in [
+        go("levitation", "enforced", ""),
+        go("umask", "splendid", ""),
+        go("umask", "enforced", r#","evidence":"x""#),
+        r#"{"verdict":"go"}"#.to_owned(),
+        r#"{"verdict":{"go":{"controls":[]}}}"#.to_owned(),
+    ] {
+        assert!(matches!(heard(&text), Err(HandoffError::Malformed(_))), "{text}");
+    }
+}
+
+#[test]
 fn refuses_a_report_of_another_version() {
     let (init, proxy) = pair();
-    init.answer(Verdict::Go).unwrap();
+    init.answer(go()).unwrap();
     proxy.submit(&ProxyReport { schema: SCHEMA + 1, ..report() }).unwrap();
     assert!(matches!(init.receive(), Err(HandoffError::Version(_))));
 }
@@ -102,7 +136,7 @@ fn a_question_before_the_verdict_is_no_verdict() {
 #[test]
 fn a_verdict_while_serving_is_an_error() {
     let (init, proxy) = pair();
-    init.answer(Verdict::Go).unwrap();
+    init.answer(go()).unwrap();
     assert!(matches!(proxy.serve(|| STATE), Err(HandoffError::OutOfTurn(_))));
 }
 
