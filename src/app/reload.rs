@@ -13,7 +13,7 @@ use hickory_resolver::TokioResolver;
 
 use crate::edge::live::Live;
 use crate::telemetry::Telemetry;
-use crate::tls::{self, Certificates};
+use crate::tls::{self, Certificates, KeysRead};
 use crate::upstream::resolve::{self, Refreshing};
 
 /// What a reload replaces.
@@ -83,7 +83,24 @@ fn join<E: ToString>(errors: &[E]) -> String {
 /// # Errors
 /// Text for people, one file a line.
 fn certificates(config: &Config) -> Result<Certificates, String> {
-    Certificates::load(config, &Identity::current()).map_err(|errors| join(&errors))
+    let certificates = Certificates::load(config, &Identity::current()).map_err(|errors| join(&errors))?;
+    tell_keeping(certificates.keys_read());
+    Ok(certificates)
+}
+
+/// In what memory the keys were while they were read.
+fn tell_keeping(keys: &KeysRead) {
+    let KeysRead { secret_memory, locked, unlocked, worst } = *keys;
+    if secret_memory + locked + unlocked > 0 {
+        tracing::info!(secret_memory, locked, unlocked, "private keys read");
+    }
+    if let Some(keeping) = worst {
+        tracing::warn!(
+            unlocked,
+            "private keys were read through {keeping}: raise the limit of locked memory (Docker, Podman: \
+             --ulimit memlock=-1:-1); Kubernetes has no field for it: keep memory off swap (no_swap)"
+        );
+    }
 }
 
 /// What a reload can't change is said, not silently ignored.

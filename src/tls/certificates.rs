@@ -8,11 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fluxheim_config::{Certificate, Config, HostPattern};
-use fluxheim_trust::{Identity, Object, Refused, Role, Secret};
-use rustls::sign::CertifiedKey;
+use fluxheim_trust::{Identity, Keeping, Object, Refused, Role, Secret};
+use rustls::InconsistentKeys;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use webpki::EndEntityCert;
+
+use super::key::PrivateKey;
 
 /// The certificates of a configuration.
 #[derive(Debug, Default)]
@@ -21,6 +25,30 @@ pub struct Certificates {
     /// Keyed by what stands after `*.`; stands for exactly one label (RFC 9525 section 6.3).
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     first: Option<Arc<CertifiedKey>>,
+    keys_read: KeysRead,
+}
+
+/// How many private keys were read through which kind of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeysRead {
+    pub secret_memory: usize,
+    pub locked: usize,
+    pub unlocked: usize,
+    /// How one of the unlocked ones was kept, which tells why.
+    pub worst: Option<Keeping>,
+}
+
+impl KeysRead {
+    fn count(&mut self, keeping: Keeping) {
+        match keeping {
+            Keeping::SecretMemory => self.secret_memory += 1,
+            Keeping::Locked => self.locked += 1,
+            Keeping::Unlocked(_) | Keeping::Heap => {
+                self.unlocked += 1;
+                self.worst = Some(keeping);
+            }
+        }
+    }
 }
 
 /// Why a pair can't be used.
@@ -55,13 +83,20 @@ impl Certificates {
     /// Every pair that can't be used, not just the first.
     pub fn load(config: &Config, identity: &Identity) -> Result<Self, Vec<CertificateError>> {
         let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+        let mut keys_read = KeysRead::default();
         for certificate in &config.tls.certificates {
-            match load_pair(certificate, identity) {
+            match load_pair(certificate, identity, &mut keys_read) {
                 Ok(pair) => pairs.push(Arc::new(pair)),
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Self::index(config, &pairs)) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { keys_read, ..Self::index(config, &pairs) }) } else { Err(errors) }
+    }
+
+    /// How the keys were kept while they were read.
+    #[must_use]
+    pub const fn keys_read(&self) -> &KeysRead {
+        &self.keys_read
     }
 
     fn index(config: &Config, pairs: &[Arc<CertifiedKey>]) -> Self {
@@ -109,16 +144,28 @@ impl Certificates {
     }
 }
 
-fn load_pair(certificate: &Certificate, identity: &Identity) -> Result<CertifiedKey, CertificateError> {
-    let chain = chain(certificate, &read(certificate, Role::Certificate, identity)?)?;
-    let key = key(certificate, &read(certificate, Role::PrivateKey, identity)?)?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    CertifiedKey::from_der(chain, key, &provider).map_err(|source| CertificateError::Pair {
+fn load_pair(
+    certificate: &Certificate,
+    identity: &Identity,
+    keys_read: &mut KeysRead,
+) -> Result<CertifiedKey, CertificateError> {
+    let fail = |source| CertificateError::Pair {
         name: certificate.name.clone(),
         cert: certificate.cert.clone(),
         key: certificate.key.clone(),
         source: Box::new(source),
-    })
+    };
+    let chain = chain(certificate, &read(certificate, Role::Certificate, identity)?)?;
+    let key = key(certificate, &read(certificate, Role::PrivateKey, identity)?, keys_read)?;
+    // The library parses in place, so no DER is anywhere but in the pages, and those end here.
+    let signing: Arc<dyn SigningKey> = any_supported_type(&key.der()).map_err(fail)?;
+    drop(key);
+    let pair = CertifiedKey::new(chain, signing);
+    match pair.keys_match() {
+        // Unknown: a kind of key that can't tell its public half.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
+        Err(error) => Err(fail(error)),
+    }
 }
 
 fn read(certificate: &Certificate, role: Role, identity: &Identity) -> Result<Secret, CertificateError> {
@@ -138,13 +185,20 @@ fn chain(certificate: &Certificate, pem: &Secret) -> Result<Vec<CertificateDer<'
     Ok(chain)
 }
 
-fn key(certificate: &Certificate, pem: &Secret) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|error| CertificateError::Pem {
+/// Counts the worse of the two ways in which the file and the decoded key are kept.
+fn key(
+    certificate: &Certificate,
+    pem: &Secret,
+    keys_read: &mut KeysRead,
+) -> Result<PrivateKey, CertificateError> {
+    let key = PrivateKey::from_pem(pem.as_bytes()).map_err(|error| CertificateError::Pem {
         path: certificate.key.clone(),
         reason: format!(
             "no usable private key ({error}): give an unencrypted PKCS#8, PKCS#1 or SEC1 key as PEM"
         ),
-    })
+    })?;
+    keys_read.count(pem.keeping().worse(key.keeping()));
+    Ok(key)
 }
 
 /// What is wrong with a pair, and how to look at it.

@@ -4,6 +4,7 @@
 //! `certificates`; connections are accepted in `listen`.
 
 mod certificates;
+mod key;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
-pub use certificates::{CertificateError, Certificates};
+pub use certificates::{CertificateError, Certificates, KeysRead};
 
 /// Makes aws-lc-rs the process's provider, before anything of the framework can choose another.
 ///

@@ -16,6 +16,7 @@ mod command_line;
 mod draining;
 mod files;
 mod forwarding;
+mod keys;
 mod limits;
 mod observing;
 mod reloading;

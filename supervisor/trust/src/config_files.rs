@@ -97,7 +97,8 @@ fn sources(
 
 fn source(path: &Path, judge: &Judge<'_>, way: impl Fn() -> Trail) -> Result<Source, ConfigProblem> {
     let Inspection { findings, file, .. } = inspect::inspect_by(Role::Config, judge, way);
-    let bytes = secret::bytes(path, findings, file).map_err(|findings| refused(path, findings))?;
+    let bytes =
+        secret::bytes(Role::Config, path, findings, file).map_err(|findings| refused(path, findings))?;
     match std::str::from_utf8(bytes.as_bytes()) {
         Ok(text) => Ok(Source { path: path.to_owned(), text: text.to_owned() }),
         Err(error) => Err(ConfigProblem::NotUtf8 { path: path.to_owned(), offset: error.valid_up_to() }),

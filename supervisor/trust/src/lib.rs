@@ -8,6 +8,7 @@ mod config_files;
 mod finding;
 mod identity;
 mod inspect;
+mod memory;
 mod node;
 mod object;
 mod overflow;
@@ -15,7 +16,7 @@ mod report;
 mod rules;
 mod secret;
 mod static_root;
-#[expect(unsafe_code, reason = "fgetxattr(2) has no safe wrapper among the dependencies")]
+#[expect(unsafe_code, reason = "fgetxattr(2) and mappings have no safe wrapper among the dependencies")]
 mod sys;
 mod walk;
 
@@ -26,6 +27,7 @@ pub use config_files::{ConfigProblem, ConfigUnreadable, read_config};
 pub use finding::{Code, Finding, Severity};
 pub use identity::Identity;
 pub use inspect::check;
+pub use memory::{Keeping, SecretPages};
 pub use object::{Object, Role, inventory};
 pub use report::{ObjectReport, StorageReport};
 pub use secret::{Refused, Secret, read};

@@ -23,6 +23,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether the content goes into pages for secrets.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        match self {
+            Self::PrivateKey => true,
+            Self::Config | Self::Certificate | Self::StaticRoot => false,
+        }
+    }
+
     /// The stable name in JSON reports.
     #[must_use]
     pub const fn id(self) -> &'static str {

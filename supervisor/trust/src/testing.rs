@@ -101,12 +101,29 @@ impl Scratch {
 
     /// Runs the test `name` of this binary again as the service user, with `path` as its task.
     pub(crate) fn as_us(&self, name: &str, path: &Path) -> Output {
+        self.command(&[], name, path).output().unwrap()
+    }
+
+    /// The same with RLIMIT_MEMLOCK at `limit` bytes.
+    pub(crate) fn as_us_locking(&self, limit: u32, name: &str, path: &Path) -> Output {
+        let limit = format!("--memlock={limit}:{limit}");
+        let output = self.command(&["prlimit", &limit], name, path).output();
+        output.expect("prlimit is missing: apt-get install util-linux")
+    }
+
+    /// The command behind them, started through `wrapper`.
+    pub(crate) fn command(&self, wrapper: &[&str], name: &str, path: &Path) -> Command {
         let binary = self.path("tests");
-        fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+        // By another process: a test that starts a program just now would inherit the descriptor
+        // that writes, and a file that is open for writing can't be executed (ETXTBSY).
+        let copied = Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&binary).status();
+        assert!(copied.expect("cp is missing: apt-get install coreutils").success());
         self.mode("tests", 0o755);
-        let mut command = Command::new(binary);
-        command.args(["--exact", name, "--nocapture"]).env(TASK, path).current_dir("/");
-        command.gid(US).uid(US).output().unwrap()
+        let mut line = wrapper.iter().map(Into::into).chain([binary]).collect::<Vec<PathBuf>>().into_iter();
+        let mut command = Command::new(line.next().unwrap());
+        command.args(line).args(["--exact", name, "--nocapture"]).env(TASK, path).current_dir("/");
+        command.gid(US).uid(US);
+        command
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -51,7 +53,27 @@ impl Flux {
     /// Starts and waits until ready.
     pub(crate) fn start(self) -> Running {
         let path = self.write();
-        let running = Running::spawn(self.dir, &path);
+        let running = Running::spawn(self.dir, &path, Command::new(env!("CARGO_BIN_EXE_fluxheim")));
+        running.wait_for("ready");
+        running
+    }
+
+    /// Starts as the service user of the image, who gets the folder, with RLIMIT_MEMLOCK at `limit`
+    /// bytes.
+    pub(crate) fn start_locking(self, limit: u32) -> Running {
+        let (user, path) = (65532, self.write());
+        // Wherever the repository is, the folder is where that user gets at the program.
+        let program = self.dir.path().join("fluxheim");
+        // By another process: a descriptor that writes, inherited by what another test starts just
+        // now, would keep the copy from being executed (ETXTBSY).
+        let to = program.to_str().unwrap();
+        assert!(super::run("cp", "coreutils", &[env!("CARGO_BIN_EXE_fluxheim"), to]).status.success());
+        let own = |path: &Path| chown(path, Some(user), Some(user)).unwrap();
+        own(self.dir.path());
+        std::fs::read_dir(self.dir.path()).unwrap().for_each(|entry| own(&entry.unwrap().path()));
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--memlock={limit}:{limit}")).arg(&program).uid(user).gid(user);
+        let running = Running::spawn(self.dir, &path, command);
         running.wait_for("ready");
         running
     }
@@ -77,8 +99,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn spawn(dir: TempDir, config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
+    fn spawn(dir: TempDir, config: &Path, mut command: Command) -> Self {
+        let mut child = command
             .args(["--config".as_ref(), config.as_os_str()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -124,8 +146,19 @@ impl Running {
 
     /// The first diagnostic with that message, waited for.
     pub(crate) fn wait_for(&self, message: &str) -> Value {
-        let seen =
-            || self.diagnostics.lock().unwrap().iter().find(|line| line["message"] == message).cloned();
+        self.wait_for_one(message, |line| line == message)
+    }
+
+    /// The first diagnostic whose message begins so, waited for.
+    pub(crate) fn wait_for_start_of(&self, message: &str) -> Value {
+        self.wait_for_one(message, |line| line.starts_with(message))
+    }
+
+    fn wait_for_one(&self, message: &str, fits: impl Fn(&str) -> bool) -> Value {
+        let seen = || {
+            let lines = self.diagnostics.lock().unwrap();
+            lines.iter().find(|line| line["message"].as_str().is_some_and(&fits)).cloned()
+        };
         // Once the pipe is closed, nothing more will come.
         let found =
             wait(|| seen().map(Some).or_else(|| (Arc::strong_count(&self.diagnostics) == 1).then(seen)));
@@ -136,6 +169,10 @@ impl Running {
     pub(crate) fn access_line(&self, target: &str) -> Value {
         wait(|| self.access.lock().unwrap().iter().find(|line| line["target"] == target).cloned())
             .unwrap_or_else(|| panic!("no {target:?} in {:#?}", self.access.lock().unwrap()))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
