@@ -45,7 +45,9 @@ fn proxy() {
             let _handoff = submitted(true);
             0
         }
-        "orphans" => orphans(value.parse().unwrap()),
+        "orphans" => orphans(value.parse().unwrap(), |_| {}),
+        // All of them end while init can't reap: one SIGCHLD stands for all.
+        "orphans-at-once" => orphans(value.parse().unwrap(), |signal| kill(getppid(), signal).unwrap()),
         "burst" => burst(value.parse().unwrap()),
         "straggler" => straggler(value),
         other => panic!("no such act: {other}"),
@@ -116,10 +118,12 @@ fn listen(handoff: &ProxyEnd) -> i32 {
     }
 }
 
-/// Leaves that many orphans, waits until init has reaped them all.
-fn orphans(count: u32) -> i32 {
+/// Leaves that many orphans, waits until init has reaped them all. Init is told STOP before and CONT after.
+fn orphans(count: u32, tell: impl Fn(Signal)) -> i32 {
     let _handoff = accepted();
+    tell(Signal::SIGSTOP);
     let made = Command::new("sh").args(["-c", &orphaning(count)]).status().unwrap();
+    tell(Signal::SIGCONT);
     assert!(made.success());
     let end = Instant::now() + Duration::from_secs(20);
     let init = getppid();

@@ -10,6 +10,11 @@ fn reaps_ten_thousand_orphans() {
 }
 
 #[test]
+fn reaps_a_thousand_that_one_signal_stands_for() {
+    assert_eq!(Scene::new("").start("orphans-at-once=1000").end().0, 0);
+}
+
+#[test]
 fn a_stop_amid_ten_thousand_orphans_keeps_the_code() {
     let scene = Scene::new(LONG_STOP);
     let init = scene.start("burst=10000");
