@@ -185,11 +185,14 @@ fluxheim-init: verifies storage, hardens, starts the proxy and watches over it
   fluxheim-init --health [--ready] [--config FILE]
       0 when the running instance is alive (ready), else 75; for probes
   fluxheim-init --sleep SECONDS
-      for preStop hooks in an image without a shell
+      for preStop hooks in an image without a shell; TERM ends it early
 
   --config FILE   default /etc/fluxheim/fluxheim.toml
   --proxy PATH    default /fluxheim
   --help, --version
+
+Signals: TERM, INT, QUIT, PWR and RTMIN+3 stop, HUP reloads, USR1 prints the
+posture report of the start again. NOTIFY_SOCKET is told READY and STOPPING.
 
 Exit codes: 0 fine, 64 usage, 70 internal, 75 try again, 78 refused, 126 can't
 execute, 127 not found; otherwise the proxy's own, 128+n when a signal ended it.";

@@ -20,7 +20,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{Pid, execve, getppid, pipe2, setpgid, write};
 
-use crate::sys;
+use crate::{notify, sys};
 
 /// A started child.
 pub(crate) struct Started {
@@ -107,7 +107,7 @@ fn with_name(program: &Path, arguments: &[&OsStr]) -> Result<Vec<CString>, Spawn
 /// Our own environment, with the number of the handoff in it and no stale one.
 fn environment(handoff: i32) -> Result<Vec<CString>, SpawnError> {
     let ours = (FD_VARIABLE.into(), handoff.to_string().into());
-    let others = std::env::vars_os().filter(|(name, _)| name != FD_VARIABLE);
+    let others = std::env::vars_os().filter(|(name, _)| name != FD_VARIABLE && name != notify::VARIABLE);
     others
         .chain([ours])
         .map(|(name, value): (std::ffi::OsString, std::ffi::OsString)| {

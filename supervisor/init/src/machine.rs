@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use fluxheim_config::exit;
 use nix::sys::signal::Signal;
 
+use crate::meaning::{Meaning, meaning};
+
 /// What the supervisor shall do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -15,6 +17,8 @@ pub(crate) enum Act {
     Forward(i32),
     /// Say that this signal does nothing here.
     Unheard(i32),
+    /// Print the posture report, or that there is none yet.
+    Report,
     /// The main child used up its time to stop.
     KillMain,
     /// The main child never handed in its report.
@@ -118,19 +122,32 @@ impl Machine {
     /// A signal for us arrived. The main child gets those it has a handler for, no others: an
     /// unhandled one would end or stop it.
     pub(crate) fn signal(&mut self, signal: i32, now: Instant) -> Option<Act> {
+        match meaning(signal) {
+            Meaning::Stop => self.stop(signal, now),
+            Meaning::StopAsTerm => self.stop(TERM, now),
+            Meaning::Reload => self.reload(),
+            Meaning::Report => Some(Act::Report),
+            Meaning::Reserved | Meaning::Unheard => {
+                self.unheard.insert(signal).then_some(Act::Unheard(signal))
+            }
+            Meaning::Reaping | Meaning::Silent | Meaning::Fault | Meaning::Uncatchable => None,
+        }
+    }
+
+    fn stop(&mut self, signal: i32, now: Instant) -> Option<Act> {
         let (Phase::Starting { stop_by, .. } | Phase::Running { stop_by }) = &mut self.phase else {
             return None;
         };
-        if contains(&STOPS, signal) {
-            stop_by.get_or_insert(now + self.stop_budget);
-            return Some(Act::Forward(signal));
+        stop_by.get_or_insert(now + self.stop_budget);
+        Some(Act::Forward(signal))
+    }
+
+    fn reload(&mut self) -> Option<Act> {
+        if !self.main_runs() {
+            return None;
         }
-        if signal == HUP {
-            self.hangup = !self.ready;
-            return self.ready.then_some(Act::Forward(HUP));
-        }
-        let news = !contains(&SILENT, signal) && self.unheard.insert(signal);
-        news.then_some(Act::Unheard(signal))
+        self.hangup = !self.ready;
+        self.ready.then_some(Act::Forward(HUP))
     }
 
     /// The main child ended.
@@ -219,39 +236,26 @@ impl Machine {
 
 /// Our KILL must come before the runtime's, which takes us along without a word.
 fn stop_budget(stop_timeout: Duration) -> Duration {
-    stop_timeout.saturating_sub(MARGIN.min(stop_timeout / 10))
+    stop_timeout.saturating_sub(MARGIN)
 }
 
-fn contains(signals: &[Signal], number: i32) -> bool {
-    signals.iter().any(|signal| *signal as i32 == number)
-}
-
-/// What runtimes and people stop with.
-const STOPS: [Signal; 3] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT];
+/// What a stop is forwarded as when the proxy doesn't know the signal.
+const TERM: i32 = Signal::SIGTERM as i32;
 
 /// Asks for a reload.
 const HUP: i32 = Signal::SIGHUP as i32;
 
-/// Come from a terminal in passing, or from our own write to a closed stderr or a full file: a line
-/// for the latter would raise the next one.
-const SILENT: [Signal; 7] = [
-    Signal::SIGWINCH,
-    Signal::SIGCONT,
-    Signal::SIGTSTP,
-    Signal::SIGTTIN,
-    Signal::SIGTTOU,
-    Signal::SIGPIPE,
-    Signal::SIGXFSZ,
-];
-
 /// How a main child ends that got our KILL.
 const KILLED: u8 = exit::SIGNAL_BASE + 9;
 
-/// For the message and for reaping after KILL.
-const MARGIN: Duration = Duration::from_millis(500);
+/// For reaping after KILL: a last moment for the others, one more after theirs, and one to leave in.
+///
+/// The configuration keeps a second of `stop_timeout` clear of the drain. Three quarters of it stay
+/// the proxy's: it takes up to 0.6 s of its own around the drain (src/app/drain.rs).
+const MARGIN: Duration = Duration::from_millis(250);
 
 /// A killed process is gone in far less, unless it hangs in the kernel; then nothing helps.
-const LAST_MOMENT: Duration = Duration::from_millis(200);
+const LAST_MOMENT: Duration = Duration::from_millis(100);
 
 /// The report is the proxy's first act; this covers a very slow disk.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,13 +6,18 @@
 mod args;
 mod child;
 mod health;
+mod inherited;
 mod load;
 mod machine;
+mod main_child;
+mod meaning;
+mod notify;
 mod others;
 mod probe;
 mod run;
 mod say;
 mod signals;
+mod sleep;
 mod supervise;
 mod sys;
 
@@ -42,10 +47,7 @@ fn obey(command: Command) -> u8 {
         Command::Running { config, format } => health::posture_of_running(&config, format),
         Command::CheckStorage { config, format } => run::check_storage(&config, format),
         Command::Health { config, ready } => health::ask(&config, ready),
-        Command::Sleep(duration) => {
-            std::thread::sleep(duration);
-            exit::OK
-        }
+        Command::Sleep(duration) => sleep::run(duration),
         Command::Probe { config } => probe::run(&config),
         Command::Help => say::out(args::HELP),
         Command::Version => say::out(&args::version()),

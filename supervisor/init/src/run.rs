@@ -3,6 +3,7 @@
 //! Owns that order and what is printed on the way. See docs/hardening.md.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use fluxheim_config::{Config, Control, Level, exit};
@@ -15,6 +16,8 @@ use nix::sys::prctl::set_child_subreaper;
 use crate::args::{Format, Start};
 use crate::child::{self, Started};
 use crate::health::Door;
+use crate::inherited::Inherited;
+use crate::notify::Notifier;
 use crate::signals::Signals;
 use crate::supervise::{Supervisor, Turn};
 use crate::{load, others, say};
@@ -34,8 +37,9 @@ pub(crate) fn run(start: Start) -> u8 {
     let door = Door::open(&start.config)
         .inspect_err(|errno| say::line(format_args!("--health won't get answers: its socket: {errno}")))
         .ok();
+    let notifier = Notifier::from_environment();
     let arguments = [OsStr::new("--config"), start.config.as_os_str()];
-    prepared.lead(&start.proxy, &arguments, door, say::report)
+    prepared.lead(&start.proxy, &arguments, door, notifier, say::report)
 }
 
 /// Judges what a proxy would get here: the probe takes its place and ends at the verdict.
@@ -46,7 +50,7 @@ pub(crate) fn posture(start: Start, format: Format) -> u8 {
     };
     let mut judged = None;
     let arguments = [OsStr::new("--probe"), OsStr::new("--config"), start.config.as_os_str()];
-    let code = prepared.lead(Path::new("/proc/self/exe"), &arguments, None, |report| {
+    let code = prepared.lead(Path::new("/proc/self/exe"), &arguments, None, None, |report| {
         judged = Some(report.clone());
     });
     let Some(report) = judged else { return code };
@@ -86,6 +90,8 @@ struct Prepared {
 fn prepare(path: &Path) -> Result<Prepared, u8> {
     // First, so that a TERM during the rest waits for the child instead of being lost.
     let signals = Signals::block().map_err(|errno| internal("blocking signals", errno))?;
+    // Before more of ours is open, so that the two can be told apart.
+    let inherited = Inherited::list(signals.as_fd());
     // Before anything is changed: what holds now was given to us.
     let baseline = Baseline::read();
     // Others of our uid could read init's memory, and so what it checks.
@@ -99,6 +105,12 @@ fn prepare(path: &Path) -> Result<Prepared, u8> {
         say::line(refused);
         exit::REFUSED
     })?;
+    // Where it is only observed, the proxy shall still see them.
+    if config.hardening.level(Control::Fds) >= Level::BestEffort
+        && let Some(closed) = inherited.close()
+    {
+        say::line(format_args!("descriptors left open to fluxheim-init were closed: {closed}"));
+    }
     // What the child inherits; only now are the levels known.
     let failures = apply::inheritable(&config.hardening);
     // Before there is a proxy that could open a key.
@@ -120,6 +132,7 @@ impl Prepared {
         program: &Path,
         arguments: &[&OsStr],
         door: Option<Door>,
+        notifier: Option<Notifier>,
         mut tell: impl FnMut(&Report),
     ) -> u8 {
         let Self { signals, baseline, config, mut failures, storage } = self;
@@ -135,7 +148,8 @@ impl Prepared {
         if let Some(errno) = not_executed {
             say::line(format_args!("can't execute {}: {errno}", program.display()));
         }
-        let mut supervisor = Supervisor::new(signals, pid, handoff, config.server.stop_timeout, door);
+        let mut supervisor =
+            Supervisor::new(signals, pid, handoff, config.server.stop_timeout, door, notifier);
         loop {
             match supervisor.turn() {
                 Ok(Turn::Nothing) => {}

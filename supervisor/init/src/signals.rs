@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::meaning::FAULTS;
+
 /// The descriptor that signals are read from.
 pub(crate) struct Signals {
     fd: SignalFd,
@@ -23,11 +25,25 @@ impl Signals {
         // Inherited "ignore" for SIGCHLD would make the kernel reap in our place.
         crate::sys::default_disposition(Signal::SIGCHLD as i32);
         let mut mask = SigSet::all();
-        for fault in FAULTS {
+        for fault in FAULTS.into_iter().filter_map(|fault| Signal::try_from(fault).ok()) {
             mask.remove(fault);
         }
         mask.thread_set_mask()?;
-        let fd = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Self::read_from(&mask)
+    }
+
+    /// Blocks these in addition to what was inherited.
+    ///
+    /// # Errors
+    /// When the kernel gives no signalfd.
+    pub(crate) fn block_these(signals: &[Signal]) -> nix::Result<Self> {
+        let mask: SigSet = signals.iter().copied().collect();
+        mask.thread_block()?;
+        Self::read_from(&mask)
+    }
+
+    fn read_from(mask: &SigSet) -> nix::Result<Self> {
+        let fd = SignalFd::with_flags(mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { fd })
     }
 
@@ -48,14 +64,3 @@ impl AsFd for Signals {
         self.fd.as_fd()
     }
 }
-
-/// Raised by the failing instruction itself; the kernel ends a process that blocks them.
-const FAULTS: [Signal; 7] = [
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
-    Signal::SIGFPE,
-    Signal::SIGILL,
-    Signal::SIGTRAP,
-    Signal::SIGSYS,
-    Signal::SIGABRT,
-];

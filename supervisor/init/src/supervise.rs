@@ -1,7 +1,7 @@
 //! The one loop: signals, ended children, the proxy's messages, health questions, deadlines.
 //!
-//! Owns waiting: nothing else in this program blocks or reaps. Decides by [`Machine`] alone. The main
-//! child's pid can't be another's before we reap it, so kill(2) needs no pidfd.
+//! Owns waiting: nothing else in this program blocks or reaps. Decides by [`Machine`] alone. See
+//! waitid(2), poll(2).
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -17,6 +17,9 @@ use nix::unistd::Pid;
 
 use crate::health::{Door, Stage};
 use crate::machine::{Act, Machine};
+use crate::main_child::MainChild;
+use crate::meaning::{Meaning, meaning, name};
+use crate::notify::Notifier;
 use crate::others::Others;
 use crate::say;
 use crate::signals::Signals;
@@ -34,13 +37,17 @@ pub(crate) enum Turn {
 /// One started child and everything around it.
 pub(crate) struct Supervisor {
     signals: Signals,
-    main: Pid,
-    /// Until it is reaped; from then on its pid may be anyone's.
-    main_is_ours: bool,
+    main: MainChild,
     handoff: Option<InitEnd>,
     machine: Machine,
     others: Others,
     door: Option<Door>,
+    notifier: Option<Notifier>,
+    /// The report of the start, for people.
+    report: Option<String>,
+    /// More children may have ended than were reaped in this turn.
+    more_to_reap: bool,
+    told_of_stop: bool,
 }
 
 impl Supervisor {
@@ -50,17 +57,23 @@ impl Supervisor {
         handoff: InitEnd,
         stop_timeout: Duration,
         door: Option<Door>,
+        notifier: Option<Notifier>,
     ) -> Self {
         let machine = Machine::new(Instant::now(), stop_timeout);
-        Self {
+        let mut supervisor = Self {
             signals,
-            main,
-            main_is_ours: true,
+            main: MainChild::hold(main),
             handoff: Some(handoff),
             machine,
             others: Others::default(),
             door,
-        }
+            notifier,
+            report: None,
+            more_to_reap: false,
+            told_of_stop: false,
+        };
+        supervisor.notify("STATUS=starting: the proxy is being judged, and binds its listeners");
+        supervisor
     }
 
     /// Waits until something happens, and deals with it.
@@ -70,6 +83,8 @@ impl Supervisor {
     pub(crate) fn turn(&mut self) -> nix::Result<Turn> {
         self.wait()?;
         self.take_signals()?;
+        // Before the proxy's end, which a quick proxy brings about in the same turn.
+        self.notify_of_stop();
         // Messages first: what an ended child said last is still heard.
         let report = self.hear();
         self.reap()?;
@@ -77,10 +92,14 @@ impl Supervisor {
         if let Some(act) = self.machine.tick(Instant::now()) {
             self.act(act);
         }
+        if let Some(notifier) = &mut self.notifier {
+            notifier.tick(Instant::now());
+        }
+        self.notify_of_stop();
         Ok(match (self.machine.over(), report) {
             (Some(code), _) => Turn::Over(code),
             // Of an ended process there is nothing left to read back.
-            (None, Some(report)) if self.main_is_ours => Turn::Report(report),
+            (None, Some(report)) if self.main.is_ours() => Turn::Report(report),
             (None, _) => Turn::Nothing,
         })
     }
@@ -90,6 +109,7 @@ impl Supervisor {
         if let Some(door) = &mut self.door {
             door.remember(report);
         }
+        self.report = Some(report.to_string());
         let go = Verdict::Go(Posture::from(report));
         let sent = self.handoff.as_ref().map_or(Err(HandoffError::Closed), |end| end.answer(go));
         if let Err(error) = sent {
@@ -99,7 +119,7 @@ impl Supervisor {
 
     /// Whether the main child has ended, though not been reaped yet.
     pub(crate) fn main_has_ended(&self) -> bool {
-        !self.main_is_ours || sys::has_ended(self.main)
+        self.main.has_ended()
     }
 
     /// The proxy may not; it is killed, and `code` is what to exit with.
@@ -107,11 +127,14 @@ impl Supervisor {
     /// Killed rather than told, so that no other code of its own can come in between.
     pub(crate) fn refuse(&mut self, code: u8) {
         self.machine.refuse(code);
-        self.send(Signal::SIGKILL as i32);
+        self.main.send(Signal::SIGKILL as i32);
     }
 
     fn wait(&self) -> nix::Result<()> {
-        let due = [self.machine.due(), self.door.as_ref().and_then(Door::due)].into_iter().flatten().min();
+        let door_due = self.door.as_ref().and_then(Door::due);
+        let notifier_due = self.notifier.as_ref().and_then(Notifier::due);
+        let due = [self.machine.due(), door_due, notifier_due].into_iter().flatten().min();
+        let timeout = if self.more_to_reap { PollTimeout::ZERO } else { timeout(due) };
         let handoff = self.handoff.iter().map(AsFd::as_fd);
         let door = self.door.iter().flat_map(Door::fds);
         let mut fds: Vec<_> = std::iter::once(self.signals.as_fd())
@@ -119,17 +142,15 @@ impl Supervisor {
             .chain(door)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        match poll(&mut fds, timeout(due)) {
+        match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(errno),
         }
     }
 
     fn take_signals(&mut self) -> nix::Result<()> {
-        while let Some(signal) = self.signals.next()? {
-            if signal == Signal::SIGCHLD as i32 {
-                continue;
-            }
+        for _ in 0..MOST_SIGNALS {
+            let Some(signal) = self.signals.next()? else { break };
             if let Some(act) = self.machine.signal(signal, Instant::now()) {
                 self.act(act);
             }
@@ -138,11 +159,16 @@ impl Supervisor {
     }
 
     fn reap(&mut self) -> nix::Result<()> {
-        loop {
+        self.more_to_reap = true;
+        for _ in 0..MOST_REAPED {
             match sys::reap() {
                 Ok(Some(ended)) => self.ended(ended),
-                Ok(None) => break,
+                Ok(None) => {
+                    self.more_to_reap = false;
+                    break;
+                }
                 Err(Errno::ECHILD) => {
+                    self.more_to_reap = false;
                     self.machine.nobody_left();
                     return Ok(());
                 }
@@ -160,16 +186,15 @@ impl Supervisor {
 
     fn ended(&mut self, Ended { pid, how }: Ended) {
         self.others.forget(pid);
-        if pid != self.main {
+        if !self.main.was(pid) {
             return;
         }
-        self.main_is_ours = false;
         let told = self.machine.has_killed();
         let act = self.machine.main_ended(code_of(how), Instant::now());
         if let How::Signalled(signal) = how
             && !told
         {
-            say::line(format_args!("the proxy was ended by {}", name_of(signal)));
+            say::line(format_args!("the proxy was ended by {}", name(signal)));
         }
         self.act(act);
     }
@@ -207,6 +232,23 @@ impl Supervisor {
             self.act(act);
         }
         say::line("ready");
+        if !self.machine.is_stopping() {
+            self.notify("READY=1\nSTATUS=serving");
+        }
+    }
+
+    fn notify(&mut self, state: &str) {
+        if let Some(notifier) = &mut self.notifier {
+            notifier.tell(state, Instant::now());
+        }
+    }
+
+    fn notify_of_stop(&mut self) {
+        if !self.machine.is_stopping() || std::mem::replace(&mut self.told_of_stop, true) {
+            return;
+        }
+        let why = if self.main.is_ours() { "the proxy was asked to end" } else { "the proxy has ended" };
+        self.notify(&format!("STOPPING=1\nSTATUS=stopping: {why}"));
     }
 
     /// Nonsense before the verdict means that there can be none; later it costs health answers only.
@@ -238,20 +280,27 @@ impl Supervisor {
 
     fn act(&mut self, act: Act) {
         match act {
-            Act::Forward(signal) => self.send(signal),
+            Act::Forward(signal) => self.main.send(signal),
+            Act::Unheard(signal) if meaning(signal) == Meaning::Reserved => {
+                say::line(format_args!("{} is reserved, and ignored", name(signal)));
+            }
             Act::Unheard(signal) => say::line(format_args!(
-                "{} is ignored; the proxy takes TERM, INT, QUIT and HUP",
-                name_of(signal)
+                "{} is ignored; TERM, INT, QUIT, PWR and RTMIN+3 stop, HUP reloads, USR1 prints the posture report",
+                name(signal)
             )),
+            Act::Report => match &self.report {
+                Some(report) => say::line(report),
+                None => say::line("no posture report yet: the proxy hasn't been judged"),
+            },
             Act::KillMain => {
-                self.send(Signal::SIGKILL as i32);
+                self.main.send(Signal::SIGKILL as i32);
                 let budget = self.machine.stop_budget().as_secs_f32();
                 say::line(format_args!(
                     "the proxy is still there {budget} s after it was asked to stop; killing it"
                 ));
             }
             Act::KillSilent => {
-                self.send(Signal::SIGKILL as i32);
+                self.main.send(Signal::SIGKILL as i32);
                 say::line("the program never handed in its report; is it a Fluxheim proxy of this version?");
             }
             Act::TermOthers => self.others.ask_to_end(),
@@ -259,15 +308,6 @@ impl Supervisor {
                 Others::kill();
                 say::line("processes left behind by the proxy don't end; killing them");
             }
-        }
-    }
-
-    fn send(&self, signal: i32) {
-        if !self.main_is_ours {
-            return;
-        }
-        if let Err(errno) = sys::send_signal(self.main, signal) {
-            say::line(format_args!("{} can't be forwarded: {errno}", name_of(signal)));
         }
     }
 }
@@ -282,12 +322,8 @@ fn code_of(how: How) -> u8 {
     }
 }
 
-fn name_of(signal: i32) -> String {
-    Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |known| known.to_string())
-}
-
 /// Rounded up, so that a deadline has passed when poll returns.
-fn timeout(due: Option<Instant>) -> PollTimeout {
+pub(crate) fn timeout(due: Option<Instant>) -> PollTimeout {
     let Some(due) = due else { return PollTimeout::NONE };
     let left = due.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
     PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
@@ -295,6 +331,10 @@ fn timeout(due: Option<Instant>) -> PollTimeout {
 
 /// Messages heard in one turn; the rest waits for the next, at once.
 const MOST_MESSAGES: usize = 32;
+
+/// The same for signals and ended children: a flood of one must not hold up the others, nor deadlines.
+const MOST_SIGNALS: usize = 128;
+const MOST_REAPED: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,10 @@
-//! The calls that nix doesn't wrap safely: fork, waitid as we need it, signal resets, _exit.
+//! The calls that nix doesn't wrap safely: fork, waitid as we need it, pidfds, signal resets, _exit.
 //!
-//! Owns every unsafe block of this program; decides nothing. See fork(2), waitid(2), signal(2).
+//! Owns every unsafe block of this program; decides nothing. See fork(2), waitid(2), pidfd_open(2).
 #![allow(unsafe_code, reason = "raw system calls live here and nowhere else in this program")]
 
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
@@ -69,6 +69,46 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, extra: libc::c_int) -> nix::Result
 pub(crate) fn send_signal(pid: Pid, signal: i32) -> nix::Result<()> {
     // SAFETY: kill takes two numbers and no pointer.
     Errno::result(unsafe { libc::kill(pid.as_raw(), signal) }).map(drop)
+}
+
+/// A descriptor for a process, closed on exec (Linux 5.3 and newer).
+///
+/// # Errors
+/// ENOSYS from an older kernel, EPERM from a seccomp filter, EMFILE, and ESRCH when there is none.
+pub(crate) fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    let flags: libc::c_uint = 0;
+    // SAFETY: pidfd_open takes two numbers and no pointer; any pid is allowed.
+    let number = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), flags) })?;
+    let number = RawFd::try_from(number).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the call succeeded just above, so `number` is a new descriptor that nothing else in
+    // this process knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Sends a signal to the process of a pidfd, as kill(2) would.
+///
+/// # Errors
+/// ESRCH when that process was reaped, ENOSYS and EPERM as for [`pidfd_open`].
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> nix::Result<()> {
+    let (info, flags): (*const libc::siginfo_t, libc::c_uint) = (std::ptr::null(), 0);
+    // SAFETY: the descriptor is borrowed, so open during the call. The one pointer is null, which
+    // asks the kernel to fill in what kill(2) does; it reads no memory of ours.
+    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, info, flags) };
+    Errno::result(done).map(drop)
+}
+
+/// Whether `number` is an open descriptor.
+pub(crate) fn is_open(number: RawFd) -> bool {
+    // SAFETY: F_GETFD takes no pointer; any number is allowed and an unused one gives EBADF.
+    unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
+}
+
+/// Closes a descriptor that was open before this program's first instruction.
+pub(crate) fn close_inherited(number: RawFd) {
+    // SAFETY: the only caller passes numbers above 2 that were open when this program had opened one
+    // descriptor, which it leaves out. No value in this process owns them, and they stayed open, so
+    // none of them was given out again. After close a number is free, whatever it returned.
+    let _ = unsafe { libc::close(number) };
 }
 
 /// Owns a descriptor that accept4 just returned; nix gives a plain number.

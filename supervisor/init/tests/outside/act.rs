@@ -2,6 +2,8 @@
 //!
 //! `FLUXHEIM_TEST_ACT` says what it plays, `FLUXHEIM_TEST_FOLDER` where it leaves marks.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, exit};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +45,10 @@ fn proxy() {
             let _handoff = submitted(true);
             0
         }
-        "orphans" => orphans(value.parse().unwrap()),
+        "orphans" => orphans(value.parse().unwrap(), |_| {}),
+        // All of them end while init can't reap: one SIGCHLD stands for all.
+        "orphans-at-once" => orphans(value.parse().unwrap(), |signal| kill(getppid(), signal).unwrap()),
+        "burst" => burst(value.parse().unwrap()),
         "straggler" => straggler(value),
         other => panic!("no such act: {other}"),
     });
@@ -106,22 +111,24 @@ fn listen(handoff: &ProxyEnd) -> i32 {
     handoff.ready().unwrap();
     loop {
         let signal = all.wait().unwrap();
-        mark(&format!("got-{signal}"));
+        count(&format!("got-{signal}"));
         if signal == Signal::SIGTERM {
             return 0;
         }
     }
 }
 
-/// Leaves that many orphans, waits until init has reaped them all.
-fn orphans(count: u32) -> i32 {
+/// Leaves that many orphans, waits until init has reaped them all. Init is told STOP before and CONT after.
+fn orphans(count: u32, tell: impl Fn(Signal)) -> i32 {
     let _handoff = accepted();
-    let each = "i=0; while [ $i -lt COUNT ]; do (sh -c : &); i=$((i+1)); done";
-    let made = Command::new("sh").args(["-c", &each.replace("COUNT", &count.to_string())]).status().unwrap();
+    tell(Signal::SIGSTOP);
+    let made = Command::new("sh").args(["-c", &orphaning(count)]).status().unwrap();
+    tell(Signal::SIGCONT);
     assert!(made.success());
     let end = Instant::now() + Duration::from_secs(20);
     let init = getppid();
     while Instant::now() < end {
+        // Zombies are listed too.
         let list = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
         if list.split_whitespace().count() == 1 {
             return 0;
@@ -129,6 +136,23 @@ fn orphans(count: u32) -> i32 {
         std::thread::sleep(Duration::from_millis(20));
     }
     1
+}
+
+#[expect(clippy::zombie_processes, reason = "init has to reap it")]
+/// Ends with 7 on TERM, while something of its own goes on making orphans.
+fn burst(count: u32) -> i32 {
+    let _handoff = accepted();
+    let done = folder().join("done");
+    let script = format!("trap '' TERM; {}; : > '{}'", orphaning(count), done.display());
+    Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    mark("started");
+    SigSet::from(Signal::SIGTERM).wait().unwrap();
+    7
+}
+
+/// Two forks for each and no exec: thousands a second.
+fn orphaning(count: u32) -> String {
+    format!("i=0; while [ $i -lt {count} ]; do (: &); i=$((i+1)); done")
 }
 
 #[expect(clippy::zombie_processes, reason = "init has to reap it")]
@@ -141,6 +165,7 @@ fn straggler(trap: &str) -> i32 {
         "finish" => format!("sleep 0.3; : > '{}'; exit 0", done.display()),
         "ignore" => String::new(),
         "two" => return two_stragglers(),
+        "below" => return straggler_below(),
         other => panic!("no such trap: {other}"),
     };
     let script = format!(
@@ -170,6 +195,24 @@ fn two_stragglers() -> i32 {
     5
 }
 
+#[expect(clippy::zombie_processes, reason = "init has to reap it")]
+/// Leaves a parent that ends on TERM and its child in a session of its own, which needs a while.
+fn straggler_below() -> i32 {
+    let (ready, done) = (folder().join("waiting"), folder().join("done"));
+    let (ready, done) = (ready.display(), done.display());
+    let script =
+        format!("trap 'sleep 0.3; : > {done}; exit 0' TERM; : > {ready}; while :; do sleep 0.05; done");
+    std::fs::write(folder().join("below.sh"), script).unwrap();
+    let script = format!("setsid sh {}/below.sh & wait", folder().display());
+    // The shell would inherit TERM blocked, and keep it so.
+    SigSet::all().thread_unblock().unwrap();
+    Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    while !folder().join("waiting").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    5
+}
+
 fn accepted() -> ProxyEnd {
     submitted(false)
 }
@@ -190,6 +233,12 @@ fn submitted(secrets: bool) -> ProxyEnd {
 
 fn mark(name: &str) {
     std::fs::write(folder().join(name), "").unwrap();
+}
+
+/// A mark with a byte for each time.
+fn count(name: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(folder().join(name)).unwrap();
+    file.write_all(b".").unwrap();
 }
 
 fn folder() -> PathBuf {

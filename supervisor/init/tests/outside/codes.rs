@@ -59,13 +59,10 @@ fn a_proxy_that_never_reports_is_killed_after_ten_seconds() {
 }
 
 #[test]
-fn help_version_and_sleep_do_what_they_say() {
+fn help_and_version_do_what_they_say() {
     let say = |argument: &str| Command::new(INIT).arg(argument).output().unwrap();
     assert!(String::from_utf8_lossy(&say("--help").stdout).contains("--check-tls-storage"));
     let version = say("--version");
     let version = String::from_utf8_lossy(&version.stdout);
     assert!(version.starts_with("fluxheim-init ") && version.contains("commit"), "{version}");
-    let start = std::time::Instant::now();
-    assert!(Command::new(INIT).args(["--sleep", "1"]).status().unwrap().success());
-    assert!(start.elapsed().as_millis() >= 1000);
 }

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::scene::{INIT, QUICK_STOP, Running, Scene, children, until};
+use crate::scene::{INIT, LONG_STOP, QUICK_STOP, Running, Scene, children, until};
 
 fn start(scene: &Scene, act: &str) -> Running {
     let mut command = scene.command("unshare", act);
@@ -48,8 +48,38 @@ fn loses_no_term_sent_as_soon_as_the_child_exists() {
 }
 
 #[test]
-fn reaps_orphans() {
-    assert_eq!(start(&Scene::new(""), "orphans=500").end().0, 0);
+fn reaps_ten_thousand_orphans() {
+    assert_eq!(start(&Scene::new(""), "orphans=10000").end().0, 0);
+}
+
+#[test]
+fn a_stop_amid_ten_thousand_orphans_keeps_the_code() {
+    let scene = Scene::new(LONG_STOP);
+    let unshare = start(&scene, "burst=10000");
+    scene.wait_for("started");
+    signal(&unshare, Signal::SIGTERM);
+    let (code, text) = unshare.end();
+    assert_eq!(code, 7, "{text}");
+    assert!(scene.has("done"), "whoever made orphans was not awaited: {text}");
+}
+
+#[test]
+fn asks_and_awaits_a_grandchild_with_a_session_of_its_own() {
+    let scene = Scene::new("");
+    assert_eq!(start(&scene, "straggler=below").end().0, 5);
+    assert!(scene.has("done"));
+}
+
+#[test]
+fn prints_the_report_again_when_asked_from_outside() {
+    let scene = Scene::new("");
+    let unshare = start(&scene, "serve");
+    scene.wait_for("started");
+    signal(&unshare, Signal::SIGUSR1);
+    signal(&unshare, Signal::SIGTERM);
+    let (code, text) = unshare.end();
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text.matches("verdict: ok").count(), 2, "{text}");
 }
 
 #[test]

@@ -107,10 +107,16 @@ fn a_descriptor_left_open_does_not_reach_the_proxy() {
     command.args(["-c", "exec 7</dev/null 9</dev/null && exec \"$0\" \"$@\"", INIT]).args(scene.arguments());
     let init = Running::of(command);
     scene.wait_for("started");
+    assert!(!holds(&init, 7) && !holds(&init, 9), "init keeps them itself");
     init.signal(Signal::SIGTERM);
     let (code, text) = init.end();
     assert_eq!(code, 0);
     assert!(text.contains("held 0, 1, 2 and the handoff only"), "{text}");
+    let closed = text.lines().find(|line| line.contains("were closed")).unwrap_or_else(|| panic!("{text}"));
+    // Whoever runs the tests may leave others open.
+    let (_, numbers) = closed.rsplit_once(": ").unwrap();
+    let numbers: Vec<&str> = numbers.split(", ").collect();
+    assert!(numbers.contains(&"7") && numbers.contains(&"9"), "{closed}");
 }
 
 #[test]
@@ -120,8 +126,17 @@ fn a_descriptor_left_open_is_found_where_it_is_only_observed() {
     command.args(["-c", "exec 7</dev/null && exec \"$0\" \"$@\"", INIT]).args(scene.arguments());
     let init = Running::of(command);
     scene.wait_for("started");
+    assert!(holds(&init, 7), "closed though only observed");
     init.signal(Signal::SIGTERM);
     let (code, text) = init.end();
     assert_eq!(code, 0);
     assert!(text.contains("also held 7"), "{text}");
+    assert!(!text.contains("were closed"), "{text}");
+}
+
+/// Whether the descriptor is open in init itself and is what the tests left there; init's own may
+/// have got the number.
+fn holds(init: &Running, number: i32) -> bool {
+    let link = format!("/proc/{}/fd/{number}", init.pid());
+    std::fs::read_link(link).is_ok_and(|target| target == std::path::Path::new("/dev/null"))
 }

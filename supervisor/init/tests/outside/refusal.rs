@@ -14,7 +14,7 @@ fn a_required_control_that_does_not_hold_refuses_before_the_go() {
     assert!(scene.has("executed") && !scene.has("started"));
 }
 
-fn with_key(mode: u32) -> Scene {
+pub(crate) fn with_key(mode: u32) -> Scene {
     let certificate = "https = [\"127.0.0.1:8443\"]\n[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n";
     let scene = Scene::new(certificate);
     scene.write("a.pem", "not read by init", 0o644);

@@ -119,7 +119,8 @@ impl Running {
     pub(crate) fn of(mut command: Command) -> Self {
         let program = command.get_program().to_owned();
         let child = command.spawn();
-        let child = child.unwrap_or_else(|error| panic!("{program:?}: {error}; install util-linux"));
+        let child =
+            child.unwrap_or_else(|error| panic!("{program:?}: {error}; apt-get install strace util-linux"));
         Self { child, unread: None }
     }
 
@@ -167,6 +168,11 @@ impl Running {
     }
 }
 
+/// The program's name, as ps(1) shows it.
+pub(crate) fn name_of(pid: Pid) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
 pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().map(|word| Pid::from_raw(word.parse().unwrap())).collect()
@@ -183,5 +189,8 @@ pub(crate) fn until(what: &str, mut true_now: impl FnMut() -> bool) {
 /// Generous: these run beside a compiler on two cores.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A configuration that gives 1.8 s for stopping.
+/// A configuration that gives 1.75 s for stopping.
 pub(crate) const QUICK_STOP: &str = "drain_timeout = \"1s\"\nstop_timeout = \"2s\"\n";
+
+/// One that gives half a minute.
+pub(crate) const LONG_STOP: &str = "stop_timeout = \"30s\"\n";

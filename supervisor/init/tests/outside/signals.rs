@@ -1,8 +1,16 @@
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 
-use crate::scene::{QUICK_STOP, Scene, until};
+use crate::scene::{INIT, QUICK_STOP, Running, Scene, until};
+
+/// A signal by its number, real-time ones too.
+fn send(init: &Running, signal: i32) {
+    let line = format!("kill -{signal} {}", init.pid());
+    assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+}
 
 #[test]
 fn term_stops_the_proxy_gracefully() {
@@ -31,9 +39,9 @@ fn keeps_from_the_proxy_what_would_end_or_stop_it() {
     let scene = Scene::new("");
     let init = scene.start("record");
     scene.wait_for("started");
-    let noted = [Signal::SIGUSR1, Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
+    let noted = [Signal::SIGUSR2, Signal::SIGALRM, Signal::SIGXCPU];
     let silent = [Signal::SIGWINCH, Signal::SIGCONT, Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
-    let own = [Signal::SIGPIPE, Signal::SIGXFSZ];
+    let own = [Signal::SIGPIPE, Signal::SIGXFSZ, Signal::SIGUSR1];
     for signal in noted.iter().chain(&silent).chain(&own).chain(&noted) {
         init.signal(*signal);
     }
@@ -45,8 +53,83 @@ fn keeps_from_the_proxy_what_would_end_or_stop_it() {
     for signal in noted.iter().chain(&silent).chain(&own) {
         assert!(!scene.has(&format!("got-{signal}")), "{signal}");
     }
-    assert!(text.matches("SIGUSR1 is ignored").count() == 1, "{text}");
+    assert_eq!(text.matches("SIGALRM is ignored").count(), 1, "{text}");
+    assert_eq!(text.matches("SIGUSR2 is reserved").count(), 1, "{text}");
     assert!(!text.contains("SIGWINCH"), "{text}");
+}
+
+#[test]
+fn stops_on_what_managers_halt_an_init_with() {
+    // SIGPWR and SIGRTMIN+3, which no name of nix stands for.
+    for halt in [Signal::SIGPWR as i32, 37] {
+        let scene = Scene::new("");
+        let init = scene.start("record");
+        scene.wait_for("started");
+        send(&init, halt);
+        let (code, text) = init.end();
+        assert_eq!(code, 0, "{text}");
+        assert!(scene.has("got-SIGTERM"), "{halt}");
+    }
+}
+
+#[test]
+fn other_real_time_signals_are_ignored_with_one_line_each() {
+    let scene = Scene::new("");
+    let init = scene.start("record");
+    scene.wait_for("started");
+    for signal in [34, 40, 40, 64] {
+        send(&init, signal);
+    }
+    init.signal(Signal::SIGTERM);
+    let (code, text) = init.end();
+    assert_eq!(code, 0, "{text}");
+    for name in ["SIGRTMIN+0", "SIGRTMIN+6", "SIGRTMIN+30"] {
+        assert_eq!(text.matches(&format!("{name} is ignored")).count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn prints_the_report_of_the_start_again_on_usr1() {
+    let scene = Scene::new("");
+    let init = scene.start("serve");
+    scene.wait_for("started");
+    init.signal(Signal::SIGUSR1);
+    init.signal(Signal::SIGTERM);
+    let (code, text) = init.end();
+    assert_eq!(code, 0, "{text}");
+    let reports: Vec<&str> = text.split("fluxheim-init: posture: ").skip(1).collect();
+    assert_eq!(reports.len(), 2, "{text}");
+    assert_eq!(reports[0], reports[1]);
+    assert!(reports[1].ends_with("verdict: ok\n"), "{text}");
+}
+
+#[test]
+fn says_so_when_there_is_no_report_yet() {
+    let scene = Scene::new(QUICK_STOP);
+    let init = scene.start("silent");
+    until("a child", || !init.children().is_empty());
+    init.signal(Signal::SIGUSR1);
+    init.signal(Signal::SIGTERM);
+    let (_, text) = init.end();
+    assert_eq!(text.matches("no posture report yet").count(), 1, "{text}");
+}
+
+#[test]
+fn a_terminal_s_interrupt_reaches_the_proxy_once() {
+    let scene = Scene::new("");
+    let mut command = scene.command(INIT, "record");
+    let init = {
+        command.args(scene.arguments()).process_group(0);
+        Running::of(command)
+    };
+    scene.wait_for("started");
+    killpg(init.pid(), Signal::SIGINT).unwrap();
+    scene.wait_for("got-SIGINT");
+    // Time for a second one to arrive.
+    std::thread::sleep(Duration::from_millis(200));
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.end().0, 0);
+    assert_eq!(std::fs::read_to_string(scene.path("got-SIGINT")).unwrap(), ".");
 }
 
 #[test]
@@ -116,7 +199,21 @@ fn kills_a_proxy_that_does_not_stop_in_time() {
     assert_eq!(code, 137);
     assert!(text.contains("killing it"), "{text}");
     let took = asked.elapsed();
-    assert!(took >= Duration::from_millis(1_800) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_millis(1_750) && took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn kills_a_stopped_proxy_in_time_too() {
+    let scene = Scene::new(QUICK_STOP);
+    let init = scene.start("serve");
+    scene.wait_for("started");
+    kill(init.children()[0], Signal::SIGSTOP).unwrap();
+    let asked = Instant::now();
+    init.signal(Signal::SIGTERM);
+    let (code, text) = init.end();
+    assert_eq!(code, 137, "{text}");
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_millis(1_750) && took < Duration::from_secs(3), "{took:?}");
 }
 
 #[test]
