@@ -4,21 +4,31 @@
 
 use std::path::PathBuf;
 
+use fluxheim_config::Profile;
 use lexopt::prelude::{Long, Short, ValueExt};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Run the proxy.
-    Run(PathBuf),
+    Run(Configuration),
     /// Parse and validate the configuration; touch no other file.
-    CheckConfig(PathBuf),
+    CheckConfig(Configuration),
     /// Check who can read or replace the files that the configuration names.
-    CheckTlsStorage(PathBuf, Format),
+    CheckTlsStorage(Configuration, Format),
     /// Print the effective configuration.
-    PrintConfig(PathBuf),
+    PrintConfig(Configuration),
     Help,
     Version,
+}
+
+/// Where the configuration is, and under which hardening profile it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// A file, or a folder of `*.toml`.
+    pub path: PathBuf,
+    /// Instead of the one it names itself.
+    pub profile: Option<Profile>,
 }
 
 /// How a report is printed.
@@ -39,12 +49,14 @@ where
     let mut parser = lexopt::Parser::from_args(args);
     let mut config = None;
     let mut format = None;
+    let mut profile = None;
     let mut action = None;
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         match arg {
             Long("config") => {
                 config = Some(PathBuf::from(parser.value().map_err(|error| error.to_string())?))
             }
+            Long("profile") => profile = Some(parse_profile(&mut parser)?),
             Long("format") => format = Some(parse_format(&mut parser)?),
             Long("check-config") => set(&mut action, "--check-config")?,
             Long("check-tls-storage") => set(&mut action, "--check-tls-storage")?,
@@ -57,7 +69,8 @@ where
     if format.is_some() && action != Some("--check-tls-storage") {
         return Err("--format goes with --check-tls-storage".to_owned());
     }
-    let config = config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+    let path = config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
+    let config = Configuration { path, profile };
     Ok(match action {
         Some("--check-config") => Command::CheckConfig(config),
         Some("--check-tls-storage") => Command::CheckTlsStorage(config, format.unwrap_or(Format::Text)),
@@ -71,6 +84,12 @@ fn set(action: &mut Option<&'static str>, name: &'static str) -> Result<(), Stri
         Some(earlier) if earlier != name => Err(format!("{earlier} and {name} can't go together")),
         _ => Ok(()),
     }
+}
+
+fn parse_profile(parser: &mut lexopt::Parser) -> Result<Profile, String> {
+    let value = parser.value().and_then(ValueExt::string).map_err(|error| error.to_string())?;
+    let known = || Profile::ALL.map(Profile::name).join(", ");
+    Profile::from_name(&value).ok_or_else(|| format!("there is no profile {value:?}; known are {}", known()))
 }
 
 fn parse_format(parser: &mut lexopt::Parser) -> Result<Format, String> {
@@ -92,6 +111,7 @@ fluxheim: the edge proxy. fluxheim-init starts it hardened; by itself it runs un
 Usage: fluxheim [--config PATH] [ACTION]
 
       --config PATH        a file, or a folder of *.toml [default: /etc/fluxheim/fluxheim.toml]
+      --profile NAME       hardening profile, instead of the configuration's own
 
 Actions (default: run the proxy)
       --check-config       parse and validate; touches no other file
@@ -113,16 +133,28 @@ mod tests {
         parse(args.iter().map(std::ffi::OsString::from))
     }
 
+    fn at(path: &str) -> Configuration {
+        Configuration { path: path.into(), profile: None }
+    }
+
+    #[test]
+    fn takes_a_profile_by_its_name() {
+        let strict = Configuration { profile: Some(Profile::Strict), ..at("a") };
+        assert_eq!(parsed(&["--config=a", "--profile=strict"]), Ok(Command::Run(strict)));
+        let told = parsed(&["--profile", "strickt"]).unwrap_err();
+        assert!(told.contains("docker-root"), "{told}");
+    }
+
     #[test]
     fn runs_the_default_configuration_without_arguments() {
-        assert_eq!(parsed(&[]), Ok(Command::Run(DEFAULT_CONFIG.into())));
+        assert_eq!(parsed(&[]), Ok(Command::Run(at(DEFAULT_CONFIG))));
     }
 
     #[test]
     fn reads_actions_in_any_order() {
-        let expected = Command::CheckTlsStorage("a.toml".into(), Format::Json);
+        let expected = Command::CheckTlsStorage(at("a.toml"), Format::Json);
         assert_eq!(parsed(&["--check-tls-storage", "--format=json", "--config", "a.toml"]), Ok(expected));
-        assert_eq!(parsed(&["--config=a", "--check-config"]), Ok(Command::CheckConfig("a".into())));
+        assert_eq!(parsed(&["--config=a", "--check-config"]), Ok(Command::CheckConfig(at("a"))));
     }
 
     #[test]

@@ -4,39 +4,44 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::exit;
-use fluxheim_posture::handoff::{Posture, ProxyEnd, ProxyState, Verdict};
+use fluxheim_config::{Config, exit};
+use fluxheim_posture::evidence::Evidence;
+use fluxheim_posture::handoff::{HandoffError, Legacy, Posture, ProxyEnd, ProxyState, Verdict};
+use fluxheim_posture::judge::{Asked, judge};
 use fluxheim_posture::proxy::ProxyReport;
+use nix::unistd::Pid;
 
 use crate::telemetry::lifecycle::Lifecycle;
 
-/// A start by PID 1.
-pub(super) struct Supervised {
-    end: ProxyEnd,
-    /// What it found before it let us go on.
-    pub(super) posture: Posture,
+/// What the start rests on.
+pub(super) struct Word {
+    /// PID 1, where it supervises.
+    pub(super) supervisor: Option<ProxyEnd>,
+    /// What was found before we were let go on; `None` when nobody looked.
+    pub(super) posture: Option<Posture>,
 }
 
-/// Tells PID 1 what was hardened and waits for its word; `None` when we were started by hand.
+/// Tells PID 1 what was hardened and waits for its word. Where it became us, we judge by its rules
+/// ourselves; where there never was one, nobody does, and a line says so.
 ///
 /// # Errors
 /// The exit code to end with.
-pub(super) fn agree(report: &ProxyReport) -> Result<Option<Supervised>, u8> {
-    let end = match ProxyEnd::inherited() {
-        Ok(Some(end)) => end,
-        Ok(None) => {
-            tracing::warn!(
-                "not started by fluxheim-init: hardening was applied as far as it goes and not verified"
-            );
-            return Ok(None);
-        }
-        Err(error) => {
-            tracing::error!(%error, "cannot talk to fluxheim-init");
-            return Err(exit::INTERNAL);
-        }
+pub(super) fn agree(report: ProxyReport, config: &Config) -> Result<Word, u8> {
+    let lost = |error: HandoffError| {
+        tracing::error!(%error, "cannot talk to fluxheim-init");
+        exit::INTERNAL
     };
-    match end.submit(report) {
-        Ok(Verdict::Go(posture)) => Ok(Some(Supervised { end, posture })),
+    let Some(end) = ProxyEnd::inherited().map_err(lost)? else {
+        tracing::warn!(
+            "not started by fluxheim-init: hardening was applied as far as it goes and not verified"
+        );
+        return Ok(Word { supervisor: None, posture: None });
+    };
+    if let Some(legacy) = end.legacy().map_err(lost)? {
+        return judge_ourselves(*legacy, report, config);
+    }
+    match end.submit(&report) {
+        Ok(Verdict::Go(posture)) => Ok(Word { supervisor: Some(end), posture: Some(posture) }),
         Ok(Verdict::Refused) => Err(exit::REFUSED),
         Err(error) => {
             tracing::error!(%error, "fluxheim-init gave no word");
@@ -45,9 +50,22 @@ pub(super) fn agree(report: &ProxyReport) -> Result<Option<Supervised>, u8> {
     }
 }
 
+fn judge_ourselves(legacy: Legacy, report: ProxyReport, config: &Config) -> Result<Word, u8> {
+    let has_secrets = report.secrets;
+    let evidence = Evidence::read(Pid::this(), report, legacy.baseline, legacy.failures);
+    let (hardening, storage, server) = (&config.hardening, &legacy.storage, &config.server);
+    let report = judge(&evidence, Asked { hardening, has_secrets, storage, server });
+    super::say(&report.to_string());
+    if report.is_ok() {
+        Ok(Word { supervisor: None, posture: Some(Posture::from(&report)) })
+    } else {
+        Err(exit::REFUSED)
+    }
+}
+
 /// Says that the listeners are open, then answers questions from a thread of its own, so that a
 /// busy runtime is told apart from a dead one.
-pub(super) fn answer(Supervised { end, .. }: Supervised, lifecycle: Arc<Lifecycle>) -> std::io::Result<()> {
+pub(super) fn answer(end: ProxyEnd, lifecycle: Arc<Lifecycle>) -> std::io::Result<()> {
     if let Err(error) = end.ready() {
         tracing::warn!(%error, "cannot tell fluxheim-init that we are ready");
     }

@@ -10,12 +10,13 @@ mod serve;
 mod signals;
 
 use std::io::Write;
-use std::path::Path;
 
 use fluxheim_config::{Config, exit};
+use fluxheim_posture::confine::Reach;
+use fluxheim_posture::proxy::harden;
 use fluxheim_trust::{Identity, StorageReport};
 
-use crate::cli::{self, Command, Format};
+use crate::cli::{self, Command, Configuration, Format};
 use crate::types::{BUILD_PROFILE, COMMIT, VERSION};
 
 /// Runs the program; the value is its exit code.
@@ -34,15 +35,15 @@ where
     match command {
         Command::Help => print(cli::HELP),
         Command::Version => print(&format!("fluxheim {VERSION} (commit {COMMIT}, {BUILD_PROFILE} build)\n")),
-        Command::CheckConfig(path) => with_config(&path, |_| print("configuration is valid\n")),
-        Command::PrintConfig(path) => with_config(&path, |config| print(&config.to_toml())),
-        Command::CheckTlsStorage(path, format) => with_config(&path, |config| check_storage(&config, format)),
-        Command::Run(path) => run(&path),
+        Command::CheckConfig(at) => with_config(&at, |_| print("configuration is valid\n")),
+        Command::PrintConfig(at) => with_config(&at, |config| print(&config.to_toml())),
+        Command::CheckTlsStorage(at, format) => with_config(&at, |config| check_storage(&config, format)),
+        Command::Run(at) => run(&at),
     }
 }
 
-fn with_config(path: &Path, then: impl FnOnce(Config) -> u8) -> u8 {
-    match load(path) {
+fn with_config(at: &Configuration, then: impl FnOnce(Config) -> u8) -> u8 {
+    match load(at) {
         Ok(config) => then(config),
         Err(mistakes) => {
             say(&mistakes);
@@ -55,10 +56,10 @@ fn with_config(path: &Path, then: impl FnOnce(Config) -> u8) -> u8 {
 ///
 /// # Errors
 /// Everything that is wrong with the file or its place.
-pub fn load(path: &Path) -> Result<Config, String> {
+pub fn load(at: &Configuration) -> Result<Config, String> {
     let sources =
-        fluxheim_trust::read_config(path, &Identity::current()).map_err(|error| error.to_string())?;
-    fluxheim_config::parse(&sources).map_err(|mistakes| mistakes.to_string())
+        fluxheim_trust::read_config(&at.path, &Identity::current()).map_err(|error| error.to_string())?;
+    fluxheim_config::parse_under(&sources, at.profile).map_err(|mistakes| mistakes.to_string())
 }
 
 fn storage(config: &Config) -> StorageReport {
@@ -74,29 +75,32 @@ fn check_storage(config: &Config, format: Format) -> u8 {
     if report.is_clean() { exit::OK } else { exit::REFUSED }
 }
 
-fn run(path: &Path) -> u8 {
-    let config = match load(path) {
+fn run(at: &Configuration) -> u8 {
+    let config = match load(at) {
         Ok(config) => config,
         Err(mistakes) => {
             say(&mistakes);
             return exit::REFUSED;
         }
     };
-    // Before anything starts a thread: memory is locked for all of them or for none.
-    let report = fluxheim_posture::proxy::harden(&config.hardening, config.has_secrets());
+    // Before anything starts a thread: memory is locked, files and calls are confined, for all of
+    // them or for none.
+    let reach = Reach::of(&config, &at.path);
+    let report = harden(&config.hardening, config.has_secrets(), &reach);
+    let confined_to = report.is_confined().then_some(reach);
     let Ok(_diagnostics) = crate::telemetry::diagnostics::install(config.logging.level) else {
         say("fluxheim: cannot start a thread");
         return exit::INTERNAL;
     };
-    let supervisor = match handoff::agree(&report) {
-        Ok(supervisor) => supervisor,
+    let word = match handoff::agree(report, &config) {
+        Ok(word) => word,
         Err(stop) => return stop,
     };
     if let Err(reason) = crate::tls::install_provider() {
         tracing::error!(reason, "cannot start");
         return exit::INTERNAL;
     }
-    serve::run(path, config, supervisor)
+    serve::run(at, config, word, confined_to)
 }
 
 /// Prints to stdout; 70 when nobody can read it.

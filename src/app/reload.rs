@@ -3,14 +3,15 @@
 //! Owns the rehearsal: everything that can fail (parse, keys, static roots, names) happens before
 //! anything is replaced. Listeners and hardening are fixed at start and say so.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::Config;
+use fluxheim_posture::confine::Reach;
 use fluxheim_trust::Identity;
 use hickory_resolver::TokioResolver;
 
+use crate::cli::Configuration;
 use crate::edge::live::Live;
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Certificates, KeysRead};
@@ -27,12 +28,14 @@ pub(super) struct Reloadable {
     /// Whether PID 1 judged us as a process that holds secrets. Its verdict does not cover any that
     /// come later.
     pub judged_with_secrets: bool,
+    /// The files this process was confined to at its start, for good; `None` when it wasn't.
+    pub confined_to: Option<Reach>,
 }
 
 impl Reloadable {
     /// Reads `path` anew and swaps it in; on any mistake the old configuration stays.
-    pub(super) async fn reload(&mut self, path: &Path) {
-        match self.rehearse(path).await {
+    pub(super) async fn reload(&mut self, at: &Configuration) {
+        match self.rehearse(at).await {
             Ok((live, certificates, refreshing)) => {
                 warn_of_fixed(&self.live.load().config, &live.config);
                 self.certificates.replace(certificates);
@@ -44,8 +47,9 @@ impl Reloadable {
         }
     }
 
-    async fn rehearse(&self, path: &Path) -> Result<(Live, Certificates, Refreshing), String> {
-        let config = super::load(path)?;
+    async fn rehearse(&self, at: &Configuration) -> Result<(Live, Certificates, Refreshing), String> {
+        let config = super::load(at)?;
+        check_reach(&Reach::of(&config, &at.path), self.confined_to.as_ref())?;
         if config.has_secrets() && !self.judged_with_secrets {
             return Err(FIRST_SECRETS.to_owned());
         }
@@ -55,6 +59,20 @@ impl Reloadable {
         refreshing.first_answers().await;
         Ok((live, certificates, refreshing))
     }
+}
+
+/// What lies outside could only fail to open, file by file, with nothing but "permission denied".
+fn check_reach(wanted: &Reach, confined_to: Option<&Reach>) -> Result<(), String> {
+    let Some(confined_to) = confined_to else { return Ok(()) };
+    let beyond = wanted.beyond(confined_to);
+    if beyond.is_empty() {
+        return Ok(());
+    }
+    let folders = beyond.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    Err(format!(
+        "the new configuration uses files below {folders}, and Landlock confined this process at its start to \
+         the folders of the configuration it had then: restart it, or keep the files below one of those"
+    ))
 }
 
 const FIRST_SECRETS: &str = "the new configuration names the first private keys, and whether this \

@@ -5,11 +5,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Config, exit};
+use fluxheim_posture::confine::Reach;
+use fluxheim_posture::handoff::ProxyEnd;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -17,9 +18,10 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::app::drain;
-use crate::app::handoff::{self, Supervised};
+use crate::app::handoff::{self, Word};
 use crate::app::reload::{self, Reloadable};
 use crate::app::signals::{self, Order};
+use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::live::Live;
 use crate::listen::{self, Accepting, BindError, Bound, Patience, Transport};
@@ -56,8 +58,8 @@ impl StartError {
 }
 
 /// Serves until told to stop; the value is the exit code.
-pub(super) fn run(path: &Path, config: Config, supervisor: Option<Supervised>) -> u8 {
-    match start(path, config, supervisor) {
+pub(super) fn run(at: &Configuration, config: Config, word: Word, confined_to: Option<Reach>) -> u8 {
+    match start(at, config, word, confined_to) {
         Ok(()) => exit::OK,
         Err(error) => {
             tracing::error!(%error, "cannot start");
@@ -66,7 +68,12 @@ pub(super) fn run(path: &Path, config: Config, supervisor: Option<Supervised>) -
     }
 }
 
-fn start(path: &Path, config: Config, supervisor: Option<Supervised>) -> Result<(), StartError> {
+fn start(
+    at: &Configuration,
+    config: Config,
+    word: Word,
+    confined_to: Option<Reach>,
+) -> Result<(), StartError> {
     // Signals first: one that comes during the start is then an order, not a death.
     let orders = signals::listen()?;
     let (live, certificates) = reload::build(config).map_err(StartError::Refused)?;
@@ -77,11 +84,11 @@ fn start(path: &Path, config: Config, supervisor: Option<Supervised>) -> Result<
         .enable_all()
         .build()?;
     let (access, writer) = access_log(live.config.logging.access)?;
-    let telemetry =
-        Arc::new(Telemetry::new(access, supervisor.as_ref().map(|supervised| &supervised.posture)));
+    let telemetry = Arc::new(Telemetry::new(access, word.posture.as_ref()));
     let result = runtime.block_on(async {
-        let proxy = Proxy::open(live, certificates, telemetry, threads)?;
-        proxy.serve(path, orders, supervisor).await
+        let mut proxy = Proxy::open(live, certificates, telemetry, threads)?;
+        proxy.reloadable.confined_to = confined_to;
+        proxy.serve(at, orders, word.supervisor).await
     });
     // What is left past the drain's deadline is cut here; nothing may hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
@@ -137,6 +144,7 @@ impl Proxy {
             telemetry: Arc::clone(&telemetry),
             refreshing,
             judged_with_secrets,
+            confined_to: None,
         };
         Ok(Self {
             plain: Arc::new(http_proxy(&live, &telemetry, Scheme::Http, threads)),
@@ -151,14 +159,14 @@ impl Proxy {
 
     async fn serve(
         mut self,
-        path: &Path,
+        at: &Configuration,
         mut orders: mpsc::UnboundedReceiver<Order>,
-        supervisor: Option<Supervised>,
+        supervisor: Option<ProxyEnd>,
     ) -> Result<(), StartError> {
         self.accept();
         self.telemetry.lifecycle.set_listening();
-        if let Some(supervised) = supervisor {
-            handoff::answer(supervised, Arc::clone(&self.telemetry.lifecycle))?;
+        if let Some(end) = supervisor {
+            handoff::answer(end, Arc::clone(&self.telemetry.lifecycle))?;
         }
         let (answered, telemetry) = (self.reloadable.refreshing.first_answers(), Arc::clone(&self.telemetry));
         tokio::spawn(async move {
@@ -170,7 +178,7 @@ impl Proxy {
             match order {
                 Order::Stop => break,
                 Order::Reload => {
-                    if self.reload(path, &mut orders).await == Some(Order::Stop) {
+                    if self.reload(at, &mut orders).await == Some(Order::Stop) {
                         break;
                     }
                 }
@@ -182,7 +190,11 @@ impl Proxy {
 
     /// Reloads, and again if that was asked for meanwhile. A stop ends it at once: a reload may wait
     /// for a name server.
-    async fn reload(&mut self, path: &Path, orders: &mut mpsc::UnboundedReceiver<Order>) -> Option<Order> {
+    async fn reload(
+        &mut self,
+        at: &Configuration,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Option<Order> {
         loop {
             let mut again = false;
             let until_stop = async {
@@ -191,7 +203,7 @@ impl Proxy {
                 }
             };
             tokio::select! {
-                () = self.reloadable.reload(path) => {}
+                () = self.reloadable.reload(at) => {}
                 () = until_stop => return Some(Order::Stop),
             }
             if !again {

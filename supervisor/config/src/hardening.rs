@@ -11,25 +11,45 @@ pub enum Control {
     NoSwap,
     MemoryLock,
     Capabilities,
+    Securebits,
     NoNewPrivs,
+    Mdwe,
+    Seccomp,
+    Landlock,
+    Identity,
     Fds,
     Umask,
+    Environment,
+    ReadOnlyRoot,
     Storage,
+    Aslr,
+    PtraceScope,
+    StopBudget,
 }
 
 impl Control {
     /// Every control, in the order reports list them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::CoreDumps,
         Self::CoredumpFilter,
         Self::Dumpable,
         Self::NoSwap,
         Self::MemoryLock,
         Self::Capabilities,
+        Self::Securebits,
         Self::NoNewPrivs,
+        Self::Mdwe,
+        Self::Seccomp,
+        Self::Landlock,
+        Self::Identity,
         Self::Fds,
         Self::Umask,
+        Self::Environment,
+        Self::ReadOnlyRoot,
         Self::Storage,
+        Self::Aslr,
+        Self::PtraceScope,
+        Self::StopBudget,
     ];
 
     /// The name in configuration and reports.
@@ -42,10 +62,20 @@ impl Control {
             Self::NoSwap => "no_swap",
             Self::MemoryLock => "memory_lock",
             Self::Capabilities => "capabilities",
+            Self::Securebits => "securebits",
             Self::NoNewPrivs => "no_new_privs",
+            Self::Mdwe => "mdwe",
+            Self::Seccomp => "seccomp",
+            Self::Landlock => "landlock",
+            Self::Identity => "identity",
             Self::Fds => "fds",
             Self::Umask => "umask",
+            Self::Environment => "environment",
+            Self::ReadOnlyRoot => "read_only_root",
             Self::Storage => "storage",
+            Self::Aslr => "aslr",
+            Self::PtraceScope => "ptrace_scope",
+            Self::StopBudget => "stop_budget",
         }
     }
 
@@ -96,19 +126,29 @@ impl Level {
 pub enum Profile {
     /// A container as Docker and Podman start it. The default.
     Container,
+    /// A container started as uid 0, which is given up before anything is judged.
+    DockerRoot,
+    /// A pod under the Pod Security Standard *restricted*.
+    K8sRestricted,
+    /// Docker or Podman without root: uid 0, if at all, is a plain user of the host.
+    Rootless,
     /// Everything that any environment can give is required, memory_lock included.
     Strict,
 }
 
 impl Profile {
     /// Every profile.
-    pub const ALL: [Self; 2] = [Self::Container, Self::Strict];
+    pub const ALL: [Self; 5] =
+        [Self::Container, Self::DockerRoot, Self::K8sRestricted, Self::Rootless, Self::Strict];
 
     /// The name in configuration and reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Container => "container",
+            Self::DockerRoot => "docker-root",
+            Self::K8sRestricted => "k8s-restricted",
+            Self::Rootless => "rootless",
             Self::Strict => "strict",
         }
     }
@@ -121,19 +161,54 @@ impl Profile {
 
     /// What this profile asks of `control` when the file does not say.
     ///
-    /// `container` asks for one of `no_swap` and `memory_lock` (see
+    /// All but `strict` ask for one of `no_swap` and `memory_lock` (see
     /// [`Profile::wants_swap_outcome`]), so each alone is best effort there.
     #[must_use]
     pub const fn level(self, control: Control) -> Level {
         match (self, control) {
-            (Self::Container, Control::NoSwap | Control::MemoryLock) => Level::BestEffort,
-            (Self::Container | Self::Strict, _) => Level::Required,
+            // A plain user can't set them; only a start as uid 0 can, and there they matter.
+            (Self::DockerRoot, Control::Securebits) => Level::Required,
+            (_, Control::Securebits) => Level::BestEffort,
+            // One uid may be all that is mapped, and that one is a plain user of the host.
+            (Self::Rootless, Control::Identity) => Level::BestEffort,
+            (Self::Strict, _) => Level::Required,
+            // Newer kernels and runtimes have them (Linux 5.13, 6.3), others start all the same.
+            (_, Control::Landlock | Control::Mdwe) => Level::BestEffort,
+            // Only the host, or whoever starts the container, can give these.
+            (
+                _,
+                Control::NoSwap
+                | Control::MemoryLock
+                | Control::Environment
+                | Control::ReadOnlyRoot
+                | Control::Aslr
+                | Control::PtraceScope,
+            ) => Level::BestEffort,
+            _ => Level::Required,
         }
     }
 
     /// Whether secrets must be kept from swap by `no_swap` or `memory_lock`, whichever holds.
     #[must_use]
     pub const fn wants_swap_outcome(self) -> bool {
-        matches!(self, Self::Container | Self::Strict)
+        match self {
+            Self::Container | Self::DockerRoot | Self::K8sRestricted | Self::Rootless | Self::Strict => true,
+        }
+    }
+
+    /// Why `control` can't be required under this profile, and what to write instead.
+    pub(crate) const fn impossible(self, control: Control) -> Option<(&'static str, &'static str)> {
+        match (self, control) {
+            (Self::K8sRestricted, Control::MemoryLock) => Some((
+                "no pod field raises RLIMIT_MEMLOCK, and the standard forbids IPC_LOCK",
+                "ask for the same outcome with no_swap = \"required\", or, on nodes whose container runtime has \
+                 LimitMEMLOCK=infinity, use profile = \"container\"",
+            )),
+            (Self::K8sRestricted, Control::Securebits) => Some((
+                "a pod that may not run as root can't set securebits",
+                "leave it out: no_new_privs and capabilities already keep uid 0's powers away",
+            )),
+            _ => None,
+        }
     }
 }

@@ -21,7 +21,7 @@ mod value;
 pub use hardening::{Control, Level, Profile};
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;
-pub use parse::parse;
+pub use parse::{parse, parse_under};
 
 use std::path::PathBuf;
 

@@ -63,6 +63,12 @@ pub struct Hardening {
 }
 
 impl Hardening {
+    /// Whether `control` is applied at all, not only read.
+    #[must_use]
+    pub fn applies(&self, control: Control) -> bool {
+        self.level(control) >= Level::BestEffort
+    }
+
     /// The level that holds for `control`: the file's own word, else the profile's.
     #[must_use]
     pub fn level(&self, control: Control) -> Level {

@@ -7,7 +7,7 @@ use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
 use crate::sections::{hardening, limits, observe, server, tls, upstreams, vhosts};
 use crate::sink::{Lines, Place, Sink};
-use crate::{Config, Mistakes, Source, schema, tree};
+use crate::{Config, Mistakes, Profile, Source, schema, tree};
 
 const START: Place = Place { file: 0, offset: 0 };
 const MINIMUM: &str = "the least there must be is a listener: [server] with http = [\"0.0.0.0:8080\"]";
@@ -20,15 +20,23 @@ const MINIMUM: &str = "the least there must be is a listener: [server] with http
 /// # Errors
 /// Every mistake of all files, unless an earlier mistake may have caused it; never an empty list.
 pub fn parse(sources: &[Source]) -> Result<Config, Mistakes> {
+    parse_under(sources, None)
+}
+
+/// [`parse`] with a hardening profile named outside the files; it replaces theirs.
+///
+/// # Errors
+/// Those of [`parse`].
+pub fn parse_under(sources: &[Source], profile: Option<Profile>) -> Result<Config, Mistakes> {
     let sink = Sink::default();
-    let config = read(sources, &sink);
+    let config = read(sources, profile, &sink);
     match sink.into_mistakes(sources) {
         Some(mistakes) => Err(mistakes),
         None => Ok(config),
     }
 }
 
-fn read(sources: &[Source], sink: &Sink) -> Config {
+fn read(sources: &[Source], profile: Option<Profile>, sink: &Sink) -> Config {
     let trees: Vec<_> =
         sources.iter().enumerate().map(|(file, source)| tree::read(file, &source.text, sink)).collect();
     let parts: Vec<_> = trees.iter().enumerate().map(|(file, tree)| (file, tree.get_ref())).collect();
@@ -38,16 +46,16 @@ fn read(sources: &[Source], sink: &Sink) -> Config {
     if parts.iter().all(|(_, table)| table.is_empty()) {
         sink.absence(START, Flaw::new("the configuration is empty").help(MINIMUM));
     }
-    config(&root)
+    config(&root, profile)
 }
 
-fn config(root: &Section<'_>) -> Config {
+fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     if schema::ROOT.keys.iter().any(|key| root.may_hide(key)) {
         root.run().sink.mark_incomplete();
     }
     let server_table = root.table("server", &schema::SERVER);
     let (server, mut listeners) = server::read(&server_table);
-    let hardening = hardening::read(&root.table("hardening", &schema::HARDENING));
+    let hardening = hardening::read(&root.table("hardening", &schema::HARDENING), profile);
     let tls_table = root.table("tls", &schema::TLS);
     let (tls, certificates) = tls::read(&tls_table);
     let certified = !certificates.is_empty() || tls_table.may_hide("certificates");

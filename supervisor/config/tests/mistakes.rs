@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
-use fluxheim_config::{Config, Source, parse};
+use fluxheim_config::{Config, Control, Level, Profile, Source, parse, parse_under};
 
 fn source(path: &str, text: &str) -> Source {
     Source { path: path.into(), text: text.to_owned() }
@@ -258,12 +258,45 @@ fn columns_count_characters_behind_bom_and_wide_text() {
 #[test]
 fn weaker_levels_than_the_profile_are_the_operators_word() {
     let config = read(&format!("{LISTEN}[hardening]\nprofile = \"strict\"\nstorage = \"off\"\n"));
-    assert_eq!(config.hardening.level(fluxheim_config::Control::Storage), fluxheim_config::Level::Off);
+    assert_eq!(config.hardening.level(Control::Storage), Level::Off);
     assert_eq!(
         told_beside_listener("[hardening]\nstorage = \"require\"\n"),
         "f.toml:4:11: storage: unknown word \"require\"; did you mean \"required\"? known are off, observe, \
          best_effort, required"
     );
+}
+
+#[test]
+fn what_a_profile_makes_impossible_names_the_way_out() {
+    let text = "[hardening]\nprofile = \"k8s-restricted\"\nmemory_lock = \"required\"\n";
+    let told = told_beside_listener(text);
+    assert!(told.starts_with("f.toml:5:15: memory_lock: \"required\" can't hold under profile"), "{told}");
+    assert!(told.contains("no_swap = \"required\"") && told.contains("profile = \"container\""), "{told}");
+    let secure = told_beside_listener(&text.replace("memory_lock", "securebits"));
+    assert!(secure.contains("no_new_privs and capabilities"), "{secure}");
+    let root = told_beside_listener("[hardening]\nprofile = \"docker-root\"\nidentity = \"observe\"\n");
+    assert!(root.contains("keep uid 0") && root.contains("profile = \"container\""), "{root}");
+}
+
+#[test]
+fn a_profile_named_outside_the_files_replaces_theirs() {
+    let text = format!("{LISTEN}[hardening]\nprofile = \"container\"\nmemory_lock = \"required\"\n");
+    let under = |profile| parse_under(&[source("f.toml", &text)], Some(profile));
+    assert_eq!(under(Profile::Strict).unwrap().hardening.profile, Profile::Strict);
+    let told = under(Profile::K8sRestricted).unwrap_err().to_string();
+    assert!(told.contains("k8s-restricted"), "{told}");
+}
+
+#[test]
+fn seccomp_and_landlock_need_no_new_privs() {
+    let off = "[hardening]\nno_new_privs = \"off\"\n";
+    let told = told_beside_listener(off);
+    assert!(
+        told.starts_with("f.toml:4:16: no_new_privs: \"off\" can't go with seccomp and landlock"),
+        "{told}"
+    );
+    let config = read(&format!("{LISTEN}{off}seccomp = \"observe\"\nlandlock = \"off\"\n"));
+    assert!(!config.hardening.applies(Control::Seccomp));
 }
 
 #[test]

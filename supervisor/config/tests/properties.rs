@@ -1,6 +1,7 @@
 //! What holds for every text and every configuration.
 #![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -92,7 +93,20 @@ prop_compose! {
 fn hardening() -> impl Strategy<Value = Hardening> {
     let overrides = btree_map(select(Control::ALL.to_vec()), select(Level::ALL.to_vec()), 0..5);
     (select(Profile::ALL.to_vec()), overrides)
-        .prop_map(|(profile, overrides)| Hardening { profile, overrides })
+        .prop_map(|(profile, overrides)| Hardening { profile, overrides: possible(profile, overrides) })
+}
+
+/// Without what is a mistake together (tests/mistakes.rs has those).
+fn possible(profile: Profile, mut overrides: BTreeMap<Control, Level>) -> BTreeMap<Control, Level> {
+    overrides.remove(&Control::NoNewPrivs);
+    if profile == Profile::DockerRoot {
+        overrides.remove(&Control::Identity);
+    }
+    if profile == Profile::K8sRestricted {
+        overrides.remove(&Control::MemoryLock);
+        overrides.remove(&Control::Securebits);
+    }
+    overrides
 }
 
 fn tls() -> impl Strategy<Value = Tls> {

@@ -2,22 +2,40 @@
 //!
 //! Owns flag names, their combinations and the help text; does nothing of what they ask.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fluxheim_config::Profile;
 use lexopt::{Arg, Parser, ValueExt};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Run(Start),
-    Posture { start: Start, format: Format },
-    Running { config: PathBuf, format: Format },
-    CheckStorage { config: PathBuf, format: Format },
-    Health { config: PathBuf, ready: bool },
+    /// As [`Command::Run`], but become the proxy.
+    Exec(Start),
+    Posture {
+        start: Start,
+        format: Format,
+    },
+    Running {
+        config: PathBuf,
+        format: Format,
+    },
+    CheckStorage {
+        config: PathBuf,
+        format: Format,
+    },
+    Health {
+        config: PathBuf,
+        ready: bool,
+    },
     Sleep(Duration),
-    Probe { config: PathBuf },
+    Probe {
+        config: PathBuf,
+        profile: Option<Profile>,
+    },
     Help,
     Version,
 }
@@ -28,6 +46,19 @@ pub(crate) struct Start {
     /// Absolute.
     pub(crate) config: PathBuf,
     pub(crate) proxy: PathBuf,
+    /// Instead of the configuration's own.
+    pub(crate) profile: Option<Profile>,
+}
+
+impl Start {
+    /// What the proxy is started with.
+    pub(crate) fn arguments(&self) -> Vec<&OsStr> {
+        let mut arguments = vec![OsStr::new("--config"), self.config.as_os_str()];
+        if let Some(profile) = self.profile {
+            arguments.extend([OsStr::new("--profile"), OsStr::new(profile.name())]);
+        }
+        arguments
+    }
 }
 
 /// How a report is printed.
@@ -48,6 +79,8 @@ pub(crate) enum Wrong {
     Needs(&'static str, &'static str),
     #[error("--format takes text or json, not {0:?}")]
     Format(OsString),
+    #[error("there is no profile {0:?}; known are {known}", known = profiles())]
+    Profile(OsString),
     #[error("the current folder can't be told ({0}); give --config an absolute path")]
     NoFolder(std::io::Error),
 }
@@ -64,6 +97,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("config") => given.config = Some(parser.value()?.into()),
             Arg::Long("proxy") => given.proxy = Some(parser.value()?.into()),
             Arg::Long("format") => given.format = Some(format(parser.value()?)?),
+            Arg::Long("profile") => given.profile = Some(profile(parser.value()?)?),
+            Arg::Long("exec") => given.set(Mode::Exec)?,
             Arg::Long("running") => given.running = true,
             Arg::Long("ready") => given.ready = true,
             Arg::Long("check-tls-storage") => given.set(Mode::CheckStorage)?,
@@ -87,6 +122,7 @@ pub(crate) fn version() -> String {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
+    Exec,
     CheckStorage,
     Posture,
     Health,
@@ -97,6 +133,7 @@ enum Mode {
 impl Mode {
     fn flag(self) -> &'static str {
         match self {
+            Self::Exec => "--exec",
             Self::CheckStorage => "--check-tls-storage",
             Self::Posture => "--posture",
             Self::Health => "--health",
@@ -111,6 +148,7 @@ struct Given {
     config: Option<PathBuf>,
     proxy: Option<PathBuf>,
     format: Option<Format>,
+    profile: Option<Profile>,
     mode: Option<Mode>,
     running: bool,
     ready: bool,
@@ -130,13 +168,15 @@ impl Given {
         let config = std::path::absolute(config).map_err(Wrong::NoFolder)?;
         let format = self.format.unwrap_or(Format::Text);
         let proxy = self.proxy.unwrap_or_else(|| DEFAULT_PROXY.into());
+        let profile = self.profile;
         Ok(match self.mode {
-            None => Command::Run(Start { config, proxy }),
+            None => Command::Run(Start { config, proxy, profile }),
+            Some(Mode::Exec) => Command::Exec(Start { config, proxy, profile }),
             Some(Mode::Posture) if self.running => Command::Running { config, format },
-            Some(Mode::Posture) => Command::Posture { start: Start { config, proxy }, format },
+            Some(Mode::Posture) => Command::Posture { start: Start { config, proxy, profile }, format },
             Some(Mode::CheckStorage) => Command::CheckStorage { config, format },
             Some(Mode::Health) => Command::Health { config, ready: self.ready },
-            Some(Mode::Probe) => Command::Probe { config },
+            Some(Mode::Probe) => Command::Probe { config, profile },
             Some(Mode::Sleep(seconds)) => Command::Sleep(Duration::from_secs(seconds.into())),
         })
     }
@@ -151,6 +191,11 @@ impl Given {
             _ if self.format.is_some() && !reports => {
                 Err(Wrong::Needs("--format", "--posture or --check-tls-storage"))
             }
+            Some(Mode::CheckStorage | Mode::Health | Mode::Sleep(_)) if self.profile.is_some() => {
+                Err(Wrong::Needs("--profile", "a start or --posture"))
+            }
+            _ if self.running && self.profile.is_some() => Err(Wrong::Conflict("--profile", "--running")),
+            Some(Mode::Exec) => Ok(()),
             Some(mode) if self.proxy.is_some() => Err(Wrong::Conflict("--proxy", mode.flag())),
             _ => Ok(()),
         }
@@ -165,6 +210,14 @@ fn format(value: OsString) -> Result<Format, Wrong> {
     }
 }
 
+fn profile(value: OsString) -> Result<Profile, Wrong> {
+    value.to_str().and_then(Profile::from_name).ok_or(Wrong::Profile(value))
+}
+
+fn profiles() -> String {
+    Profile::ALL.map(Profile::name).join(", ")
+}
+
 /// Where the image has the configuration.
 const DEFAULT_CONFIG: &str = "/etc/fluxheim/fluxheim.toml";
 
@@ -174,11 +227,13 @@ const DEFAULT_PROXY: &str = "/fluxheim";
 pub(crate) const HELP: &str = "\
 fluxheim-init: verifies storage, hardens, starts the proxy and watches over it
 
-  fluxheim-init [--config FILE] [--proxy PATH]
+  fluxheim-init [--config FILE] [--profile NAME] [--proxy PATH]
       start and supervise; the entry point of the image
+  fluxheim-init --exec [--config FILE] [--profile NAME] [--proxy PATH]
+      the same, but become the proxy, which judges itself: no supervision, no --health
   fluxheim-init --check-tls-storage [--config FILE] [--format text|json]
       judge the files the configuration names; starts nothing
-  fluxheim-init --posture [--config FILE] [--format text|json]
+  fluxheim-init --posture [--config FILE] [--profile NAME] [--format text|json]
       what this environment gives and what would be refused; starts no proxy
   fluxheim-init --posture --running [--config FILE] [--format text|json]
       what the running instance was judged at its start
@@ -188,6 +243,8 @@ fluxheim-init: verifies storage, hardens, starts the proxy and watches over it
       for preStop hooks in an image without a shell; TERM ends it early
 
   --config FILE   default /etc/fluxheim/fluxheim.toml
+  --profile NAME  container, docker-root, k8s-restricted, rootless or strict, instead
+                  of the configuration's own
   --proxy PATH    default /fluxheim
   --help, --version
 
@@ -207,7 +264,7 @@ mod tests {
 
     #[test]
     fn no_arguments_start_the_image_s_own() {
-        let start = Start { config: DEFAULT_CONFIG.into(), proxy: DEFAULT_PROXY.into() };
+        let start = Start { config: DEFAULT_CONFIG.into(), proxy: DEFAULT_PROXY.into(), profile: None };
         assert_eq!(parsed(""), Ok(Command::Run(start)));
     }
 
@@ -225,6 +282,8 @@ mod tests {
         );
         assert_eq!(parsed("--health --ready --config /c"), Ok(Command::Health { config, ready: true }));
         assert_eq!(parsed("--sleep 5"), Ok(Command::Sleep(Duration::from_secs(5))));
+        let start = Start { config: "/c".into(), proxy: "/p".into(), profile: Some(Profile::DockerRoot) };
+        assert_eq!(parsed("--exec --profile docker-root --config /c --proxy /p"), Ok(Command::Exec(start)));
         assert_eq!(parsed("--help"), Ok(Command::Help));
         assert_eq!(parsed("--version"), Ok(Command::Version));
     }
@@ -249,6 +308,10 @@ mod tests {
             "--running",
             "--health --posture",
             "--health --proxy /p",
+            "--exec --posture",
+            "--profile docker",
+            "--health --profile strict",
+            "--posture --running --profile strict",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

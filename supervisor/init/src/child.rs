@@ -3,17 +3,19 @@
 //! Owns the order of what happens there, and how the child tells its parent what failed. See
 //! fork(2), execve(2), prctl(2) PR_SET_PDEATHSIG.
 
+use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fluxheim_config::{Control, Hardening, exit};
 use fluxheim_posture::Errno;
 use fluxheim_posture::apply::{self, Failure};
-use fluxheim_posture::handoff::{FD_VARIABLE, InitEnd};
+use fluxheim_posture::environment::looks_secret;
+use fluxheim_posture::handoff::{FD_VARIABLE, InitEnd, Legacy};
 use nix::errno::Errno as Os;
 use nix::fcntl::OFlag;
 use nix::sys::prctl::set_pdeathsig;
@@ -39,8 +41,24 @@ pub(crate) enum SpawnError {
     Nul(std::ffi::OsString),
     #[error("can't start a child: {what}: {errno}")]
     System { what: &'static str, errno: Os },
+    #[error("can't execute {}: {errno}", program.display())]
+    NotExecuted { program: PathBuf, errno: Os },
     #[error(transparent)]
     Handoff(#[from] fluxheim_posture::handoff::HandoffError),
+}
+
+impl SpawnError {
+    /// What to exit with.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::NotExecuted { errno, .. } => code_of(*errno),
+            Self::Nul(_) | Self::System { .. } | Self::Handoff(_) => exit::INTERNAL,
+        }
+    }
+}
+
+fn code_of(errno: Os) -> u8 {
+    if errno == Os::ENOENT { exit::NOT_FOUND } else { exit::CANNOT_EXEC }
 }
 
 /// Starts `program` with `arguments`, hardened as far as that is done from outside.
@@ -58,7 +76,7 @@ pub(crate) fn start(
     let plan = Plan {
         program: c_string(program.as_os_str())?,
         arguments: with_name(program, arguments)?,
-        environment: environment(theirs.as_raw_fd())?,
+        environment: environment(theirs.as_raw_fd(), hardening)?,
         parent: Pid::this(),
     };
     let pid = sys::fork(|| plan.become_program(hardening, &theirs, &report))
@@ -69,6 +87,31 @@ pub(crate) fn start(
     drop((theirs, report));
     let (failures, not_executed) = read_news(news);
     Ok(Started { pid, handoff, failures, not_executed })
+}
+
+/// Becomes `program` in this process, hardened likewise; returns only what kept it from that.
+///
+/// The stop signals and HUP stay blocked: the proxy takes them as soon as it can, and none that came
+/// before is lost, not even for PID 1, which the kernel spares their default action.
+pub(crate) fn replace(
+    program: &Path,
+    arguments: &[&OsStr],
+    hardening: &Hardening,
+    mut legacy: Legacy,
+) -> Result<Infallible, SpawnError> {
+    let (ours, theirs) = InitEnd::pair()?;
+    let name = c_string(program.as_os_str())?;
+    let arguments = with_name(program, arguments)?;
+    let environment = environment(theirs.as_raw_fd(), hardening)?;
+    legacy.failures.extend(apply::in_child(hardening, theirs.as_fd()));
+    ours.leave(legacy)?;
+    sys::default_dispositions();
+    let kept = KEPT_BLOCKED.into_iter().collect::<SigSet>();
+    kept.thread_set_mask().map_err(|errno| SpawnError::System { what: "sigprocmask", errno })?;
+    // One that failed shows in the number of filters, which the proxy compares.
+    let _ = apply::filter(hardening);
+    execve(&name, &arguments, &environment)
+        .map_err(|errno| SpawnError::NotExecuted { program: program.to_owned(), errno })
 }
 
 struct Plan {
@@ -92,11 +135,14 @@ impl Plan {
         if getppid() != self.parent {
             return exit::SIGNAL_BASE + SIGTERM;
         }
-        // Last: a signal that came meanwhile now does what it does to any program.
+        // A signal that came meanwhile now does what it does to any program.
         let _ = SigSet::empty().thread_set_mask();
+        if let Some(failure) = apply::filter(hardening) {
+            tell(report, news_of(failure.control), failure.errno.number);
+        }
         let Err(errno) = execve(&self.program, &self.arguments, &self.environment);
         tell(report, NOT_EXECUTED, errno as i32);
-        if errno == Os::ENOENT { exit::NOT_FOUND } else { exit::CANNOT_EXEC }
+        code_of(errno)
     }
 }
 
@@ -105,9 +151,14 @@ fn with_name(program: &Path, arguments: &[&OsStr]) -> Result<Vec<CString>, Spawn
 }
 
 /// Our own environment, with the number of the handoff in it and no stale one.
-fn environment(handoff: i32) -> Result<Vec<CString>, SpawnError> {
+///
+/// What looks like a secret stays here: the proxy takes none from its environment.
+fn environment(handoff: i32, hardening: &Hardening) -> Result<Vec<CString>, SpawnError> {
     let ours = (FD_VARIABLE.into(), handoff.to_string().into());
-    let others = std::env::vars_os().filter(|(name, _)| name != FD_VARIABLE && name != notify::VARIABLE);
+    let scrubs = hardening.applies(Control::Environment);
+    let others = std::env::vars_os().filter(|(name, value)| {
+        name != FD_VARIABLE && name != notify::VARIABLE && !(scrubs && looks_secret(name, value))
+    });
     others
         .chain([ours])
         .map(|(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -157,3 +208,6 @@ fn news_of(control: Control) -> u8 {
 
 const NOT_EXECUTED: u8 = u8::MAX;
 const SIGTERM: u8 = 15;
+
+/// Those the proxy handles.
+const KEPT_BLOCKED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];

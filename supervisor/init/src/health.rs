@@ -144,10 +144,11 @@ fn late(errno: Errno) -> Silence {
 }
 
 /// Anyone in the network namespace can take the name first. Pid 0 is a process outside our pid
-/// namespace, and another uid isn't our init.
+/// namespace, and another uid isn't our init; root asks an init that gave up root, too.
 fn check_peer(socket: &OwnedFd, instance: &Instance<'_>) -> Result<(), Silence> {
     let peer = getsockopt(socket, sockopt::PeerCredentials)?;
-    let ours = peer.uid() == 0 || peer.uid() == geteuid().as_raw();
+    let own = geteuid();
+    let ours = own.is_root() || peer.uid() == 0 || peer.uid() == own.as_raw();
     let place = match instance {
         Instance::First => peer.pid() == 1,
         Instance::Configured(_) => peer.pid() != 0,

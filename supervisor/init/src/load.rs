@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use fluxheim_config::{Config, Control, Level};
+use fluxheim_config::{Config, Control, Level, Profile};
 use fluxheim_posture::judge::StorageSeen;
 use fluxheim_trust::{Identity, StorageReport};
 
@@ -13,10 +13,10 @@ use fluxheim_trust::{Identity, StorageReport};
 ///
 /// # Errors
 /// Every mistake at once, or why the file isn't trusted.
-pub(crate) fn config(path: &Path) -> Result<Config, String> {
+pub(crate) fn config(path: &Path, profile: Option<Profile>) -> Result<Config, String> {
     let sources =
         fluxheim_trust::read_config(path, &Identity::current()).map_err(|error| error.to_string())?;
-    fluxheim_config::parse(&sources).map_err(|mistakes| mistakes.to_string())
+    fluxheim_config::parse_under(&sources, profile).map_err(|mistakes| mistakes.to_string())
 }
 
 /// Judges every file that the configuration names.

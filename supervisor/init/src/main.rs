@@ -43,12 +43,13 @@ fn main() -> ExitCode {
 fn obey(command: Command) -> u8 {
     match command {
         Command::Run(start) => run::run(start),
+        Command::Exec(start) => run::become_proxy(start),
         Command::Posture { start, format } => run::posture(start, format),
         Command::Running { config, format } => health::posture_of_running(&config, format),
         Command::CheckStorage { config, format } => run::check_storage(&config, format),
         Command::Health { config, ready } => health::ask(&config, ready),
         Command::Sleep(duration) => sleep::run(duration),
-        Command::Probe { config } => probe::run(&config),
+        Command::Probe { config, profile } => probe::run(&config, profile),
         Command::Help => say::out(args::HELP),
         Command::Version => say::out(&args::version()),
     }

@@ -5,14 +5,15 @@
 
 use std::path::Path;
 
-use fluxheim_config::exit;
+use fluxheim_config::{Profile, exit};
+use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
 use fluxheim_posture::proxy;
 
 use crate::{load, say};
 
 /// Plays the proxy up to the verdict.
-pub(crate) fn run(config: &Path) -> u8 {
+pub(crate) fn run(path: &Path, profile: Option<Profile>) -> u8 {
     let handoff = match ProxyEnd::inherited() {
         Ok(Some(handoff)) => handoff,
         Ok(None) => {
@@ -21,14 +22,15 @@ pub(crate) fn run(config: &Path) -> u8 {
         }
         Err(error) => return failed(error),
     };
-    let config = match load::config(config) {
+    let config = match load::config(path, profile) {
         Ok(config) => config,
         Err(refused) => {
             say::line(refused);
             return exit::REFUSED;
         }
     };
-    match handoff.submit(&proxy::harden(&config.hardening, config.has_secrets())) {
+    let reach = Reach::of(&config, path);
+    match handoff.submit(&proxy::harden(&config.hardening, config.has_secrets(), &reach)) {
         Ok(_) => exit::OK,
         Err(error) => failed(error),
     }

@@ -10,7 +10,9 @@ use fluxheim_config::{Config, Control, Level, exit};
 use fluxheim_posture::Report;
 use fluxheim_posture::apply::{self, Baseline, Failure};
 use fluxheim_posture::evidence::Evidence;
+use fluxheim_posture::handoff::Legacy;
 use fluxheim_posture::judge::{Asked, StorageSeen, judge};
+use fluxheim_posture::proxy::SCHEMA;
 use nix::sys::prctl::set_child_subreaper;
 
 use crate::args::{Format, Start};
@@ -24,35 +26,46 @@ use crate::{load, others, say};
 
 /// Starts and supervises; the code is the proxy's, or ours when it may not run.
 pub(crate) fn run(start: Start) -> u8 {
-    let prepared = match prepare(&start.config) {
+    let prepared = match prepare(&start) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
     // Nothing is executed that could open a key somebody else can read.
     if prepared.storage_refuses() {
-        say::line("refused: storage (see the lines above); the proxy was not started");
-        return exit::REFUSED;
+        return prepared.refuse(&start);
     }
     // A name somebody else took costs the probes' answers, not the service.
     let door = Door::open(&start.config)
         .inspect_err(|errno| say::line(format_args!("--health won't get answers: its socket: {errno}")))
         .ok();
     let notifier = Notifier::from_environment();
-    let arguments = [OsStr::new("--config"), start.config.as_os_str()];
-    prepared.lead(&start.proxy, &arguments, door, notifier, say::report)
+    prepared.lead(&start.proxy, &start.arguments(), door, notifier, say::report)
+}
+
+/// Hardens this process and becomes the proxy, which judges itself; returns only when it can't.
+pub(crate) fn become_proxy(start: Start) -> u8 {
+    let prepared = match prepare(&start) {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    if prepared.storage_refuses() {
+        return prepared.refuse(&start);
+    }
+    let Prepared { baseline, config, failures, storage, .. } = prepared;
+    let legacy = Legacy { schema: SCHEMA, baseline, failures, storage };
+    let Err(error) = child::replace(&start.proxy, &start.arguments(), &config.hardening, legacy);
+    say::line(&error);
+    error.code()
 }
 
 /// Judges what a proxy would get here: the probe takes its place and ends at the verdict.
 pub(crate) fn posture(start: Start, format: Format) -> u8 {
-    let prepared = match prepare(&start.config) {
+    let prepared = match prepare(&start) {
         Ok(prepared) => prepared,
         Err(code) => return code,
     };
     let mut judged = None;
-    let arguments = [OsStr::new("--probe"), OsStr::new("--config"), start.config.as_os_str()];
-    let code = prepared.lead(Path::new("/proc/self/exe"), &arguments, None, None, |report| {
-        judged = Some(report.clone());
-    });
+    let code = prepared.probe(&start, |report| judged = Some(report.clone()));
     let Some(report) = judged else { return code };
     let printed = match format {
         Format::Text => say::out(&report.to_text(say::colour(&std::io::stdout()))),
@@ -63,7 +76,7 @@ pub(crate) fn posture(start: Start, format: Format) -> u8 {
 
 /// The storage check alone.
 pub(crate) fn check_storage(config: &Path, format: Format) -> u8 {
-    let config = match load::config(config) {
+    let config = match load::config(config, None) {
         Ok(config) => config,
         Err(refused) => {
             say::line(refused);
@@ -87,7 +100,7 @@ struct Prepared {
     storage: StorageSeen,
 }
 
-fn prepare(path: &Path) -> Result<Prepared, u8> {
+fn prepare(start: &Start) -> Result<Prepared, u8> {
     // First, so that a TERM during the rest waits for the child instead of being lost.
     let signals = Signals::block().map_err(|errno| internal("blocking signals", errno))?;
     // Before more of ours is open, so that the two can be told apart.
@@ -101,17 +114,18 @@ fn prepare(path: &Path) -> Result<Prepared, u8> {
         set_child_subreaper(true).map_err(|errno| internal("PR_SET_CHILD_SUBREAPER", errno))?;
     }
     // Who could change the configuration could name any file; so it is judged before it is read.
-    let config = load::config(path).map_err(|refused| {
+    let config = load::config(&start.config, start.profile).map_err(|refused| {
         say::line(refused);
         exit::REFUSED
     })?;
     // Where it is only observed, the proxy shall still see them.
-    if config.hardening.level(Control::Fds) >= Level::BestEffort
+    if config.hardening.applies(Control::Fds)
         && let Some(closed) = inherited.close()
     {
         say::line(format_args!("descriptors left open to fluxheim-init were closed: {closed}"));
     }
-    // What the child inherits; only now are the levels known.
+    // What the child inherits; only now are the levels known. A start as uid 0 is none any more
+    // afterwards, so that files are judged for whom they are used.
     let failures = apply::inheritable(&config.hardening);
     // Before there is a proxy that could open a key.
     let storage = load::storage_seen(&config, |report| say::line(report));
@@ -122,6 +136,25 @@ impl Prepared {
     fn storage_refuses(&self) -> bool {
         let required = self.config.hardening.level(Control::Storage) == Level::Required;
         required && matches!(self.storage, StorageSeen::Findings(_))
+    }
+
+    /// Refused for its storage alone already; what else would be refused is told in the same report,
+    /// by the probe in the proxy's place.
+    fn refuse(self, start: &Start) -> u8 {
+        let mut told = false;
+        let code = self.probe(start, |report| {
+            told = true;
+            say::report(report);
+        });
+        say::line("refused: storage (see the findings above); the proxy was not started");
+        if told { exit::REFUSED } else { code }
+    }
+
+    /// Judges the probe, which opens nothing but the configuration.
+    fn probe(self, start: &Start, tell: impl FnMut(&Report)) -> u8 {
+        let arguments = start.arguments();
+        let arguments: Vec<_> = std::iter::once(OsStr::new("--probe")).chain(arguments).collect();
+        self.lead(Path::new("/proc/self/exe"), &arguments, None, None, tell)
     }
 
     /// Starts `program`, judges it after its exec, and supervises it to its end.
@@ -158,8 +191,8 @@ impl Prepared {
                     // The file may have changed between our reading and the proxy's.
                     let has_secrets = config.has_secrets() || told.secrets;
                     let evidence = Evidence::read(pid, *told, baseline.clone(), failures.clone());
-                    let hardening = &config.hardening;
-                    let report = judge(&evidence, Asked { hardening, has_secrets, storage: &storage });
+                    let (hardening, storage, server) = (&config.hardening, &storage, &config.server);
+                    let report = judge(&evidence, Asked { hardening, has_secrets, storage, server });
                     // A stop in the first moment: what was read is of a process going away.
                     if supervisor.main_has_ended() {
                         continue;

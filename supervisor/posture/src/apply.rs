@@ -1,31 +1,44 @@
 //! How init applies controls: to itself where the child inherits them, in the child where not.
 //!
 //! Owns the order of those calls; judges nothing, since a call that returned 0 proves nothing. See
-//! capabilities(7), core(5), prctl(2).
+//! capabilities(7), credentials(7), core(5), prctl(2).
 
 use std::os::fd::BorrowedFd;
 
 use caps::{CapSet, Capability};
 use fluxheim_config::{Control, Hardening};
 use nix::errno::Errno as Os;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
+use serde::{Deserialize, Serialize};
 
+use crate::confine::seccomp::{self, Stage};
 use crate::kernel::{self, Unread};
-use crate::parse::{self, Caps, CorePattern, Limit, Status};
-use crate::proxy::applies;
-use crate::report::Errno;
-use crate::sys;
+use crate::parse::{self, Caps, CorePattern, Limit, Seccomp, Status};
+use crate::report::{Errno, names};
+use crate::{environment, sys};
+
+/// Whom a start as uid 0 becomes; the image's own user.
+pub const SERVICE_ID: u32 = 65532;
 
 /// How the environment handed the process over, before anything was applied: what holds already
 /// then is inherited, not our doing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Baseline {
     pub(crate) core_limit: Option<Limit>,
     pub(crate) coredump_filter: Option<u64>,
     pub(crate) umask: Option<u32>,
     pub(crate) caps: Option<Caps>,
     pub(crate) no_new_privs: Option<bool>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) seccomp: Option<Seccomp>,
+    pub(crate) securebits: Option<i32>,
+    pub(crate) mdwe: Option<i32>,
+    pub(crate) personality: Option<u32>,
+    /// Names of variables that look like secrets.
+    pub(crate) environment: Vec<String>,
 }
 
 impl Baseline {
@@ -39,13 +52,21 @@ impl Baseline {
             umask: status.as_ref().map(|status| status.umask),
             caps: status.as_ref().map(|status| status.caps),
             no_new_privs: status.as_ref().map(|status| status.no_new_privs),
+            uid: Some(geteuid().as_raw()),
+            seccomp: status.as_ref().map(|status| status.seccomp),
+            securebits: sys::securebits().ok(),
+            mdwe: sys::mdwe().ok(),
+            personality: sys::personality().ok(),
+            environment: environment::secrets(),
         }
     }
 }
 
 /// A control that could not be applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Failure {
+    #[serde(with = "names::control")]
     pub control: Control,
     pub errno: Errno,
 }
@@ -59,47 +80,76 @@ pub fn hide_self() -> Result<(), Errno> {
 }
 
 /// Applies to this process what a child inherits through fork and exec.
+///
+/// The order is that of capabilities(7): the bounding set and securebits need CAP_SETPCAP, the ids
+/// CAP_SETUID and CAP_SETGID, so the capability sets go after them. Nothing here may be reordered
+/// without reading docs/hardening.md.
 #[must_use]
 pub fn inheritable(hardening: &Hardening) -> Vec<Failure> {
+    let steps: [(Control, fn() -> Result<(), Errno>); 8] = [
+        (Control::CoreDumps, || Ok(lower_core_limit()?)),
+        // While this process may still write its own /proc files.
+        (Control::CoredumpFilter, clear_coredump_filter),
+        (Control::Umask, || {
+            umask(Mode::from_bits_truncate(0o077));
+            Ok(())
+        }),
+        // With CAP_SYS_RESOURCE alone; what could not be raised shows in what the proxy may lock.
+        (Control::MemoryLock, || {
+            let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+            Ok(())
+        }),
+        (Control::Securebits, || Ok(lock_root_out()?)),
+        (Control::Identity, || Ok(give_up_root()?)),
+        (Control::Capabilities, || Ok(clear_capabilities()?)),
+        // Last: it needs no privilege, and what comes before may not want it.
+        (Control::NoNewPrivs, || Ok(nix::sys::prctl::set_no_new_privs()?)),
+    ];
     let mut failures = Vec::new();
-    let mut note =
-        |control, errno: Option<Errno>| failures.extend(errno.map(|errno| Failure { control, errno }));
-    if applies(hardening, Control::CoreDumps) {
-        note(Control::CoreDumps, lower_core_limit().err().map(Errno::from));
-    }
-    if applies(hardening, Control::CoredumpFilter) {
-        note(Control::CoredumpFilter, clear_coredump_filter().err().and_then(|unread| unread.errno));
-    }
-    if applies(hardening, Control::Umask) {
-        umask(Mode::from_bits_truncate(0o077));
-    }
-    // After the filter, which needs nothing of it, and before the child: init gains nothing by exec
-    // either.
-    if applies(hardening, Control::NoNewPrivs) {
-        note(Control::NoNewPrivs, nix::sys::prctl::set_no_new_privs().err().map(Errno::from));
+    for (control, step) in steps {
+        // The bounding set limits what the ids' change would leave, so it is emptied before.
+        if control == Control::Securebits && hardening.applies(Control::Capabilities) {
+            note(&mut failures, Control::Capabilities, empty_bounding().map_err(Errno::from));
+        }
+        if hardening.applies(control) {
+            note(&mut failures, control, step());
+        }
     }
     failures
 }
 
-/// Applies the rest, in the child between fork and exec. Order matters: the bounding set and
-/// securebits need CAP_SETPCAP, so the capability sets go after them.
+fn note(failures: &mut Vec<Failure>, control: Control, done: Result<(), Errno>) {
+    failures.extend(done.err().map(|errno| Failure { control, errno }));
+}
+
+/// Applies the rest, in the child between fork and exec.
 ///
 /// `handoff` is the one descriptor above 2 that shall outlive the exec.
 #[must_use]
 pub fn in_child(hardening: &Hardening, handoff: BorrowedFd<'_>) -> Vec<Failure> {
-    let steps: [(Control, &dyn Fn() -> nix::Result<()>); 2] =
-        [(Control::Fds, &close_the_rest_on_exec), (Control::Capabilities, &drop_capabilities)];
+    let steps: [(Control, fn() -> nix::Result<()>); 3] =
+        [(Control::Fds, close_the_rest_on_exec), (Control::Mdwe, sys::set_mdwe), (Control::Aslr, randomise)];
     let mut failures = Vec::new();
     for (control, step) in steps {
-        if applies(hardening, control) {
-            let failed = step().err();
-            failures.extend(failed.map(|errno| Failure { control, errno: errno.into() }));
+        if hardening.applies(control) {
+            note(&mut failures, control, step().map_err(Errno::from));
         }
     }
-    if let Err(errno) = sys::set_close_on_exec(handoff, false) {
-        failures.push(Failure { control: Control::Fds, errno: errno.into() });
-    }
+    let kept = sys::set_close_on_exec(handoff, false);
+    note(&mut failures, Control::Fds, kept.map_err(Errno::from));
     failures
+}
+
+/// Filters the system calls of this process up to its exec and beyond; the very last thing before
+/// it, since hardly anything else is possible afterwards.
+#[must_use]
+pub fn filter(hardening: &Hardening) -> Option<Failure> {
+    if !hardening.applies(Control::Seccomp) {
+        return None;
+    }
+    // Its text is for the proxy's own attempt to tell; the number says enough here.
+    let failed = seccomp::install(Stage::Launch).err();
+    failed.map(|_| Failure { control: Control::Seccomp, errno: Os::last().into() })
 }
 
 /// The limit that stops a core: 0, but 1 for a pipe, whose program the kernel starts even at 0.
@@ -124,7 +174,11 @@ fn lower_core_limit() -> nix::Result<()> {
 
 /// A process started from a 0111 file isn't dumpable and can't write this file; it holds no secret
 /// yet, so it becomes dumpable for the length of one write.
-fn clear_coredump_filter() -> Result<(), Unread> {
+fn clear_coredump_filter() -> Result<(), Errno> {
+    write_coredump_filter().map_err(|unread| unread.errno.unwrap_or_else(|| Os::EIO.into()))
+}
+
+fn write_coredump_filter() -> Result<(), Unread> {
     let Err(first) = kernel::write(OWN_FILTER, "0") else { return Ok(()) };
     let was_hidden = sys::dumpable() != Ok(1);
     if !was_hidden || sys::set_dumpable(true).is_err() {
@@ -147,11 +201,32 @@ fn close_the_rest_on_exec() -> nix::Result<()> {
     }
 }
 
-fn drop_capabilities() -> nix::Result<()> {
-    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {
-        empty_bounding()?;
-        sys::set_securebits(sys::ROOT_WITHOUT_POWER)?;
+/// What being uid 0 would give is switched off and locked. Without CAP_SETPCAP there is nothing to
+/// switch off: a plain user has no such powers.
+fn lock_root_out() -> nix::Result<()> {
+    if may_set_process_capabilities() { sys::set_securebits(sys::ROOT_WITHOUT_POWER) } else { Ok(()) }
+}
+
+fn may_set_process_capabilities() -> bool {
+    caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false)
+}
+
+/// From uid 0 to the service user: groups first, which need what the user's change takes away.
+fn give_up_root() -> nix::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
     }
+    let (uid, gid) = (Uid::from_raw(SERVICE_ID), Gid::from_raw(SERVICE_ID));
+    // Refused in some user namespaces; the ids are worth changing all the same.
+    let groups = setgroups(&[]);
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    // A change of ids resets it (prctl(2)), in /proc/sys/fs/suid_dumpable's favour.
+    sys::set_dumpable(false)?;
+    groups
+}
+
+fn clear_capabilities() -> nix::Result<()> {
     // Clearing needs no privilege. Ambient is a part of permitted and inheritable, so it goes first;
     // a kernel before 4.3 has none, and the read-back tells.
     let _ = caps::clear(None, CapSet::Ambient);
@@ -161,8 +236,17 @@ fn drop_capabilities() -> nix::Result<()> {
     Ok(())
 }
 
+/// Whoever started us may have switched it off (setarch -R).
+fn randomise() -> nix::Result<()> {
+    let flags = sys::personality()?;
+    if flags & sys::NOT_RANDOM == 0 { Ok(()) } else { sys::set_personality(flags & !sys::NOT_RANDOM) }
+}
+
 /// Every capability the running kernel knows, also those newer than this program.
 fn empty_bounding() -> nix::Result<()> {
+    if !may_set_process_capabilities() {
+        return Ok(());
+    }
     for capability in 0..64 {
         match sys::drop_from_bounding(capability) {
             Ok(()) => {}

@@ -27,6 +27,12 @@ pub struct Evidence {
     /// What ids that have no name in this user namespace look like.
     pub(crate) overflow_uid: u32,
     pub(crate) swap: Swap,
+    /// kernel.randomize_va_space: 2 is everything.
+    pub(crate) randomised: Result<u32, Unread>,
+    /// kernel.yama.ptrace_scope; missing where Yama isn't among the security modules.
+    pub(crate) ptrace_scope: Result<u32, Unread>,
+    /// Whether uid 0 here is uid 0 of the host.
+    pub(crate) initial_namespace: Result<bool, Unread>,
     pub(crate) proxy: ProxyReport,
     pub(crate) baseline: Baseline,
     pub(crate) failures: Vec<Failure>,
@@ -95,6 +101,9 @@ impl Evidence {
                 devices: kernel::parsed("/proc/swaps", parse::swap_devices),
                 cgroup: cgroup_swap(&format!("/proc/{pid}/cgroup")),
             },
+            randomised: kernel::parsed("/proc/sys/kernel/randomize_va_space", parse::sysctl),
+            ptrace_scope: kernel::parsed("/proc/sys/kernel/yama/ptrace_scope", parse::sysctl),
+            initial_namespace: kernel::parsed("/proc/self/uid_map", parse::uid_map_is_initial),
             proxy,
             baseline,
             failures,
@@ -114,6 +123,9 @@ impl Evidence {
         self.core_pattern = Err(unread.clone());
         self.owner = Err(unread.clone());
         self.swap = Swap { devices: Err(unread.clone()), cgroup: None };
+        self.randomised = Err(unread.clone());
+        self.ptrace_scope = Err(unread.clone());
+        self.initial_namespace = Err(unread.clone());
         self.proxy.fds = OpenFds::Unknown(unread.to_string());
     }
 }

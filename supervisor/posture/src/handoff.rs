@@ -17,6 +17,8 @@ use nix::sys::socket::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::apply::{Baseline, Failure};
+use crate::judge::StorageSeen;
 use crate::proxy::{ProxyReport, SCHEMA};
 use crate::sys;
 
@@ -76,11 +78,24 @@ pub struct ProxyState {
     pub in_flight: u64,
 }
 
+/// What init leaves to the proxy that it becomes (`--exec`): what it saw and did before, so that the
+/// proxy can judge itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Legacy {
+    /// [`SCHEMA`] of the sender.
+    pub schema: u32,
+    pub baseline: Baseline,
+    pub failures: Vec<Failure>,
+    pub storage: StorageSeen,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum ToProxy {
     Verdict(Verdict),
     Status { id: u64 },
+    Legacy(Box<Legacy>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -118,6 +133,23 @@ impl ProxyEnd {
         Ok(Some(Self { socket }))
     }
 
+    /// What init left before it became this process; `None` when it is there and supervises.
+    ///
+    /// # Errors
+    /// When what it left can't be read, or is of another version.
+    pub fn legacy(&self) -> Result<Option<Box<Legacy>>, HandoffError> {
+        match receive_with(&self.socket, MsgFlags::MSG_DONTWAIT)? {
+            Packet::Message(ToProxy::Legacy(legacy)) if legacy.schema != SCHEMA => {
+                Err(HandoffError::Version(legacy.schema))
+            }
+            Packet::Message(ToProxy::Legacy(legacy)) => Ok(Some(legacy)),
+            Packet::Message(ToProxy::Verdict(_)) => Err(HandoffError::OutOfTurn("a verdict")),
+            Packet::Message(ToProxy::Status { .. }) => Err(HandoffError::OutOfTurn("a status question")),
+            Packet::Nothing => Ok(None),
+            Packet::End => Err(HandoffError::Closed),
+        }
+    }
+
     /// Hands in the self report and waits for init's decision.
     ///
     /// # Errors
@@ -127,6 +159,7 @@ impl ProxyEnd {
         match receive(&self.socket)? {
             Packet::Message(ToProxy::Verdict(verdict)) => Ok(verdict),
             Packet::Message(ToProxy::Status { .. }) => Err(HandoffError::OutOfTurn("a status question")),
+            Packet::Message(ToProxy::Legacy(_)) => Err(HandoffError::OutOfTurn("a legacy")),
             Packet::Nothing | Packet::End => Err(HandoffError::Closed),
         }
     }
@@ -153,6 +186,7 @@ impl ProxyEnd {
                     }
                 }
                 Ok(Packet::Message(ToProxy::Verdict(_))) => return Err(HandoffError::OutOfTurn("a verdict")),
+                Ok(Packet::Message(ToProxy::Legacy(_))) => return Err(HandoffError::OutOfTurn("a legacy")),
                 Ok(Packet::End | Packet::Nothing) | Err(HandoffError::Closed) => return Ok(()),
                 Err(error) => return Err(error),
             }
@@ -219,6 +253,14 @@ impl InitEnd {
         transmit(&self.socket, &ToProxy::Verdict(verdict))
     }
 
+    /// Leaves `legacy` for the proxy that this process becomes by exec.
+    ///
+    /// # Errors
+    /// When it is too long.
+    pub fn leave(&self, legacy: Legacy) -> Result<(), HandoffError> {
+        transmit(&self.socket, &ToProxy::Legacy(Box::new(legacy)))
+    }
+
     /// Asks for the proxy's state; the answer carries `id`.
     ///
     /// # Errors
@@ -278,10 +320,14 @@ fn transmit<T: Serialize>(socket: &OwnedFd, message: &T) -> Result<(), HandoffEr
 }
 
 fn receive<T: DeserializeOwned>(socket: &OwnedFd) -> Result<Packet<T>, HandoffError> {
+    receive_with(socket, MsgFlags::empty())
+}
+
+fn receive_with<T: DeserializeOwned>(socket: &OwnedFd, flags: MsgFlags) -> Result<Packet<T>, HandoffError> {
     let mut buffer = vec![0; MAX_MESSAGE];
     let length = loop {
         // MSG_TRUNC makes the kernel return the packet's true length, so that a cut one shows.
-        match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC) {
+        match recv(socket.as_raw_fd(), &mut buffer, flags | MsgFlags::MSG_TRUNC) {
             Ok(0) | Err(Os::ECONNRESET) => return Ok(Packet::End),
             Ok(length) => break length,
             Err(Os::EINTR) => {}

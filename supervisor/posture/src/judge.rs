@@ -3,17 +3,21 @@
 //! Owns what counts as holding; reads and applies nothing. Whatever couldn't be read or parsed is
 //! `unknown`, which a required control doesn't pass on.
 
+mod confine;
 mod core;
+mod identity;
 mod memory;
 mod process;
 #[cfg(test)]
 pub(crate) mod samples;
+mod system;
 
-use fluxheim_config::{Control, Hardening, Level};
+use fluxheim_config::{Control, Hardening, Level, Server};
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::kernel::Unread;
-use crate::report::{ControlReport, Identity, Outcome, Report, fix};
+use crate::report::{ControlReport, Outcome, Report, fix};
 
 /// What is asked of the proxy.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +26,13 @@ pub struct Asked<'a> {
     /// Whether the configuration names secrets at all.
     pub has_secrets: bool,
     pub storage: &'a StorageSeen,
+    /// Whose stop budget is judged.
+    pub server: &'a Server,
 }
 
 /// What the storage check came to; the check itself is `fluxheim-trust`'s.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StorageSeen {
     /// Not looked at: the control is off.
     NotChecked,
@@ -41,7 +48,7 @@ pub fn judge(evidence: &Evidence, asked: Asked<'_>) -> Report {
     let controls: Vec<_> = Control::ALL.into_iter().map(|control| one(evidence, asked, control)).collect();
     let secrets_off_swap = memory::secrets_off_swap(&controls, asked);
     let kernel = evidence.kernel.as_ref().ok().cloned();
-    let identity = identity(evidence);
+    let identity = identity::seen(evidence);
     Report { profile: asked.hardening.profile, controls, secrets_off_swap, identity, kernel }
 }
 
@@ -56,11 +63,21 @@ fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport
         Control::Dumpable => core::dumpable(evidence, level),
         Control::NoSwap => memory::no_swap(&evidence.swap),
         Control::MemoryLock => memory::memory_lock(evidence),
-        Control::Capabilities => process::capabilities(evidence),
+        Control::Capabilities => identity::capabilities(evidence),
+        Control::Securebits => identity::securebits(evidence),
         Control::NoNewPrivs => process::no_new_privs(evidence),
+        Control::Mdwe => confine::mdwe(evidence),
+        Control::Seccomp => confine::seccomp(evidence),
+        Control::Landlock => confine::landlock(evidence),
+        Control::Identity => identity::identity(evidence),
         Control::Fds => process::fds(evidence, level),
         Control::Umask => process::umask(evidence),
+        Control::Environment => process::environment(evidence),
+        Control::ReadOnlyRoot => system::read_only_root(evidence),
         Control::Storage => process::storage(asked.storage),
+        Control::Aslr => system::aslr(evidence),
+        Control::PtraceScope => system::ptrace_scope(evidence),
+        Control::StopBudget => system::stop_budget(asked.server),
     };
     let failed = evidence.failures.iter().find(|failure| failure.control == control && !result.holds());
     let errno = errno.or_else(|| failed.map(|failure| failure.errno.clone()));
@@ -69,11 +86,6 @@ fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport
         Some(flaw) if result == Outcome::Unknown => report.with_fix(fix::proc_lines(flaw)),
         _ => report,
     }
-}
-
-fn identity(evidence: &Evidence) -> Option<Identity> {
-    let status = evidence.status.as_ref().ok()?;
-    Some(Identity { uid: status.uid[1], gid: status.gid[1], groups: status.groups.clone() })
 }
 
 /// One control's outcome before level and advice are added.
@@ -87,6 +99,10 @@ pub(crate) struct Finding {
 impl Finding {
     fn new(result: Outcome, text: impl Into<String>) -> Self {
         Self { result, text: text.into(), errno: None }
+    }
+
+    fn with_errno(self, errno: crate::report::Errno) -> Self {
+        Self { errno: Some(errno), ..self }
     }
 
     fn unread(unread: &Unread) -> Self {

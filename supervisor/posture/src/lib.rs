@@ -4,6 +4,8 @@
 //! file an operator can write (that is `fluxheim-trust`): only /proc and /sys, see proc(5).
 
 pub mod apply;
+pub mod confine;
+pub mod environment;
 pub mod evidence;
 pub mod handoff;
 pub mod judge;

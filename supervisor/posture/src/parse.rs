@@ -7,7 +7,7 @@ mod status;
 mod swap;
 
 pub(crate) use limits::{Limit, core_limit};
-pub(crate) use status::{Caps, Status};
+pub(crate) use status::{Caps, Seccomp, Status};
 pub(crate) use swap::{CgroupPaths, SwapMax, V1Limit, swap_devices};
 
 /// Whether /proc/PID/uid_map is that of the initial user namespace: it maps every id to itself.
@@ -24,6 +24,11 @@ pub(crate) fn uid_map_is_initial(text: &str) -> Option<bool> {
 /// The mask in /proc/PID/coredump_filter, which is hexadecimal without a prefix.
 pub(crate) fn coredump_filter(text: &str) -> Option<u64> {
     hex(text.trim_end_matches('\n'))
+}
+
+/// A sysctl that is one number, such as kernel.randomize_va_space.
+pub(crate) fn sysctl(text: &str) -> Option<u32> {
+    text.trim_end_matches('\n').parse().ok()
 }
 
 /// Where a core goes, from /proc/sys/kernel/core_pattern.
@@ -82,6 +87,14 @@ mod tests {
     fn a_map_that_makes_no_sense_is_unknown() {
         for text in ["", "\n", "0 0\n", "0 0 x\n", "0 0 4294967295 9\n", "-1 0 1\n"] {
             assert_eq!(uid_map_is_initial(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn reads_a_sysctl_that_is_one_number() {
+        assert_eq!(sysctl("2\n"), Some(2));
+        for text in ["", "\n", "-1\n", "2 2\n", "two\n"] {
+            assert_eq!(sysctl(text), None, "{text:?}");
         }
     }
 

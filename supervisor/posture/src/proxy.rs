@@ -6,17 +6,21 @@
 use std::os::fd::RawFd;
 
 use caps::{CapSet, Capability};
-use fluxheim_config::{Control, Hardening, Level};
+use fluxheim_config::{Control, Hardening};
 use nix::sys::mman::{MlockAllFlags, mlockall};
-use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
+use nix::sys::statvfs::{FsFlags, statvfs};
 use serde::{Deserialize, Serialize};
 
+use crate::confine::Reach;
+use crate::confine::landlock::{self, LandlockAttempt};
+use crate::confine::seccomp::{self, Stage};
 use crate::report::Errno;
-use crate::{handoff, kernel, parse, sys};
+use crate::{environment, handoff, kernel, parse, sys};
 
 /// Version of [`ProxyReport`]; init refuses any other.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What the proxy did and saw. Sent to init through the handoff.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +34,48 @@ pub struct ProxyReport {
     pub dumpable: Dumpable,
     pub memory_lock: LockAttempt,
     pub fds: OpenFds,
+    /// PR_GET_SECUREBITS; no file of /proc shows them.
+    pub securebits: Result<i32, Errno>,
+    /// PR_GET_MDWE; likewise.
+    pub mdwe: Result<i32, Errno>,
+    /// The flags of personality(2); likewise for others of the same user.
+    pub personality: Result<u32, Errno>,
+    /// Whether the file system at `/` is mounted read-only.
+    pub read_only_root: Result<bool, Errno>,
+    /// Names of environment variables that look like secrets.
+    pub environment: Vec<String>,
+    pub landlock: LandlockAttempt,
+    pub seccomp: FilterReport,
+}
+
+impl ProxyReport {
+    /// Whether files outside its reach are closed to this process.
+    #[must_use]
+    pub fn is_confined(&self) -> bool {
+        matches!(self.landlock, LandlockAttempt::Restricted(_))
+    }
+}
+
+/// What became of the serve filter, and what the calls that start a program answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilterReport {
+    pub attempt: FilterAttempt,
+    /// The errno of execve(2) without a name, before; 14 (EFAULT) where it exists.
+    pub execve_before: i32,
+    /// The same afterwards, and that of execveat(2); 38 (ENOSYS) where neither exists any more.
+    pub exec_after: [i32; 2],
+}
+
+/// What became of installing the serve filter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum FilterAttempt {
+    /// The configuration says off or observe.
+    NotAsked,
+    Installed,
+    /// The text says why not.
+    Failed(String),
 }
 
 /// PR_GET_DUMPABLE after PR_SET_DUMPABLE.
@@ -68,35 +114,57 @@ pub enum OpenFds {
 
 /// Applies to this process what `hardening` asks of it, and tells what came of it.
 ///
-/// `secrets` says whether the configuration makes this process hold any.
+/// `secrets` says whether the configuration makes this process hold any; `reach` is what it is
+/// confined to.
 ///
 /// Call it before anything else is opened and before any thread starts: a later memory lock or
-/// descriptor list would be another one.
+/// descriptor list would be another one, and confinement is that of the calling thread and those it
+/// starts.
 #[must_use]
-pub fn harden(hardening: &Hardening, secrets: bool) -> ProxyReport {
+pub fn harden(hardening: &Hardening, secrets: bool, reach: &Reach) -> ProxyReport {
+    let applies = |control| hardening.applies(control);
     let fds = open_fds();
-    if applies(hardening, Control::Umask) {
+    if applies(Control::Umask) {
         umask(Mode::from_bits_truncate(0o077));
     }
-    let set_failed =
-        if applies(hardening, Control::Dumpable) { sys::set_dumpable(false).err() } else { None };
-    let memory_lock =
-        if applies(hardening, Control::MemoryLock) { lock_memory() } else { LockAttempt::NotAsked };
+    let set_failed = if applies(Control::Dumpable) { sys::set_dumpable(false).err() } else { None };
+    let dumpable =
+        Dumpable { set_failed: set_failed.map(Errno::from), value: sys::dumpable().map_err(Errno::from) };
+    let memory_lock = if applies(Control::MemoryLock) { lock_memory() } else { LockAttempt::NotAsked };
+    let securebits = sys::securebits().map_err(Errno::from);
+    let mdwe = sys::mdwe().map_err(Errno::from);
+    let personality = sys::personality().map_err(Errno::from);
+    let root = statvfs("/").map(|seen| seen.flags().contains(FsFlags::ST_RDONLY)).map_err(Errno::from);
+    let environment = environment::secrets();
+    // Files before calls: the filter no longer has what makes a ruleset.
+    let landlock =
+        if applies(Control::Landlock) { landlock::confine(reach) } else { LandlockAttempt::NotAsked };
+    let seccomp = filter(applies(Control::Seccomp));
     ProxyReport {
         schema: SCHEMA,
         secrets,
-        dumpable: Dumpable {
-            set_failed: set_failed.map(Errno::from),
-            value: sys::dumpable().map_err(Errno::from),
-        },
+        dumpable,
         memory_lock,
         fds,
+        securebits,
+        mdwe,
+        personality,
+        read_only_root: root,
+        environment,
+        landlock,
+        seccomp,
     }
 }
 
-/// Whether a control of this level is applied at all.
-pub(crate) fn applies(hardening: &Hardening, control: Control) -> bool {
-    hardening.level(control) >= Level::BestEffort
+fn filter(asked: bool) -> FilterReport {
+    let [before, _] = sys::try_exec();
+    let attempt = match asked.then(|| seccomp::install(Stage::Serve)) {
+        None => FilterAttempt::NotAsked,
+        Some(Ok(())) => FilterAttempt::Installed,
+        Some(Err(error)) => FilterAttempt::Failed(error.to_string()),
+    };
+    let exec_after = sys::try_exec().map(|errno| errno as i32);
+    FilterReport { attempt, execve_before: before as i32, exec_after }
 }
 
 /// What makes a lock of all memory last; `Err` says why it would not.
@@ -119,6 +187,10 @@ fn lock_grounds(unlimited: bool, ipc_lock: bool, initial_namespace: Option<bool>
 
 fn lock_memory() -> LockAttempt {
     let unlimited = match getrlimit(Resource::RLIMIT_MEMLOCK) {
+        // What is allowed but not set needs no privilege to be set (setrlimit(2)).
+        Ok((soft, RLIM_INFINITY)) if soft != RLIM_INFINITY => {
+            setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
+        }
         Ok((soft, _)) => soft == RLIM_INFINITY,
         Err(errno) => return LockAttempt::Failed(errno.into()),
     };
@@ -160,16 +232,5 @@ mod tests {
         assert!(lock_grounds(false, true, Some(false)).is_err());
         assert!(lock_grounds(false, true, None).is_err());
         assert!(lock_grounds(false, false, Some(true)).is_err());
-    }
-
-    #[test]
-    fn off_and_observe_are_not_applied() {
-        let mut hardening =
-            Hardening { profile: fluxheim_config::Profile::Container, overrides: [].into_iter().collect() };
-        assert!(applies(&hardening, Control::Umask));
-        for level in [Level::Off, Level::Observe] {
-            hardening.overrides.insert(Control::Umask, level);
-            assert!(!applies(&hardening, Control::Umask));
-        }
     }
 }

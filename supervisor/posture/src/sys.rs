@@ -9,12 +9,18 @@ use nix::errno::Errno;
 
 pub(crate) const MCL_ONFAULT: libc::c_int = libc::MCL_ONFAULT;
 
-/// Securebits of a root that gains nothing from being root, locked for good (capabilities(7)).
-pub(crate) const ROOT_WITHOUT_POWER: libc::c_ulong = (libc::SECBIT_NOROOT
+/// Securebits of a root that gains nothing from being root and can't hand anything on, locked for
+/// good (capabilities(7)).
+pub(crate) const ROOT_WITHOUT_POWER: libc::c_int = libc::SECBIT_NOROOT
     | libc::SECBIT_NOROOT_LOCKED
     | libc::SECBIT_NO_SETUID_FIXUP
     | libc::SECBIT_NO_SETUID_FIXUP_LOCKED
-    | libc::SECBIT_KEEP_CAPS_LOCKED) as libc::c_ulong;
+    | libc::SECBIT_KEEP_CAPS_LOCKED
+    | libc::SECBIT_NO_CAP_AMBIENT_RAISE
+    | libc::SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+
+/// ADDR_NO_RANDOMIZE of personality(2).
+pub(crate) const NOT_RANDOM: u32 = 0x0004_0000;
 
 /// Takes ownership of a descriptor that this process inherited.
 ///
@@ -49,8 +55,56 @@ pub(crate) fn drop_from_bounding(capability: u8) -> nix::Result<()> {
 }
 
 /// PR_SET_SECUREBITS.
-pub(crate) fn set_securebits(bits: libc::c_ulong) -> nix::Result<()> {
+pub(crate) fn set_securebits(bits: libc::c_int) -> nix::Result<()> {
+    let bits = libc::c_ulong::try_from(bits).map_err(|_| Errno::EINVAL)?;
     prctl(libc::PR_SET_SECUREBITS, bits).map(drop)
+}
+
+/// PR_GET_SECUREBITS.
+pub(crate) fn securebits() -> nix::Result<i32> {
+    prctl(libc::PR_GET_SECUREBITS, 0)
+}
+
+/// PR_SET_MDWE with PR_MDWE_REFUSE_EXEC_GAIN (Linux 6.3).
+pub(crate) fn set_mdwe() -> nix::Result<()> {
+    prctl(libc::PR_SET_MDWE, libc::c_ulong::from(libc::PR_MDWE_REFUSE_EXEC_GAIN)).map(drop)
+}
+
+/// PR_GET_MDWE; bit 0 is PR_MDWE_REFUSE_EXEC_GAIN.
+pub(crate) fn mdwe() -> nix::Result<i32> {
+    prctl(libc::PR_GET_MDWE, 0)
+}
+
+/// The personality flags (personality(2)).
+pub(crate) fn personality() -> nix::Result<u32> {
+    persona(libc::c_ulong::from(u32::MAX))
+}
+
+/// Sets the personality flags.
+pub(crate) fn set_personality(flags: u32) -> nix::Result<()> {
+    persona(libc::c_ulong::from(flags)).map(drop)
+}
+
+fn persona(flags: libc::c_ulong) -> nix::Result<u32> {
+    // SAFETY: personality takes a number and no pointer; u32::MAX only asks.
+    let now = Errno::result(unsafe { libc::personality(flags) })?;
+    Ok(now.cast_unsigned())
+}
+
+/// What execve(2) and execveat(2) answer to a name that isn't there at all: EFAULT where the kernel
+/// got as far as reading it.
+pub(crate) fn try_exec() -> [Errno; 2] {
+    let nothing: *const libc::c_char = std::ptr::null();
+    // SAFETY: both calls take null pointers here, which the kernel refuses with EFAULT when it reads
+    // the name, before anything of this process is changed.
+    let answers = unsafe {
+        [
+            Errno::result(libc::syscall(libc::SYS_execve, nothing, nothing, nothing)),
+            Errno::result(libc::syscall(libc::SYS_execveat, -1, nothing, nothing, nothing, 0)),
+        ]
+    };
+    // Neither can succeed without a name.
+    answers.map(|answer| answer.err().unwrap_or(Errno::UnknownErrno))
 }
 
 /// Marks every descriptor above 2 as close-on-exec (Linux 5.11 and newer).
@@ -77,7 +131,7 @@ pub(crate) fn set_close_on_exec_raw(number: RawFd, on: bool) -> nix::Result<()> 
 /// A prctl whose one argument is a number.
 fn prctl(option: libc::c_int, argument: libc::c_ulong) -> nix::Result<i32> {
     let none: libc::c_ulong = 0;
-    // SAFETY: every option used in this module (DUMPABLE, CAPBSET, SECUREBITS) takes numbers only, no
+    // SAFETY: every option used in this module (DUMPABLE, CAPBSET, SECUREBITS, MDWE) takes numbers only, no
     // pointers, and wants its unused arguments zero, each of the width of an unsigned long.
     Errno::result(unsafe { libc::prctl(option, argument, none, none, none) })
 }

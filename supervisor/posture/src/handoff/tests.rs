@@ -14,13 +14,7 @@ fn pair() -> (InitEnd, ProxyEnd) {
 }
 
 fn report() -> ProxyReport {
-    ProxyReport {
-        schema: SCHEMA,
-        secrets: false,
-        dumpable: Dumpable { set_failed: None, value: Ok(0) },
-        memory_lock: LockAttempt::NotSafe("RLIMIT_MEMLOCK is finite".into()),
-        fds: OpenFds::Unexpected(vec![9]),
-    }
+    crate::judge::samples::proxy_report()
 }
 
 /// The longest there can be: every control, the longest words.
@@ -155,4 +149,30 @@ fn only_numbers_above_stdio_are_taken() {
     for text in ["0", "2", "-1", "", "x", "99999999999"] {
         assert_eq!(parse_number(text), None, "{text:?}");
     }
+}
+
+#[test]
+fn what_init_leaves_is_read_after_it_is_gone() {
+    let (init, proxy) = pair();
+    assert_eq!(proxy.legacy().unwrap(), None);
+    let evidence = crate::judge::samples::evidence();
+    let legacy = Legacy {
+        schema: SCHEMA,
+        baseline: evidence.baseline,
+        failures: vec![Failure { control: Control::Mdwe, errno: Os::EINVAL.into() }],
+        storage: StorageSeen::Findings("1 finding".into()),
+    };
+    init.leave(legacy.clone()).unwrap();
+    drop(init);
+    assert_eq!(proxy.legacy().unwrap().as_deref(), Some(&legacy));
+    assert!(matches!(proxy.legacy(), Err(HandoffError::Closed)));
+}
+
+#[test]
+fn a_legacy_of_another_version_is_refused() {
+    let (init, proxy) = pair();
+    let baseline = Baseline::default();
+    let (failures, storage) = (vec![], StorageSeen::NotChecked);
+    init.leave(Legacy { schema: SCHEMA + 1, baseline, failures, storage }).unwrap();
+    assert!(matches!(proxy.legacy(), Err(HandoffError::Version(_))));
 }

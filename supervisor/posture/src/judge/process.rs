@@ -1,48 +1,13 @@
-//! Judging what the process may do and was left with: capabilities, no_new_privs, fds, umask, storage.
+//! Judging what the process was left with: no_new_privs, fds, umask, environment, storage.
 //!
-//! Pure. See capabilities(7), prctl(2) PR_SET_NO_NEW_PRIVS, umask(2).
+//! Pure. See prctl(2) PR_SET_NO_NEW_PRIVS, umask(2), environ(7).
 
 use fluxheim_config::Level;
 
 use super::{Finding, StorageSeen, ours_unless};
 use crate::evidence::Evidence;
-use crate::parse::{Caps, Status};
 use crate::proxy::OpenFds;
 use crate::report::Outcome;
-
-pub(super) fn capabilities(evidence: &Evidence) -> Finding {
-    let status = match &evidence.status {
-        Ok(status) => status,
-        Err(unread) => return Finding::unread(unread),
-    };
-    let Caps { inheritable, permitted, effective, bounding, ambient } = status.caps;
-    let seen = format!("in /proc/{}/status", evidence.pid);
-    if !status.caps.gives_nothing() {
-        let sets = format!(
-            "effective {effective:x}, permitted {permitted:x}, inheritable {inheritable:x}, ambient {ambient:x}"
-        );
-        return Finding::new(Outcome::Violated, format!("{sets} {seen}"));
-    }
-    let held =
-        evidence.baseline.caps.is_some_and(|before| before.gives_nothing() && before.bounding == bounding);
-    match (bounding, inert(status)) {
-        (0, _) => Finding::new(ours_unless(held), format!("all five sets are empty {seen}")),
-        (_, true) => Finding::new(
-            ours_unless(held),
-            format!("no set gives any; bounding {bounding:x} is inert under no_new_privs {seen}"),
-        ),
-        (_, false) => Finding::new(
-            Outcome::Partial,
-            format!("no set gives any, but bounding {bounding:x} is left {seen}"),
-        ),
-    }
-}
-
-/// A bounding set only limits what an exec could give; under no_new_privs an exec gives nothing.
-/// From uid 0 we want it empty all the same, since there it can be emptied.
-fn inert(status: &Status) -> bool {
-    status.no_new_privs && status.uid[1] != 0
-}
 
 pub(super) fn no_new_privs(evidence: &Evidence) -> Finding {
     let status = match &evidence.status {
@@ -84,6 +49,19 @@ pub(super) fn umask(evidence: &Evidence) -> Finding {
         Finding::new(ours_unless(evidence.baseline.umask == Some(status.umask)), seen)
     } else {
         Finding::new(Outcome::Violated, seen)
+    }
+}
+
+pub(super) fn environment(evidence: &Evidence) -> Finding {
+    let (left, given) = (&evidence.proxy.environment, &evidence.baseline.environment);
+    match (left.is_empty(), given.is_empty()) {
+        (true, true) => Finding::new(Outcome::Inherited, "no variable of the proxy looks like a secret"),
+        // Gone from the proxy, but whoever may look at the container still sees it.
+        (true, false) => {
+            let text = "kept from the proxy; the runtime and PID 1's /proc/1/environ still show";
+            Finding::new(Outcome::Partial, format!("{text} {}", given.join(", ")))
+        }
+        (false, _) => Finding::new(Outcome::Violated, format!("the proxy has {}", left.join(", "))),
     }
 }
 

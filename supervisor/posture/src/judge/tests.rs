@@ -7,6 +7,7 @@ use super::samples::{evidence, status};
 use super::*;
 use crate::apply::{Baseline, Failure};
 use crate::evidence::{CgroupSwap, ProcFlaw};
+use crate::report::Identity;
 use crate::parse::{Caps, CorePattern, Limit, Status, SwapMax, V1Limit};
 use crate::proxy::{LockAttempt, OpenFds};
 
@@ -19,7 +20,8 @@ fn hardening(overrides: &[(Control, Level)]) -> Hardening {
 
 fn report(evidence: &Evidence, overrides: &[(Control, Level)], has_secrets: bool) -> Report {
     let storage = StorageSeen::Clean("2 objects".into());
-    judge(evidence, Asked { hardening: &hardening(overrides), has_secrets, storage: &storage })
+    let (hardening, server) = (hardening(overrides), samples::server());
+    judge(evidence, Asked { hardening: &hardening, has_secrets, storage: &storage, server: &server })
 }
 
 fn result(evidence: &Evidence, control: Control) -> Outcome {
@@ -63,6 +65,8 @@ fn what_held_before_us_is_inherited() {
         umask: Some(0o077),
         caps: Some(status().caps),
         no_new_privs: Some(true),
+        mdwe: Some(1),
+        ..evidence.baseline
     };
     for control in [
         Control::CoreDumps,
@@ -70,6 +74,9 @@ fn what_held_before_us_is_inherited() {
         Control::Umask,
         Control::Capabilities,
         Control::NoNewPrivs,
+        Control::Mdwe,
+        Control::Identity,
+        Control::Aslr,
     ] {
         assert_eq!(result(&evidence, control), Outcome::Inherited, "{control:?}");
     }
@@ -82,9 +89,20 @@ fn unreadable_texts_are_unknown_and_refused() {
     evidence.core_limit = Err(unread());
     evidence.coredump_filter = Err(unread());
     evidence.swap.devices = Err(unread());
+    evidence.randomised = Err(unread());
+    evidence.ptrace_scope = Err(unread());
     let report = report(&evidence, &[], true);
     for seen in &report.controls {
-        let from_elsewhere = matches!(seen.control, Control::Fds | Control::Storage);
+        let from_elsewhere = matches!(
+            seen.control,
+            Control::Fds
+                | Control::Storage
+                | Control::Mdwe
+                | Control::Landlock
+                | Control::Environment
+                | Control::ReadOnlyRoot
+                | Control::StopBudget
+        );
         assert_eq!(seen.result == Outcome::Unknown, !from_elsewhere, "{seen:?}");
     }
     assert_eq!(report.identity, None);
@@ -250,7 +268,8 @@ fn no_new_privs_umask_and_fds_are_as_read() {
 #[test]
 fn storage_findings_are_a_violation() {
     let judged = |storage: &StorageSeen| {
-        judge(&evidence(), Asked { hardening: &hardening(&[]), has_secrets: true, storage }).refusals()
+        let (hardening, server) = (hardening(&[]), samples::server());
+        judge(&evidence(), Asked { hardening: &hardening, has_secrets: true, storage, server: &server }).refusals()
     };
     assert_eq!(judged(&StorageSeen::Findings("1 finding".into())), ["storage"]);
     assert_eq!(judged(&StorageSeen::NotChecked), ["storage"]);
@@ -317,3 +336,7 @@ mod secrets_off_swap {
         assert!(waived.is_ok() && waived.secrets_off_swap.evidence.starts_with("waived"), "{waived}");
     }
 }
+
+mod confinement;
+mod root;
+mod surroundings;

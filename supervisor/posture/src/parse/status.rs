@@ -2,6 +2,8 @@
 //!
 //! Pure; a missing, doubled or odd line makes the whole text unknown. See proc(5).
 
+use serde::{Deserialize, Serialize};
+
 use super::hex;
 
 /// What a process is, as the kernel tells others.
@@ -17,10 +19,22 @@ pub(crate) struct Status {
     pub(crate) locked_kib: u64,
     pub(crate) caps: Caps,
     pub(crate) no_new_privs: bool,
+    pub(crate) seccomp: Seccomp,
+}
+
+/// What filters the process's system calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seccomp {
+    /// 0 nothing, 1 strict, 2 filters.
+    pub(crate) mode: u8,
+    /// How many filters; kernels before 5.9 don't say.
+    pub(crate) filters: Option<u32>,
 }
 
 /// The five capability sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Caps {
     pub(crate) inheritable: u64,
     pub(crate) permitted: u64,
@@ -54,6 +68,14 @@ impl Status {
                 ambient: hex(field("CapAmb")?)?,
             },
             no_new_privs: flag(field("NoNewPrivs")?)?,
+            seccomp: Seccomp {
+                mode: field("Seccomp")?.parse().ok().filter(|mode| *mode <= 2)?,
+                filters: match field("Seccomp_filters") {
+                    Some(count) => Some(count.parse().ok()?),
+                    None if text.contains("\nSeccomp_filters:") => return None,
+                    None => None,
+                },
+            },
         })
     }
 }
@@ -114,6 +136,7 @@ CapBnd:\t00000000a80425fb
 CapAmb:\t0000000000000000
 NoNewPrivs:\t1
 Seccomp:\t2
+Seccomp_filters:\t3
 ";
 
     #[test]
@@ -125,6 +148,13 @@ Seccomp:\t2
         assert_eq!(status.locked_kib, 33816);
         assert_eq!(status.caps.bounding, 0xa804_25fb);
         assert!(status.caps.gives_nothing() && status.no_new_privs);
+        assert_eq!(status.seccomp, Seccomp { mode: 2, filters: Some(3) });
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_count_filters_is_no_odd_one() {
+        let text = GOLDEN.replace("Seccomp_filters:\t3\n", "");
+        assert_eq!(Status::parse(&text).unwrap().seccomp.filters, None);
     }
 
     #[test]
@@ -146,6 +176,10 @@ Seccomp:\t2
             ("VmLck:\t   33816 kB\n", "VmLck:\t   33816\n"),
             ("Uid:\t65532\t65532\t65532\t65532\n", "Uid:\t65532\t65532\t65532\n"),
             ("Groups:\t4 27 \n", "Groups:\t4 -27 \n"),
+            ("Seccomp:\t2\n", "Seccomp:\t3\n"),
+            ("Seccomp:\t2\n", ""),
+            ("Seccomp_filters:\t3\n", "Seccomp_filters:\tmany\n"),
+            ("Seccomp_filters:\t3\n", "Seccomp_filters:\t3\nSeccomp_filters:\t3\n"),
         ] {
             let text = GOLDEN.replace(good, bad);
             assert_ne!(text, GOLDEN);

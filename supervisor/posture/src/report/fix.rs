@@ -71,6 +71,54 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
             "--cap-drop=ALL --user 65532:65532",
             "securityContext: { runAsNonRoot: true, runAsUser: 65532, capabilities: { drop: [ALL] } }",
         ],
+        Control::Securebits => [
+            "start as root (--user 0) under profile docker-root, without --cap-drop SETPCAP",
+            "start as root (--user 0) under profile docker-root, without --cap-drop SETPCAP",
+            "not possible in a pod that may not run as root; no_new_privs and capabilities keep uid 0's powers away",
+        ],
+        Control::Mdwe => [
+            "a host with Linux 6.3 or newer, and no seccomp profile that denies prctl",
+            "a host with Linux 6.3 or newer, and no seccomp profile that denies prctl",
+            "nodes with Linux 6.3 or newer, and seccompProfile.type: RuntimeDefault",
+        ],
+        Control::Seccomp => [
+            "no seccomp profile that denies seccomp or prctl; a host kernel with CONFIG_SECCOMP_FILTER",
+            "no seccomp profile that denies seccomp or prctl; a host kernel with CONFIG_SECCOMP_FILTER",
+            "seccompProfile.type: RuntimeDefault, which allows further filters",
+        ],
+        Control::Landlock => [
+            "a host with Linux 6.12 or newer and landlock in /sys/kernel/security/lsm; Docker 23 or newer, or a seccomp profile that allows landlock_*",
+            "a host with Linux 6.12 or newer and landlock in /sys/kernel/security/lsm",
+            "nodes with Linux 6.12 or newer, landlock among their security modules, and seccompProfile.type: RuntimeDefault",
+        ],
+        Control::Identity => [
+            "--user 65532:65532 without --group-add; or a start as root with the capabilities SETUID, SETGID and SETPCAP",
+            "--user 65532:65532 without --group-add; or a start as root with the capabilities SETUID, SETGID and SETPCAP",
+            "securityContext: { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 }",
+        ],
+        Control::Environment => [
+            "no --env for secrets: mount a file (--volume or docker secret) and name it in the configuration",
+            "no --env for secrets: podman secret create, then --secret, and name the file in the configuration",
+            "no env or envFrom of a Secret: mount it as a volume and name the file in the configuration",
+        ],
+        Control::ReadOnlyRoot => {
+            ["--read-only", "--read-only", "securityContext: { readOnlyRootFilesystem: true }"]
+        }
+        Control::Aslr => [
+            "sysctl kernel.randomize_va_space=2 on the host; no setarch -R around the program",
+            "sysctl kernel.randomize_va_space=2 on the host; no setarch -R around the program",
+            "sysctl kernel.randomize_va_space=2 on the nodes",
+        ],
+        Control::PtraceScope => [
+            "sysctl kernel.yama.ptrace_scope=1 on the host, or dumpable at required",
+            "sysctl kernel.yama.ptrace_scope=1 on the host, or dumpable at required",
+            "sysctl kernel.yama.ptrace_scope=1 on the nodes, or dumpable at required",
+        ],
+        Control::StopBudget => [
+            "--stop-timeout as long as server.stop_timeout, which the drain must fit in",
+            "--stop-timeout as long as server.stop_timeout, which the drain must fit in",
+            "terminationGracePeriodSeconds as long as server.stop_timeout, preStop included",
+        ],
         Control::NoNewPrivs => [
             "--security-opt no-new-privileges",
             "--security-opt no-new-privileges",

@@ -62,7 +62,9 @@ fn describes_every_report_there_can_be() {
 fn describes_what_is_judged() {
     let hardening = fluxheim_config::Hardening { profile: Profile::Strict, overrides: [].into() };
     let storage = crate::judge::StorageSeen::Clean("1 object".into());
-    let asked = crate::judge::Asked { hardening: &hardening, has_secrets: true, storage: &storage };
+    let server = crate::judge::samples::server();
+    let asked =
+        crate::judge::Asked { hardening: &hardening, has_secrets: true, storage: &storage, server: &server };
     accepts(&crate::judge::judge(&crate::judge::samples::evidence(), asked));
 }
 
