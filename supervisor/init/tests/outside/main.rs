@@ -24,6 +24,8 @@ mod posture;
 #[cfg(test)]
 mod refusal;
 #[cfg(test)]
+mod root;
+#[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod signals;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::scene::{INIT, Scene};
 
-fn posture(scene: &Scene, setpriv: &[&str]) -> (Option<i32>, Value) {
+pub(crate) fn posture(scene: &Scene, setpriv: &[&str]) -> (Option<i32>, Value) {
     let program = scene.path("fluxheim-init");
     if !program.exists() {
         std::fs::copy(INIT, &program).unwrap();
@@ -23,7 +23,7 @@ fn posture(scene: &Scene, setpriv: &[&str]) -> (Option<i32>, Value) {
     )
 }
 
-fn result<'a>(report: &'a Value, control: &str) -> &'a str {
+pub(crate) fn result<'a>(report: &'a Value, control: &str) -> &'a str {
     let controls = report["controls"].as_array().unwrap();
     controls.iter().find(|seen| seen["control"] == control).unwrap()["result"].as_str().unwrap()
 }
@@ -32,14 +32,30 @@ const PLAIN: [&str; 3] = ["--reuid=65532", "--regid=65532", "--clear-groups"];
 
 #[test]
 fn every_required_control_holds_for_a_plain_user() {
-    let (code, report) = posture(&Scene::new(""), &PLAIN);
+    let (code, report) = posture(&Scene::hardened(""), &PLAIN);
     assert_eq!(code, Some(0), "{report}");
     assert_eq!(report["identity"], serde_json::json!({ "uid": 65532, "gid": 65532, "groups": [] }));
-    for control in
-        ["core_dumps", "coredump_filter", "dumpable", "capabilities", "no_new_privs", "fds", "umask"]
-    {
+    for control in [
+        "core_dumps",
+        "coredump_filter",
+        "dumpable",
+        "capabilities",
+        "no_new_privs",
+        "mdwe",
+        "seccomp",
+        "landlock",
+        "identity",
+        "fds",
+        "umask",
+        "environment",
+        "storage",
+        "aslr",
+        "ptrace_scope",
+        "stop_budget",
+    ] {
         assert!(["enforced", "inherited"].contains(&result(&report, control)), "{control}: {report}");
     }
+    assert_eq!(result(&report, "securebits"), "not_applicable", "{report}");
     let dumpable = report["controls"][2]["evidence"].as_str().unwrap();
     assert!(dumpable.contains("belongs to uid 0, the proxy is uid 65532"), "{dumpable}");
 }
@@ -47,7 +63,7 @@ fn every_required_control_holds_for_a_plain_user() {
 #[test]
 fn what_the_runtime_gave_already_is_inherited() {
     let (_, report) =
-        posture(&Scene::new(""), &[&PLAIN[..], &["--no-new-privs", "--bounding-set=-all"]].concat());
+        posture(&Scene::hardened(""), &[&PLAIN[..], &["--no-new-privs", "--bounding-set=-all"]].concat());
     assert_eq!(result(&report, "no_new_privs"), "inherited", "{report}");
     assert_eq!(result(&report, "capabilities"), "inherited", "{report}");
 }
@@ -55,15 +71,7 @@ fn what_the_runtime_gave_already_is_inherited() {
 #[test]
 fn ambient_capabilities_of_a_plain_user_are_dropped() {
     let caps = ["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"];
-    let (code, report) = posture(&Scene::new(""), &[&PLAIN[..], &caps].concat());
+    let (code, report) = posture(&Scene::hardened(""), &[&PLAIN[..], &caps].concat());
     assert_eq!(code, Some(0), "{report}");
     assert_eq!(result(&report, "capabilities"), "enforced", "{report}");
-}
-
-#[test]
-fn root_without_setpcap_ends_up_without_capabilities_too() {
-    let (code, report) = posture(&Scene::new(""), &["--bounding-set=-setpcap"]);
-    // The bounding set can't be emptied then; the report says so, and a required control refuses.
-    assert_eq!(result(&report, "capabilities"), "partial", "{report}");
-    assert_eq!(code, Some(78));
 }

@@ -6,7 +6,6 @@ use fluxheim_config::{Control, Level};
 
 use super::*;
 use crate::Outcome;
-use crate::proxy::{Dumpable, LockAttempt, OpenFds};
 
 fn pair() -> (InitEnd, ProxyEnd) {
     let (init, socket) = InitEnd::pair().unwrap();

@@ -7,9 +7,9 @@ use super::samples::{evidence, status};
 use super::*;
 use crate::apply::{Baseline, Failure};
 use crate::evidence::{CgroupSwap, ProcFlaw};
-use crate::report::Identity;
 use crate::parse::{Caps, CorePattern, Limit, Status, SwapMax, V1Limit};
 use crate::proxy::{LockAttempt, OpenFds};
+use crate::report::Identity;
 
 fn hardening(overrides: &[(Control, Level)]) -> Hardening {
     Hardening {
@@ -269,7 +269,8 @@ fn no_new_privs_umask_and_fds_are_as_read() {
 fn storage_findings_are_a_violation() {
     let judged = |storage: &StorageSeen| {
         let (hardening, server) = (hardening(&[]), samples::server());
-        judge(&evidence(), Asked { hardening: &hardening, has_secrets: true, storage, server: &server }).refusals()
+        judge(&evidence(), Asked { hardening: &hardening, has_secrets: true, storage, server: &server })
+            .refusals()
     };
     assert_eq!(judged(&StorageSeen::Findings("1 finding".into())), ["storage"]);
     assert_eq!(judged(&StorageSeen::NotChecked), ["storage"]);

@@ -59,7 +59,8 @@ fn landlock_counts_only_what_was_tried_in_vain() {
 
 #[test]
 fn an_older_landlock_is_partial_and_says_what_it_lacks() {
-    for (abi, lacks) in [(1, "TCP ports, ioctl of devices, signals"), (4, "ioctl of devices"), (5, "signals")] {
+    for (abi, lacks) in [(1, "TCP ports, ioctl of devices, signals"), (4, "ioctl of devices"), (5, "signals")]
+    {
         let mut evidence = evidence();
         let mut restricted = restricted();
         restricted.abi = abi;
