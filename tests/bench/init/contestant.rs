@@ -42,14 +42,8 @@ impl Contestant {
 
     /// No init at all, then one of each, since options don't change what these cost.
     pub(crate) fn for_cost(folder: &Folder) -> Vec<Self> {
-        let bare = Self {
-            name: "none: exec of the child",
-            program: stand_in().into(),
-            arguments: vec![],
-            hardening_off: true,
-        };
         vec![
-            bare,
+            Self::none(),
             Self::fluxheim_init(folder),
             Self::fluxheim_init_alone(folder),
             other("tini", "tini", &["-s", "--"]),
@@ -57,6 +51,16 @@ impl Contestant {
             other("catatonit", "catatonit", &["--"]),
             other("dumb-init", "dumb-init", &["--"]),
         ]
+    }
+
+    /// The stand-in by itself.
+    pub(crate) fn none() -> Self {
+        Self {
+            name: "none: exec of the child",
+            program: stand_in().into(),
+            arguments: vec![],
+            hardening_off: true,
+        }
     }
 
     fn fluxheim_init(folder: &Folder) -> Self {
