@@ -2,7 +2,7 @@
 //! nginx doing the same job in the same run.
 //!
 //! Run by `scripts/bench`, which builds the release programs and the image first. Load goes over
-//! loopback only, for a few seconds a run.
+//! loopback only, for a few seconds a run. PID 1 has a benchmark of its own, in `init`.
 #![allow(
     clippy::disallowed_methods,
     clippy::expect_used,
@@ -26,8 +26,6 @@ fn main() {
     println!("## Image\n");
     start::image_size();
     start::first_answer();
-    println!("\n## PID 1, beside tini\n");
-    start::beside_tini();
     println!("\n## Requests per CPU-second of the proxy process, beside nginx\n");
     load::beside_nginx();
 }

@@ -198,8 +198,9 @@ impl Prepared {
                         continue;
                     }
                     if report.is_ok() {
-                        tell(&report);
+                        // The proxy first: it waits, and whoever reads stderr may be slow.
                         supervisor.go(&report);
+                        tell(&report);
                     } else {
                         supervisor.refuse(exit::REFUSED);
                         tell(&report);

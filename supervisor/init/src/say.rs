@@ -14,13 +14,14 @@ use fluxheim_posture::report::Colour;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Prints every line of `text` to stderr, prefixed; drops what stderr doesn't take at once.
+///
+/// As many whole lines in one write as fit: a report is twenty lines, and the proxy waits for it.
 pub(crate) fn line(text: impl Display) {
     let mut stderr = io::stderr().lock();
-    for line in text.to_string().lines() {
-        let prefixed = format!("fluxheim-init: {line}\n");
-        for piece in prefixed.as_bytes().chunks(AT_ONCE) {
+    for piece in pieces(&text.to_string()) {
+        for part in piece.as_bytes().chunks(AT_ONCE) {
             // Nobody is left to tell when stderr is gone, or full.
-            if !takes_more(stderr.as_fd()) || stderr.write_all(piece).is_err() {
+            if !takes_more(stderr.as_fd()) || stderr.write_all(part).is_err() {
                 return;
             }
         }
@@ -41,6 +42,19 @@ pub(crate) fn colour(stream: &impl IsTerminal) -> Colour {
 fn colour_where(terminal: bool, no_color: Option<&OsStr>, term: Option<&OsStr>) -> Colour {
     let unwanted = no_color.is_some_and(|value| !value.is_empty()) || term.is_some_and(|term| term == "dumb");
     if terminal && !unwanted { Colour::On } else { Colour::Off }
+}
+
+/// The lines, prefixed, several together up to [`AT_ONCE`] bytes; a longer line is a piece by itself.
+fn pieces(text: &str) -> Vec<String> {
+    let mut pieces: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let prefixed = format!("fluxheim-init: {line}\n");
+        match pieces.last_mut() {
+            Some(last) if last.len() + prefixed.len() <= AT_ONCE => last.push_str(&prefixed),
+            _ => pieces.push(prefixed),
+        }
+    }
+    pieces
 }
 
 /// Asked rather than O_NONBLOCK, which would reach everyone who shares the description.
@@ -82,5 +96,26 @@ mod tests {
         assert_eq!(given(true, Some("0"), Some("xterm")), Colour::Off);
         assert_eq!(given(true, None, Some("dumb")), Colour::Off);
         assert_eq!(given(false, None, Some("xterm")), Colour::Off);
+    }
+
+    #[test]
+    fn joins_lines_up_to_what_a_pipe_takes_and_cuts_none() {
+        assert_eq!(pieces("a\nb"), ["fluxheim-init: a\nfluxheim-init: b\n"]);
+        let text = "x".repeat(1000) + "\n";
+        let pieces = pieces(&text.repeat(9));
+        assert_eq!(pieces.iter().map(|piece| piece.lines().count()).collect::<Vec<_>>(), [4, 4, 1]);
+        assert!(pieces.iter().all(|piece| piece.len() <= AT_ONCE && piece.ends_with('\n')));
+    }
+
+    #[test]
+    fn a_line_longer_than_a_pipe_takes_is_a_piece_by_itself() {
+        let long = "x".repeat(AT_ONCE);
+        let pieces = pieces(&format!("a\n{long}\nb"));
+        assert_eq!(pieces.iter().map(String::len).collect::<Vec<_>>(), [17, AT_ONCE + 16, 17]);
+    }
+
+    #[test]
+    fn says_nothing_for_no_line() {
+        assert!(pieces("").is_empty());
     }
 }

@@ -47,7 +47,8 @@ impl Unread {
 /// When it can't be opened or read, is no text, or is longer than [`MAX_TEXT`].
 pub(crate) fn text(path: &str) -> Result<String, Unread> {
     let read = |file: std::fs::File| {
-        let mut text = String::new();
+        // Most such files are shorter: one read, and one more that tells the end.
+        let mut text = String::with_capacity(4096);
         file.take(MAX_TEXT + 1).read_to_string(&mut text).map(|_| text)
     };
     let text = OpenOptions::new().read(true).open(path).and_then(read);
