@@ -63,10 +63,10 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// What the proxy reads besides its configuration: name resolution, and what the kernel says about
-/// itself.
-pub(crate) const ALWAYS: [&str; 5] =
-    ["/etc/resolv.conf", "/etc/hosts", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
+/// What the proxy reads besides its configuration: name resolution, what the kernel says about
+/// itself, and nothing.
+pub(crate) const ALWAYS: [&str; 6] =
+    ["/dev/null", "/etc/resolv.conf", "/etc/hosts", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
 
 #[cfg(test)]
 mod tests {
