@@ -201,6 +201,8 @@ impl Prepared {
                         // The proxy first: it waits, and whoever reads stderr may be slow.
                         supervisor.go(&report);
                         tell(&report);
+                        // From here on this process waits; what its start needed is needed no more.
+                        crate::sys::give_back_code();
                     } else {
                         supervisor.refuse(exit::REFUSED);
                         tell(&report);

@@ -13,8 +13,8 @@ pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     program: OsString,
     arguments: Vec<OsString>,
-    /// Whether the stand-in is to leave itself as it is.
-    hardening_off: bool,
+    /// The control that the stand-in is to leave off, or `all`, as its configuration says.
+    off: &'static str,
 }
 
 /// Where the init runs.
@@ -55,12 +55,7 @@ impl Contestant {
 
     /// The stand-in by itself.
     pub(crate) fn none() -> Self {
-        Self {
-            name: "none: exec of the child",
-            program: stand_in().into(),
-            arguments: vec![],
-            hardening_off: true,
-        }
+        Self { name: "none: exec of the child", program: stand_in().into(), arguments: vec![], off: "all" }
     }
 
     fn fluxheim_init(folder: &Folder) -> Self {
@@ -68,8 +63,15 @@ impl Contestant {
             name: "fluxheim-init",
             program: program("fluxheim-init").into(),
             arguments: led_by(&folder.hardened),
-            hardening_off: false,
+            off: "",
         }
+    }
+
+    /// Every way of forwarding signals, with a child that may fork: the proxy may not.
+    pub(crate) fn all_forking(folder: &Folder) -> Vec<Self> {
+        let mut all = Self::all(folder);
+        all[0] = Self { arguments: led_by(&folder.forking), off: "seccomp", ..Self::fluxheim_init(folder) };
+        all
     }
 
     fn fluxheim_init_alone(folder: &Folder) -> Self {
@@ -77,7 +79,7 @@ impl Contestant {
             name: "fluxheim-init, every control off",
             program: program("fluxheim-init").into(),
             arguments: led_by(&folder.off),
-            hardening_off: true,
+            off: "all",
         }
     }
 
@@ -92,10 +94,7 @@ impl Contestant {
             }
         };
         command.args(&self.arguments).env("STAND_IN_ACT", act);
-        command.env_remove("STAND_IN_HARDENING_OFF");
-        if self.hardening_off {
-            command.env("STAND_IN_HARDENING_OFF", "1");
-        }
+        command.env("STAND_IN_OFF", self.off);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -105,7 +104,7 @@ impl Contestant {
 fn other(name: &'static str, program: &str, options: &[&str]) -> Contestant {
     let child = [stand_in().into_os_string()];
     let arguments = options.iter().map(OsString::from).chain(child).collect();
-    Contestant { name, program: program.into(), arguments, hardening_off: true }
+    Contestant { name, program: program.into(), arguments, off: "all" }
 }
 
 fn led_by(config: &Path) -> Vec<OsString> {
@@ -141,10 +140,11 @@ pub(crate) fn versions() -> Vec<(&'static str, String)> {
         .into()
 }
 
-/// fluxheim-init's two configurations; removed when dropped.
+/// fluxheim-init's configurations; removed when dropped.
 pub(crate) struct Folder {
     path: PathBuf,
     hardened: PathBuf,
+    forking: PathBuf,
     off: PathBuf,
 }
 
@@ -155,11 +155,13 @@ impl Folder {
         // Left by a failed run whose process id came back.
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir(&path).unwrap();
-        let (hardened, off) = (path.join("fluxheim.toml"), path.join("off.toml"));
+        let [hardened, forking, off] =
+            ["fluxheim.toml", "forking.toml", "off.toml"].map(|name| path.join(name));
+        std::fs::write(&forking, format!("{CONFIG}[hardening]\nseccomp = \"off\"\n")).unwrap();
         std::fs::write(&hardened, CONFIG).unwrap();
         let levels = Control::ALL.map(|control| format!("{} = \"off\"\n", control.name())).concat();
         std::fs::write(&off, format!("{CONFIG}[hardening]\n{levels}")).unwrap();
-        Self { path, hardened, off }
+        Self { path, hardened, forking, off }
     }
 }
 

@@ -38,5 +38,5 @@ fn main() {
     println!("\n## TERM sent to the init as soon as it has a child\n");
     loss::early_term(&all);
     println!("\n## As PID 1: what the main child leaves behind\n");
-    kept::left_behind(&all);
+    kept::left_behind(&Contestant::all_forking(&folder));
 }
