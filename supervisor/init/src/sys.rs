@@ -136,8 +136,8 @@ pub(crate) fn default_dispositions() {
 /// Gives back the pages of code and constants that have been used so far; those needed again come
 /// back from the page cache. What only the start needed, nearly all of it, then takes no memory.
 pub(crate) fn give_back_code() {
-    // SAFETY: both are addresses that the linker defines; nothing is read through them.
-    let (start, end) = unsafe { (&raw const __executable_start, &raw const etext) };
+    // Addresses that the linker defines; nothing is read through them.
+    let (start, end) = (&raw const __executable_start, &raw const etext);
     // SAFETY: sysconf takes a number and no pointer.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     let Ok(page @ 1..) = usize::try_from(page) else { return };

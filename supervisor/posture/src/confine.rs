@@ -64,9 +64,17 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// What the proxy reads besides its configuration: name resolution, what the kernel says about
-/// itself, and nothing.
-pub(crate) const ALWAYS: [&str; 6] =
-    ["/dev/null", "/etc/resolv.conf", "/etc/hosts", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu"];
+/// itself, randomness (the statically linked getrandom crate asks the devices), and nothing.
+pub(crate) const ALWAYS: [&str; 8] = [
+    "/dev/null",
+    "/dev/random",
+    "/dev/urandom",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/proc",
+    "/sys/devices/system/cpu",
+    "/sys/fs/cgroup",
+];
 
 #[cfg(test)]
 mod tests {
