@@ -21,17 +21,25 @@ pub(super) struct Word {
     pub(super) posture: Option<Posture>,
 }
 
+/// What PID 1 left open for us, if it started us.
+///
+/// # Errors
+/// When the variable that tells its number is wrong.
+pub(super) fn take() -> Result<Option<ProxyEnd>, HandoffError> {
+    ProxyEnd::inherited()
+}
+
 /// Tells PID 1 what was hardened and waits for its word. Where it became us, we judge by its rules
 /// ourselves; where there never was one, nobody does, and a line says so.
 ///
 /// # Errors
 /// The exit code to end with.
-pub(super) fn agree(report: ProxyReport, config: &Config) -> Result<Word, u8> {
+pub(super) fn agree(supervisor: Option<ProxyEnd>, report: ProxyReport, config: &Config) -> Result<Word, u8> {
     let lost = |error: HandoffError| {
         tracing::error!(%error, "cannot talk to fluxheim-init");
         exit::INTERNAL
     };
-    let Some(end) = ProxyEnd::inherited().map_err(lost)? else {
+    let Some(end) = supervisor else {
         tracing::warn!(
             "not started by fluxheim-init: hardening was applied as far as it goes and not verified"
         );

@@ -12,6 +12,7 @@ mod signals;
 use std::io::Write;
 
 use fluxheim_config::{Config, exit};
+use fluxheim_posture::apply::becomes;
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::proxy::harden;
 use fluxheim_trust::{Identity, StorageReport};
@@ -63,7 +64,9 @@ pub fn load(at: &Configuration) -> Result<Config, String> {
 }
 
 fn storage(config: &Config) -> StorageReport {
-    fluxheim_trust::check(&fluxheim_trust::inventory(config), &Identity::current())
+    // As fluxheim-init would start it from here.
+    let identity = becomes(&config.hardening).map_or_else(Identity::current, Identity::of);
+    fluxheim_trust::check(&fluxheim_trust::inventory(config), &identity)
 }
 
 fn check_storage(config: &Config, format: Format) -> u8 {
@@ -83,6 +86,14 @@ fn run(at: &Configuration) -> u8 {
             return exit::REFUSED;
         }
     };
+    // Before anything else is opened: the number it comes under must not be ours by chance.
+    let supervisor = match handoff::take() {
+        Ok(supervisor) => supervisor,
+        Err(error) => {
+            say(&format!("fluxheim: {error}"));
+            return exit::INTERNAL;
+        }
+    };
     // Before anything starts a thread: memory is locked, files and calls are confined, for all of
     // them or for none.
     let reach = Reach::of(&config, &at.path);
@@ -92,7 +103,7 @@ fn run(at: &Configuration) -> u8 {
         say("fluxheim: cannot start a thread");
         return exit::INTERNAL;
     };
-    let word = match handoff::agree(report, &config) {
+    let word = match handoff::agree(supervisor, report, &config) {
         Ok(word) => word,
         Err(stop) => return stop,
     };

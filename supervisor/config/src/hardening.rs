@@ -161,8 +161,8 @@ impl Profile {
 
     /// What this profile asks of `control` when the file does not say.
     ///
-    /// All but `strict` ask for one of `no_swap` and `memory_lock` (see
-    /// [`Profile::wants_swap_outcome`]), so each alone is best effort there.
+    /// Every profile asks for one of `no_swap` and `memory_lock` where there are secrets; all but
+    /// `strict` for each alone by best effort.
     #[must_use]
     pub const fn level(self, control: Control) -> Level {
         match (self, control) {
@@ -185,14 +185,6 @@ impl Profile {
                 | Control::PtraceScope,
             ) => Level::BestEffort,
             _ => Level::Required,
-        }
-    }
-
-    /// Whether secrets must be kept from swap by `no_swap` or `memory_lock`, whichever holds.
-    #[must_use]
-    pub const fn wants_swap_outcome(self) -> bool {
-        match self {
-            Self::Container | Self::DockerRoot | Self::K8sRestricted | Self::Rootless | Self::Strict => true,
         }
     }
 

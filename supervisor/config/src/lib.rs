@@ -22,6 +22,7 @@ pub use hardening::{Control, Level, Profile};
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;
 pub use parse::{parse, parse_under};
+pub use sections::server::STOP_MARGIN;
 
 use std::path::PathBuf;
 

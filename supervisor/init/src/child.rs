@@ -104,12 +104,13 @@ pub(crate) fn replace(
     let arguments = with_name(program, arguments)?;
     let environment = environment(theirs.as_raw_fd(), hardening)?;
     legacy.failures.extend(apply::in_child(hardening, theirs.as_fd()));
-    ours.leave(legacy)?;
     sys::default_dispositions();
+    // They have a meaning to a supervisor and none to the proxy, which they would end.
+    IGNORED.into_iter().for_each(sys::ignore);
     let kept = KEPT_BLOCKED.into_iter().collect::<SigSet>();
     kept.thread_set_mask().map_err(|errno| SpawnError::System { what: "sigprocmask", errno })?;
-    // One that failed shows in the number of filters, which the proxy compares.
-    let _ = apply::filter(hardening);
+    legacy.failures.extend(apply::filter(hardening));
+    ours.leave(legacy)?;
     execve(&name, &arguments, &environment)
         .map_err(|errno| SpawnError::NotExecuted { program: program.to_owned(), errno })
 }
@@ -208,6 +209,9 @@ fn news_of(control: Control) -> u8 {
 
 const NOT_EXECUTED: u8 = u8::MAX;
 const SIGTERM: u8 = 15;
+
+/// USR1, USR2, PWR and RTMIN+3.
+const IGNORED: [i32; 4] = [Signal::SIGUSR1 as i32, Signal::SIGUSR2 as i32, Signal::SIGPWR as i32, 37];
 
 /// Those the proxy handles.
 const KEPT_BLOCKED: [Signal; 4] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP];

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use fluxheim_config::{Config, Control, Level, Profile};
+use fluxheim_posture::apply::becomes;
 use fluxheim_posture::judge::StorageSeen;
 use fluxheim_trust::{Identity, StorageReport};
 
@@ -19,9 +20,10 @@ pub(crate) fn config(path: &Path, profile: Option<Profile>) -> Result<Config, St
     fluxheim_config::parse_under(&sources, profile).map_err(|mistakes| mistakes.to_string())
 }
 
-/// Judges every file that the configuration names.
+/// Judges every file that the configuration names, for whom the proxy will run as.
 pub(crate) fn storage(config: &Config) -> StorageReport {
-    fluxheim_trust::check(&fluxheim_trust::inventory(config), &Identity::current())
+    let identity = becomes(&config.hardening).map_or_else(Identity::current, Identity::of);
+    fluxheim_trust::check(&fluxheim_trust::inventory(config), &identity)
 }
 
 /// The same as far as the level asks for it, in the posture report's terms; findings are printed.

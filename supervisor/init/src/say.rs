@@ -1,7 +1,7 @@
 //! Where lines for people and programs go.
 //!
-//! Owns the prefix on stderr and whether there is colour (no-color.org); a stderr that is closed, or that nobody reads, never ends or holds up
-//! PID 1. See poll(2), pipe(7).
+//! Owns the prefix on stderr and whether there is colour (no-color.org); a stderr that is closed, or
+//! that nobody reads, never ends or holds up PID 1. See poll(2), pipe(7), tty(4).
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -11,21 +11,39 @@ use std::os::fd::{AsFd, BorrowedFd};
 use fluxheim_config::exit;
 use fluxheim_posture::Report;
 use fluxheim_posture::report::Colour;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
 
 /// Prints every line of `text` to stderr, prefixed; drops what stderr doesn't take at once.
 ///
 /// As many whole lines in one write as fit: a report is twenty lines, and the proxy waits for it.
 pub(crate) fn line(text: impl Display) {
-    let mut stderr = io::stderr().lock();
+    let stderr = io::stderr().lock();
+    let terminal = stderr.is_terminal();
     for piece in pieces(&text.to_string()) {
         for part in piece.as_bytes().chunks(AT_ONCE) {
             // Nobody is left to tell when stderr is gone, or full.
-            if !takes_more(stderr.as_fd()) || stderr.write_all(part).is_err() {
+            if !takes_more(stderr.as_fd()) || !put(stderr.as_fd(), part, terminal) {
                 return;
             }
         }
     }
+}
+
+/// Writes what stderr takes at once; whether that was all of it.
+fn put(stderr: BorrowedFd<'_>, part: &[u8], terminal: bool) -> bool {
+    // A terminal is called writable long before it takes a whole piece; no other call of it doesn't wait.
+    let before = if terminal { fcntl(stderr, FcntlArg::F_GETFL).ok() } else { None };
+    let set = |flags| fcntl(stderr, FcntlArg::F_SETFL(OFlag::from_bits_retain(flags)));
+    if let Some(flags) = before {
+        let _ = set(flags | OFlag::O_NONBLOCK.bits());
+    }
+    let written = write(stderr, part);
+    if let Some(flags) = before {
+        let _ = set(flags);
+    }
+    written.is_ok_and(|count| count == part.len())
 }
 
 /// Prints the report to stderr, in colour where that is a terminal.
@@ -57,7 +75,8 @@ fn pieces(text: &str) -> Vec<String> {
     pieces
 }
 
-/// Asked rather than O_NONBLOCK, which would reach everyone who shares the description.
+/// Asked rather than O_NONBLOCK, which reaches everyone who shares the description; on a terminal it
+/// takes that too, for the moment of the write.
 fn takes_more(stderr: BorrowedFd<'_>) -> bool {
     let mut asked = [PollFd::new(stderr, PollFlags::POLLOUT)];
     matches!(poll(&mut asked, PollTimeout::ZERO), Ok(1..))

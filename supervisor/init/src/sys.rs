@@ -136,22 +136,45 @@ pub(crate) fn default_dispositions() {
 /// Gives back the pages of code and constants that have been used so far; those needed again come
 /// back from the page cache. What only the start needed, nearly all of it, then takes no memory.
 pub(crate) fn give_back_code() {
-    // Addresses that the linker defines; nothing is read through them.
-    let (start, end) = (&raw const __executable_start, &raw const etext);
-    // SAFETY: sysconf takes a number and no pointer.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    let Ok(page @ 1..) = usize::try_from(page) else { return };
-    let length = end.addr().saturating_sub(start.addr()) / page * page;
-    // SAFETY: from the ELF header to the end of the code this program's file is mapped privately and
-    // never written: relocations are behind it (the linker puts .data.rel.ro, .got and .data there).
-    // Of such pages MADV_DONTNEED drops what the next access brings back unchanged (madvise(2)). On
-    // any other layout it fails and changes nothing.
-    let _ = unsafe { libc::madvise(start.cast_mut().cast(), length, libc::MADV_DONTNEED) };
+    // SAFETY: both calls take a number and no pointer.
+    let (headers, count) = unsafe { (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM)) };
+    let (Ok(headers), Ok(count)) = (usize::try_from(headers), usize::try_from(count)) else { return };
+    let headers: *const libc::Elf64_Phdr = std::ptr::with_exposed_provenance(headers);
+    if headers.is_null() {
+        return;
+    }
+    // SAFETY: the kernel put the program's own headers there (getauxval(3)): `count` of them, mapped
+    // read-only and aligned for as long as the process lives.
+    let headers = unsafe { std::slice::from_raw_parts(headers, count) };
+    let Some(own) = headers.iter().find(|header| header.p_type == libc::PT_PHDR) else { return };
+    let base = headers.as_ptr().addr().wrapping_sub(usize::try_from(own.p_vaddr).unwrap_or_default());
+    headers.iter().filter(|header| header.p_type == libc::PT_LOAD).for_each(|part| give_back(base, part));
 }
 
-unsafe extern "C" {
-    static __executable_start: libc::c_char;
-    static etext: libc::c_char;
+/// One part of the program, unless it can be written.
+fn give_back(base: usize, part: &libc::Elf64_Phdr) {
+    let (Ok(from), Ok(length)) = (usize::try_from(part.p_vaddr), usize::try_from(part.p_memsz)) else {
+        return;
+    };
+    // SAFETY: sysconf takes a number and no pointer.
+    let Ok(page @ 1..) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else { return };
+    if part.p_flags & libc::PF_W != 0 {
+        return;
+    }
+    let start = (base + from).next_multiple_of(page);
+    let length = (base + from + length).saturating_sub(start) / page * page;
+    let start: *mut libc::c_void = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: whole pages of a PT_LOAD part that is never writable, so nobody has changed them: the
+    // linker puts what is relocated into writable parts, and these programs have no text relocations
+    // (scripts/build-binaries looks). Of a private file mapping MADV_DONTNEED drops only what the next
+    // access brings back from the file (madvise(2)).
+    let _ = unsafe { libc::madvise(start, length, libc::MADV_DONTNEED) };
+}
+
+/// Ignores one signal.
+pub(crate) fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is no function of ours, so nothing can run in signal context.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// Ends this process at once: no unwinding, no destructors, no buffers.

@@ -118,6 +118,13 @@ pub fn inheritable(hardening: &Hardening) -> Vec<Failure> {
     failures
 }
 
+/// Whom a process started as this one serves as: the uid and gid that a start as uid 0 becomes, or
+/// `None` when it stays who it is.
+#[must_use]
+pub fn becomes(hardening: &Hardening) -> Option<u32> {
+    (hardening.applies(Control::Identity) && geteuid().is_root()).then_some(SERVICE_ID)
+}
+
 fn note(failures: &mut Vec<Failure>, control: Control, done: Result<(), Errno>) {
     failures.extend(done.err().map(|errno| Failure { control, errno }));
 }
@@ -223,6 +230,8 @@ fn give_up_root() -> nix::Result<()> {
     setresuid(uid, uid, uid)?;
     // A change of ids resets it (prctl(2)), in /proc/sys/fs/suid_dumpable's favour.
     sys::set_dumpable(false)?;
+    // NO_SETUID_FIXUP keeps them over the change; what made us root shall not outlive it.
+    clear_capabilities()?;
     groups
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod landlock;
 pub mod seccomp;
 mod trial;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fluxheim_config::{Action, Config};
@@ -15,10 +15,12 @@ use fluxheim_config::{Action, Config};
 pub use trial::Trial;
 
 /// The files and ports that a configuration makes the proxy use; it gets these and no others.
+///
+/// Landlock's rules are about inodes, so a reach remembers which ones its paths led to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Folders with all that is below them, and single files; to be read.
-    files: BTreeSet<PathBuf>,
+    files: BTreeMap<PathBuf, Option<Inode>>,
     /// TCP ports to listen on; 0 is any that the kernel chooses.
     ports: BTreeSet<u16>,
 }
@@ -35,16 +37,30 @@ impl Reach {
         let own = if path.is_dir() { absolute(path) } else { folder_of(path) };
         let listeners = config.server.http.iter().chain(&config.server.https).chain(&config.metrics.listen);
         Self {
-            files: certificates.map(|file| folder_of(file)).chain(statics).chain([own]).collect(),
+            files: certificates
+                .map(|file| folder_of(file))
+                .chain(statics)
+                .chain([own])
+                .map(|path| (path.clone(), inode_of(&path)))
+                .collect(),
             ports: listeners.map(std::net::SocketAddr::port).collect(),
         }
     }
 
     /// Those files of `self` that `other` doesn't cover: what a process confined to `other` can't use.
+    /// A folder that is another one by now, under the same name, is not covered either.
     #[must_use]
     pub fn beyond<'a>(&'a self, other: &Self) -> Vec<&'a Path> {
-        let covered = |path: &Path| other.files.iter().any(|root| path.starts_with(root));
-        self.files.iter().map(PathBuf::as_path).filter(|path| !covered(path)).collect()
+        let same = |root: &Path, then: &Option<Inode>| then.is_some() && inode_of(root) == *then;
+        let covered =
+            |path: &Path| other.files.iter().any(|(root, then)| path.starts_with(root) && same(root, then));
+        let ends_inside = |path: &Path| {
+            // A link may lead out of the folder it stands in.
+            path.canonicalize().map_or(true, |real| {
+                other.files.keys().any(|root| root.canonicalize().is_ok_and(|root| real.starts_with(root)))
+            })
+        };
+        self.files.keys().map(PathBuf::as_path).filter(|path| !(covered(path) && ends_inside(path))).collect()
     }
 }
 
@@ -58,6 +74,15 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
+/// Device and number.
+type Inode = (u64, u64);
+
+/// What a path leads to right now; `None` for nothing.
+fn inode_of(path: &Path) -> Option<Inode> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|seen| (seen.dev(), seen.ino()))
+}
+
 /// As it is where the current folder can't be told: then nothing relative can be opened either.
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
@@ -65,13 +90,16 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// What the proxy reads besides its configuration: name resolution, what the kernel says about
 /// itself, randomness (the statically linked getrandom crate asks the devices), and nothing.
-pub(crate) const ALWAYS: [&str; 8] = [
+pub(crate) const ALWAYS: [&str; 10] = [
     "/dev/null",
     "/dev/random",
     "/dev/urandom",
     "/etc/hosts",
     "/etc/resolv.conf",
-    "/proc",
+    // Not those of others, whose arguments are none of the proxy's business.
+    "/proc/self",
+    "/proc/swaps",
+    "/proc/sys",
     "/sys/devices/system/cpu",
     "/sys/fs/cgroup",
 ];
@@ -94,7 +122,7 @@ mod tests {
     fn reaches_the_folders_of_what_it_names_and_its_ports() {
         let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"tls/a.pem\"\nkey = \"/run/secrets/a.key\"\n";
         let reach = reach(&format!("[metrics]\nlisten = [\"127.0.0.1:9090\"]\n{pair}{STATIC}"));
-        let files: Vec<_> = reach.files.iter().map(|path| path.to_str().unwrap()).collect();
+        let files: Vec<_> = reach.files.keys().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(files, ["/etc/fluxheim", "/etc/fluxheim/tls", "/run/secrets", "/srv/site"]);
         assert_eq!(reach.ports.into_iter().collect::<Vec<_>>(), [81, 8080, 9090]);
     }
@@ -108,10 +136,32 @@ mod tests {
 
     #[test]
     fn tells_what_lies_beyond() {
-        let (before, after) = (reach(""), reach(STATIC));
-        assert_eq!(after.beyond(&before), [Path::new("/srv/site")]);
-        assert!(before.beyond(&after).is_empty());
-        let inside = reach(&STATIC.replace("/srv/site", "/etc/fluxheim/site"));
-        assert!(inside.beyond(&before).is_empty());
+        let files = |paths: &[&Path]| Reach {
+            files: paths.iter().map(|path| ((*path).to_owned(), inode_of(path))).collect(),
+            ..Reach::default()
+        };
+        let folder = tempfile::TempDir::new().unwrap();
+        let (site, below) = (folder.path().join("site"), folder.path().join("site/below"));
+        std::fs::create_dir_all(&below).unwrap();
+        let before = files(&[&site]);
+        assert!(files(&[&site, &below]).beyond(&before).is_empty());
+        assert_eq!(files(&[Path::new("/srv")]).beyond(&before), [Path::new("/srv")]);
+        // The same name, another folder: the ruleset knows the old one.
+        std::fs::rename(&site, folder.path().join("old")).unwrap();
+        std::fs::create_dir(&site).unwrap();
+        assert_eq!(files(&[&site]).beyond(&before), [site.as_path()]);
+    }
+
+    #[test]
+    fn a_link_that_leads_out_lies_beyond() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (inside, out) = (folder.path().join("in"), folder.path().join("out"));
+        std::fs::create_dir(&inside).unwrap();
+        std::fs::create_dir(&out).unwrap();
+        let before = Reach { files: [(inside.clone(), inode_of(&inside))].into(), ..Reach::default() };
+        let link = inside.join("link");
+        std::os::unix::fs::symlink(&out, &link).unwrap();
+        let after = Reach { files: [(link.clone(), inode_of(&link))].into(), ..Reach::default() };
+        assert_eq!(after.beyond(&before), [link.as_path()]);
     }
 }

@@ -5,23 +5,37 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// Whether a variable most likely holds a secret, rather than the path of one.
 #[must_use]
 pub fn looks_secret(name: &OsStr, value: &OsStr) -> bool {
     let (name, value) = (name.to_string_lossy().to_ascii_uppercase(), value.as_bytes());
     let named = WORDS.iter().any(|word| name.contains(word)) || ENDINGS.iter().any(|end| name.ends_with(end));
-    let is_path = PATHS.iter().any(|end| name.ends_with(end)) || value.first() == Some(&b'/');
-    !value.is_empty() && ((named && !is_path) || has_key(value) || has_password(value))
+    let is_name = NAMES.iter().any(|end| name.ends_with(end));
+    let is_path = value.first() == Some(&b'/') && Path::new(OsStr::from_bytes(value)).exists();
+    let marked = MARKS.iter().any(|mark| value.starts_with(mark));
+    let named = named && !is_name && !is_path;
+    !value.is_empty() && (named || marked || has_key(value) || has_password(value))
 }
 
-/// The names of this process's variables that look like secrets, sorted.
+/// The names of this process's variables that look like secrets, sorted; of very many, some.
 #[must_use]
 pub fn secrets() -> Vec<String> {
     let found = std::env::vars_os().filter(|(name, value)| looks_secret(name, value));
-    let mut names: Vec<_> = found.map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    let mut names: Vec<_> = found.map(|(name, _)| shown(&name.to_string_lossy())).collect();
     names.sort();
+    let more = names.len().saturating_sub(MOST);
+    if more > 0 {
+        names.truncate(MOST);
+        names.push(format!("and {more} more"));
+    }
     names
+}
+
+/// Names are whatever somebody set; a report is read by people.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 /// The armour of a PEM or OpenSSH private key.
@@ -30,16 +44,17 @@ fn has_key(value: &[u8]) -> bool {
     value.windows(mark.len()).any(|part| part == mark)
 }
 
-/// `scheme://user:password@host`
+/// `user:password@host`, with or without `scheme://` before it.
 fn has_password(value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else { return false };
-    let Some((_, rest)) = text.split_once("://") else { return false };
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let user = authority.rsplit_once('@').map(|(user, _)| user);
     user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
 }
 
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
+    "BEARER",
     "SECRET",
     "TOKEN",
     "PASSWORD",
@@ -52,7 +67,13 @@ const WORDS: [&str; 10] = [
     "HMAC",
 ];
 const ENDINGS: [&str; 3] = ["_KEY", "_PASS", "_PWD"];
-const PATHS: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_URL", "_NAME", "_ID"];
+/// What stands for a secret's place or number, not for the secret.
+const NAMES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_URL", "_NAME", "KEY_ID"];
+/// How well-known tokens begin.
+const MARKS: [&[u8]; 5] = [b"sk_live_", b"ghp_", b"github_pat_", b"glpat-", b"xoxb-"];
+
+/// Enough to find them; a handoff has no room for all that somebody could set.
+const MOST: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -71,6 +92,11 @@ mod tests {
             ("TLS_KEY", "MIIE"),
             ("CONFIG", "-----BEGIN PRIVATE KEY-----\nMII"),
             ("DATABASE_URL", "postgres://app:hunter2@db/app"),
+            ("DATABASE_DSN", "app:hunter2@tcp(db)/app"),
+            ("API_TOKEN", "/wJalrXUtnFEMI/K7MDENG"),
+            ("VAULT_SECRET_ID", "84896a0c"),
+            ("STRIPE", "sk_live_4eC39HqLyjWDarj"),
+            ("AUTH_BEARER", "x"),
         ] {
             assert!(looks(name, value), "{name}");
         }
@@ -81,7 +107,7 @@ mod tests {
         for (name, value) in [
             ("TLS_KEY_FILE", "/run/secrets/key"),
             ("SECRET_PATH", "secrets"),
-            ("TLS_KEY", "/run/secrets/key"),
+            ("TLS_KEY", "/proc/self/status"),
             ("DB_PASSWORD", ""),
             ("PATH", "/usr/bin"),
             ("KUBERNETES_PORT", "tcp://10.0.0.1:443"),

@@ -33,6 +33,8 @@ pub struct Evidence {
     pub(crate) ptrace_scope: Result<u32, Unread>,
     /// Whether uid 0 here is uid 0 of the host.
     pub(crate) initial_namespace: Result<bool, Unread>,
+    /// Who traces this process, which gives the verdict.
+    pub(crate) own_tracer: Result<u32, Unread>,
     pub(crate) proxy: ProxyReport,
     pub(crate) baseline: Baseline,
     pub(crate) failures: Vec<Failure>,
@@ -43,6 +45,8 @@ pub struct Evidence {
 pub(crate) enum ProcFlaw {
     /// It is none, or that of another pid namespace.
     Foreign,
+    /// It shows a process to its own user only, or not at all (hidepid).
+    Hidden,
 }
 
 /// Swap of the host and of our cgroup.
@@ -81,6 +85,9 @@ impl Evidence {
         let mut seen = Self::as_shown(pid.as_raw(), proxy, baseline, failures);
         if let Err(unread) = kernel::check_proc() {
             seen.disbelieve(&unread);
+        } else if seen.owner.is_err() && seen.own_tracer.is_ok() {
+            // Our own file is there, that of a process we have just started isn't.
+            seen.proc_flaw = Some(ProcFlaw::Hidden);
         }
         seen
     }
@@ -104,6 +111,7 @@ impl Evidence {
             randomised: kernel::parsed("/proc/sys/kernel/randomize_va_space", parse::sysctl),
             ptrace_scope: kernel::parsed("/proc/sys/kernel/yama/ptrace_scope", parse::sysctl),
             initial_namespace: kernel::parsed("/proc/self/uid_map", parse::uid_map_is_initial),
+            own_tracer: kernel::parsed("/proc/self/status", Status::parse).map(|status| status.tracer),
             proxy,
             baseline,
             failures,
@@ -126,6 +134,7 @@ impl Evidence {
         self.randomised = Err(unread.clone());
         self.ptrace_scope = Err(unread.clone());
         self.initial_namespace = Err(unread.clone());
+        self.own_tracer = Err(unread.clone());
         self.proxy.fds = OpenFds::Unknown(unread.to_string());
     }
 }

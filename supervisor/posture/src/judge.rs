@@ -60,7 +60,7 @@ fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport
     let Finding { result, text, errno } = match control {
         Control::CoreDumps => core::core_dumps(evidence),
         Control::CoredumpFilter => core::coredump_filter(evidence),
-        Control::Dumpable => core::dumpable(evidence, level),
+        Control::Dumpable => core::dumpable(evidence),
         Control::NoSwap => memory::no_swap(&evidence.swap),
         Control::MemoryLock => memory::memory_lock(evidence),
         Control::Capabilities => identity::capabilities(evidence),
@@ -69,8 +69,8 @@ fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport
         Control::Mdwe => confine::mdwe(evidence),
         Control::Seccomp => confine::seccomp(evidence),
         Control::Landlock => confine::landlock(evidence),
-        Control::Identity => identity::identity(evidence),
-        Control::Fds => process::fds(evidence, level),
+        Control::Identity => identity::identity(evidence, asked.hardening.profile),
+        Control::Fds => process::fds(evidence),
         Control::Umask => process::umask(evidence),
         Control::Environment => process::environment(evidence),
         Control::ReadOnlyRoot => system::read_only_root(evidence),
@@ -78,6 +78,11 @@ fn one(evidence: &Evidence, asked: Asked<'_>, control: Control) -> ControlReport
         Control::Aslr => system::aslr(evidence),
         Control::PtraceScope => system::ptrace_scope(evidence),
         Control::StopBudget => system::stop_budget(asked.server),
+    };
+    // What isn't applied is nobody's doing here, whatever else brought it about.
+    let result = match result {
+        Outcome::Enforced if level < Level::BestEffort => Outcome::Inherited,
+        other => other,
     };
     let failed = evidence.failures.iter().find(|failure| failure.control == control && !result.holds());
     let errno = errno.or_else(|| failed.map(|failure| failure.errno.clone()));

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::RawFd;
 
 use nix::errno::Errno as Os;
-use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, PROC_SUPER_MAGIC, fstatfs, statfs};
 
 use crate::report::Errno;
 use crate::sys;
@@ -47,6 +47,9 @@ impl Unread {
 /// When it can't be opened or read, is no text, or is longer than [`MAX_TEXT`].
 pub(crate) fn text(path: &str) -> Result<String, Unread> {
     let read = |file: std::fs::File| {
+        if !is_the_kernel_s(path, &file) {
+            return Err(io::Error::other("something else is mounted over it"));
+        }
         // Most such files are shorter: one read, and one more that tells the end.
         let mut text = String::with_capacity(4096);
         file.take(MAX_TEXT + 1).read_to_string(&mut text).map(|_| text)
@@ -54,6 +57,17 @@ pub(crate) fn text(path: &str) -> Result<String, Unread> {
     let text = OpenOptions::new().read(true).open(path).and_then(read);
     let text = text.map_err(|error| Unread::failed(path, &error))?;
     if text.len() as u64 > MAX_TEXT { Err(Unread::unparsable(path)) } else { Ok(text) }
+}
+
+/// Whether an open file is what its path promises: containers are given other files in such places,
+/// by bind mounts or lxcfs.
+fn is_the_kernel_s(path: &str, file: &std::fs::File) -> bool {
+    let Ok(kind) = fstatfs(file).map(|seen| seen.filesystem_type()) else { return false };
+    if path.starts_with("/sys/fs/cgroup") {
+        kind == CGROUP_SUPER_MAGIC || kind == CGROUP2_SUPER_MAGIC
+    } else {
+        kind == PROC_SUPER_MAGIC
+    }
 }
 
 /// Reads and parses; a parser's `None` is an [`Unread`] too.
@@ -117,6 +131,23 @@ mod tests {
         let unread = text("/proc/self/no-such-file").unwrap_err();
         assert!(unread.is_missing());
         assert!(unread.to_string().starts_with("/proc/self/no-such-file: "));
+    }
+
+    #[test]
+    fn believes_no_file_that_is_mounted_over_the_kernel_s() {
+        let told = alone("kernel::tests::with_a_file_over_swaps", "--mount --propagation private");
+        assert!(told.contains("/proc/swaps: something else is mounted over it"), "{told}");
+    }
+
+    #[test]
+    fn with_a_file_over_swaps() {
+        if std::env::var_os(ALONE).is_some() {
+            let other = tempfile::NamedTempFile::new().unwrap();
+            let mut mount = std::process::Command::new("mount");
+            let mounted = mount.arg("--bind").arg(other.path()).arg("/proc/swaps").status();
+            assert!(mounted.unwrap().success());
+            println!("{}", text("/proc/swaps").unwrap_err());
+        }
     }
 
     #[test]

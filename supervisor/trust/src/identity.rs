@@ -29,6 +29,12 @@ impl Identity {
         }
     }
 
+    /// A user that is in its own group alone.
+    #[must_use]
+    pub const fn of(id: u32) -> Self {
+        Self { uid: id, gid: id, groups: Vec::new() }
+    }
+
     /// Whether what this user or root does needs no further trust.
     pub(crate) fn trusts_owner(&self, uid: u32) -> bool {
         uid == 0 || uid == self.uid

@@ -16,7 +16,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the above leaves after [`STOP_MARGIN`], and a second to spare.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// What the supervisor needs to reap and report after the drain.
-const STOP_MARGIN: Duration = Duration::from_secs(1);
+pub const STOP_MARGIN: Duration = Duration::from_secs(1);
 
 const ADDRESSES: &str = "a list such as [\"0.0.0.0:8080\"]";
 const NETWORKS: &str = "a list such as [\"10.0.0.0/8\"]";

@@ -40,6 +40,7 @@ fn proxy() {
             1
         }
         "stubborn" => stubborn(),
+        "legacy" => legacy(),
         "record" => record(),
         // As if the configuration had gained a key after init read it.
         "more-secrets" => {
@@ -76,6 +77,17 @@ fn serve() -> i32 {
     });
     stop.wait().unwrap();
     DRAINING.store(true, Ordering::SeqCst);
+    mark("stopped");
+    0
+}
+
+/// As a proxy that init became: writes down what it left, 0 on TERM.
+fn legacy() -> i32 {
+    let end = ProxyEnd::inherited().unwrap().expect("started by fluxheim-init");
+    let legacy = end.legacy().unwrap().expect("init is gone, so it left something");
+    std::fs::write(folder().join("legacy"), format!("{legacy:?}")).unwrap();
+    mark("started");
+    SigSet::from(Signal::SIGTERM).wait().unwrap();
     mark("stopped");
     0
 }

@@ -14,6 +14,8 @@ mod codes;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
+mod exec;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod notify;

@@ -156,3 +156,28 @@ fn a_storage_refusal_lists_everything_else_that_would_be_refused() {
     assert!(told.contains("verdict: refused: memory_lock, read_only_root, storage"), "{told}");
     assert!(!scene.has("executed"), "{told}");
 }
+
+#[test]
+fn no_capability_is_left_where_they_are_only_observed() {
+    let scene = Scene::hardened("[hardening]\ncapabilities = \"observe\"\n");
+    let (code, report) = posture(&scene, &[]);
+    assert_eq!(code, Some(0), "{report}");
+    let evidence = report["controls"][5]["evidence"].as_str().unwrap();
+    assert!(evidence.starts_with("no set gives any"), "{evidence}");
+    assert_eq!(result(&report, "capabilities"), "inherited", "{report}");
+}
+
+#[test]
+fn the_storage_check_judges_for_whom_a_start_becomes() {
+    let scene = Scene::hardened("");
+    let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    scene.write("fluxheim.toml", &format!("[server]\nhttps = [\"127.0.0.1:8443\"]\n{pair}"), 0o644);
+    scene.write("c.pem", "not empty", 0o644);
+    scene.write("k.pem", "not empty", 0o600);
+    let check = || scene.call(&["--check-tls-storage"]);
+    let refused = check();
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("as user 65532"), "{refused:?}");
+    chown(scene.path("k.pem"), Some(65532), Some(65532)).unwrap();
+    assert_eq!(check().status.code(), Some(0), "{:?}", check());
+}

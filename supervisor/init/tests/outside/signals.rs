@@ -233,3 +233,22 @@ fn the_proxy_is_asked_to_stop_when_init_is_lost() {
     kill(init.pid(), Signal::SIGKILL).unwrap();
     scene.wait_for("stopped");
 }
+
+#[test]
+fn a_terminal_that_nobody_reads_does_not_hold_init_up() {
+    let scene = Scene::new(QUICK_STOP);
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut command = scene.command(crate::scene::INIT, "serve");
+    command.args(scene.arguments()).stderr(std::process::Stdio::from(terminal.slave));
+    let init = crate::scene::Running::of(command);
+    scene.wait_for("started");
+    // Each prints the whole report; a terminal holds about 4 KiB of it.
+    for _ in 0..5 {
+        init.signal(Signal::SIGUSR1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    init.signal(Signal::SIGTERM);
+    assert_eq!(init.end().0, 0);
+    assert!(scene.has("stopped"));
+    drop(terminal.master);
+}

@@ -30,7 +30,7 @@ fn traced(scene: &Scene) -> String {
 
 /// The trace of a start and a stop.
 fn of_a_stop(options: &[&str]) -> String {
-    let scene = Scene::new("");
+    let scene = Scene::new(TRACED);
     let all = [&["-e", "trace=pidfd_open,pidfd_send_signal,kill"], options].concat();
     let traced_init = trace(&scene, "serve", &all);
     scene.wait_for("started");
@@ -62,7 +62,7 @@ fn without_pidfds_kill_does_it() {
 
 #[test]
 fn a_term_before_the_fork_is_not_lost() {
-    let scene = Scene::new("");
+    let scene = Scene::new(TRACED);
     let hold = ["-e", "trace=clone,clone3", "-e", "inject=clone,clone3:delay_enter=1000000"];
     let Traced { strace, init } = trace(&scene, "serve", &hold);
     until("blocked signals", || blocks(init));
@@ -111,4 +111,19 @@ fn a_probe_never_forks() {
 fn blocks(pid: Pid) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().any(|line| line.starts_with("SigBlk:") && !line.ends_with("0000000000000000"))
+}
+
+/// A traced proxy is refused, unless that is what is wanted.
+const TRACED: &str = "[hardening]\ndumpable = \"observe\"\n";
+
+#[test]
+fn a_traced_proxy_is_refused() {
+    let scene = Scene::hardened("");
+    let mut command = scene.command("strace", "");
+    command.args(["-f", "-qq", "-o", "/dev/null", crate::scene::INIT, "--posture", "--format", "json"]);
+    command.arg("--config").arg(scene.path("fluxheim.toml")).stdout(std::process::Stdio::piped());
+    let output = command.output().expect("strace is missing: apt-get install strace");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{report}");
+    assert_eq!(report["refused"], serde_json::json!(["dumpable"]));
 }

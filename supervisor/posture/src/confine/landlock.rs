@@ -74,11 +74,15 @@ fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
         .create()?
         // The filter and no_new_privs are separate controls; the latter is judged as one.
         .no_new_privs(false);
-    let files = ALWAYS.iter().map(Path::new).chain(reach.files.iter().map(std::path::PathBuf::as_path));
+    let files = ALWAYS.iter().map(Path::new).chain(reach.files.keys().map(std::path::PathBuf::as_path));
     for path in files {
         // What isn't there can't be read either.
         let Ok(fd) = PathFd::new(path) else { continue };
         ruleset = ruleset.add_rule(PathBeneath::new(fd, rights(path)))?;
+    }
+    // Forgotten on purpose: while it is open, /proc/self stays the inode that the rule names.
+    if let Ok(own) = PathFd::new("/proc/self") {
+        std::mem::forget(own);
     }
     for port in &reach.ports {
         ruleset = ruleset.add_rule(NetPort::new(*port, AccessNet::BindTcp))?;

@@ -2,8 +2,6 @@
 //!
 //! Pure. See core(5), prctl(2) PR_SET_DUMPABLE, proc(5) on the owner of /proc/PID.
 
-use fluxheim_config::Level;
-
 use super::{Finding, ours_unless};
 use crate::apply::core_target;
 use crate::evidence::Evidence;
@@ -61,10 +59,13 @@ pub(super) fn coredump_filter(evidence: &Evidence) -> Finding {
     }
 }
 
-pub(super) fn dumpable(evidence: &Evidence, level: Level) -> Finding {
+pub(super) fn dumpable(evidence: &Evidence) -> Finding {
+    if let Some(traced) = traced(evidence) {
+        return traced;
+    }
     let told = &evidence.proxy.dumpable;
     match &told.value {
-        Ok(0) => not_dumpable(evidence, ours_unless(level < Level::BestEffort)),
+        Ok(0) => not_dumpable(evidence),
         Ok(2) => Finding::new(Outcome::Partial, "PR_GET_DUMPABLE 2 in the proxy: root still gets a core"),
         Ok(value) => Finding {
             errno: told.set_failed.clone(),
@@ -77,9 +78,27 @@ pub(super) fn dumpable(evidence: &Evidence, level: Level) -> Finding {
     }
 }
 
+/// Whoever got hold of one of the two before it hid reads and writes it all the same (ptrace(2)).
+fn traced(evidence: &Evidence) -> Option<Finding> {
+    let (proxy, own) = match (&evidence.status, &evidence.own_tracer) {
+        (Ok(status), Ok(own)) => (status.tracer, *own),
+        (Err(unread), _) | (_, Err(unread)) => return Some(Finding::unread(unread)),
+    };
+    match (proxy, own) {
+        (0, 0) => None,
+        (0, tracer) => {
+            Some(Finding::new(Outcome::Violated, format!("TracerPid {tracer}: fluxheim-init is traced")))
+        }
+        (tracer, _) => {
+            let seen = format!("TracerPid {tracer} in /proc/{}/status: the proxy is traced", evidence.pid);
+            Some(Finding::new(Outcome::Violated, seen))
+        }
+    }
+}
+
 /// The proxy's word is compared with what the kernel shows others: the files in /proc/PID belong to
 /// root when the process isn't dumpable, to the process's own uid when it is.
-fn not_dumpable(evidence: &Evidence, held: Outcome) -> Finding {
+fn not_dumpable(evidence: &Evidence) -> Finding {
     let (uid, owner) = match (&evidence.status, &evidence.owner) {
         (Ok(status), Ok(owner)) => (status.uid[1], *owner),
         (Err(unread), _) | (_, Err(unread)) => return Finding::unread(unread),
@@ -87,11 +106,11 @@ fn not_dumpable(evidence: &Evidence, held: Outcome) -> Finding {
     let pid = evidence.pid;
     if uid == 0 {
         let text = "PR_GET_DUMPABLE 0 in the proxy; uid 0, so the owner of its /proc files can't confirm it";
-        return Finding::new(held, text);
+        return Finding::new(Outcome::Enforced, text);
     }
     let seen = format!(
         "PR_GET_DUMPABLE 0 in the proxy; /proc/{pid}/status belongs to uid {owner}, the proxy is uid {uid}"
     );
     let foreign = owner != uid && (owner == 0 || owner == evidence.overflow_uid);
-    Finding::new(if foreign { held } else { Outcome::Violated }, seen)
+    Finding::new(if foreign { Outcome::Enforced } else { Outcome::Violated }, seen)
 }

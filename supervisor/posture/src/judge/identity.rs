@@ -2,6 +2,8 @@
 //!
 //! Pure. See credentials(7), capabilities(7), user_namespaces(7).
 
+use fluxheim_config::Profile;
+
 use super::{Finding, ours_unless};
 use crate::evidence::Evidence;
 use crate::parse::{Caps, Status};
@@ -14,7 +16,7 @@ pub(super) fn seen(evidence: &Evidence) -> Option<Identity> {
     Some(Identity { uid: status.uid[1], gid: status.gid[1], groups: status.groups.clone() })
 }
 
-pub(super) fn identity(evidence: &Evidence) -> Finding {
+pub(super) fn identity(evidence: &Evidence, profile: Profile) -> Finding {
     let status = match &evidence.status {
         Ok(status) => status,
         Err(unread) => return Finding::unread(unread),
@@ -40,6 +42,11 @@ pub(super) fn identity(evidence: &Evidence) -> Finding {
         // Groups that a root had are power it was to give up.
         _ if was_root && (!status.groups.is_empty() || gid == 0) => {
             Finding::new(Outcome::Partial, format!("{text}: groups of the start as uid 0 are left"))
+        }
+        // OpenShift runs every pod in group 0; the image gives that group nothing.
+        _ if gid == 0 || status.groups.contains(&0) => {
+            let result = if profile == Profile::Strict { Outcome::Partial } else { ours_unless(!was_root) };
+            Finding::new(result, format!("{text}: a member of group 0"))
         }
         _ => Finding::new(ours_unless(!was_root), text),
     }

@@ -99,9 +99,6 @@ pub(super) fn secrets_off_swap(controls: &[ControlReport], asked: Asked<'_>) -> 
     if !asked.has_secrets {
         return SwapOutcome::new(false, Outcome::NotApplicable, "no secrets configured");
     }
-    if !asked.hardening.profile.wants_swap_outcome() {
-        return SwapOutcome::new(false, Outcome::NotApplicable, "not asked by the profile");
-    }
     let held = controls.iter().find(|report| either.contains(&report.control) && report.result.holds());
     if let Some(report) = held {
         return SwapOutcome::new(true, report.result, format!("by {}", report.control.name()));

@@ -2,8 +2,6 @@
 //!
 //! Pure. See prctl(2) PR_SET_NO_NEW_PRIVS, umask(2), environ(7).
 
-use fluxheim_config::Level;
-
 use super::{Finding, StorageSeen, ours_unless};
 use crate::evidence::Evidence;
 use crate::proxy::OpenFds;
@@ -22,11 +20,11 @@ pub(super) fn no_new_privs(evidence: &Evidence) -> Finding {
     }
 }
 
-pub(super) fn fds(evidence: &Evidence, level: Level) -> Finding {
+pub(super) fn fds(evidence: &Evidence) -> Finding {
     match &evidence.proxy.fds {
         OpenFds::Unexpected(list) if list.is_empty() => {
             let text = "the proxy's /proc/self/fd held 0, 1, 2 and the handoff only";
-            Finding::new(ours_unless(level < Level::BestEffort), text)
+            Finding::new(Outcome::Enforced, text)
         }
         OpenFds::Unexpected(list) => {
             let list: Vec<String> = list.iter().map(ToString::to_string).collect();

@@ -49,6 +49,7 @@ pub(crate) fn status() -> Status {
         caps: Caps { bounding: 0xa804_25fb, ..Caps::default() },
         no_new_privs: true,
         seccomp: Seccomp { mode: 2, filters: Some(3) },
+        tracer: 0,
     }
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn evidence() -> Evidence {
         randomised: Ok(2),
         ptrace_scope: Ok(1),
         initial_namespace: Ok(true),
+        own_tracer: Ok(0),
         proxy: proxy_report(),
         baseline: Baseline {
             uid: Some(65532),

@@ -2,9 +2,7 @@
 //!
 //! Pure. See statvfs(3), proc(5) kernel.randomize_va_space, personality(2), ptrace(2).
 
-use std::time::Duration;
-
-use fluxheim_config::Server;
+use fluxheim_config::{STOP_MARGIN, Server};
 
 use super::{Finding, ours_unless};
 use crate::evidence::Evidence;
@@ -65,14 +63,12 @@ pub(super) fn ptrace_scope(evidence: &Evidence) -> Finding {
 /// really allows can't be seen from inside.
 pub(super) fn stop_budget(server: &Server) -> Finding {
     let (delay, drain, stop) = (server.drain_delay, server.drain_timeout, server.stop_timeout);
-    let [waiting, draining, margin, stopping] = [delay, drain, MARGIN, stop].map(|time| time.as_secs_f64());
+    let [waiting, draining, margin, stopping] =
+        [delay, drain, STOP_MARGIN, stop].map(|time| time.as_secs_f64());
     let seen = format!(
         "drain_delay {waiting}s + drain_timeout {draining}s + {margin}s within stop_timeout {stopping}s, which must be \
          what the runtime allows"
     );
-    let fits = delay + drain + MARGIN <= stop;
+    let fits = delay + drain + STOP_MARGIN <= stop;
     Finding::new(if fits { Outcome::Enforced } else { Outcome::Violated }, seen)
 }
-
-/// What the supervisor needs after the drain; the configuration's own rule.
-const MARGIN: Duration = Duration::from_secs(1);

@@ -20,6 +20,8 @@ pub(crate) struct Status {
     pub(crate) caps: Caps,
     pub(crate) no_new_privs: bool,
     pub(crate) seccomp: Seccomp,
+    /// Who traces it; 0 for nobody that can be seen from here.
+    pub(crate) tracer: u32,
 }
 
 /// What filters the process's system calls.
@@ -68,6 +70,7 @@ impl Status {
                 ambient: hex(field("CapAmb")?)?,
             },
             no_new_privs: flag(field("NoNewPrivs")?)?,
+            tracer: field("TracerPid")?.parse().ok()?,
             seccomp: Seccomp {
                 mode: field("Seccomp")?.parse().ok().filter(|mode| *mode <= 2)?,
                 filters: match field("Seccomp_filters") {
@@ -123,6 +126,7 @@ State:\tS (sleeping)
 Tgid:\t7
 Pid:\t7
 PPid:\t1
+TracerPid:\t0
 Uid:\t65532\t65532\t65532\t65532
 Gid:\t65532\t65532\t65532\t65532
 Groups:\t4 27 
@@ -177,6 +181,8 @@ Seccomp_filters:\t3
             ("Uid:\t65532\t65532\t65532\t65532\n", "Uid:\t65532\t65532\t65532\n"),
             ("Groups:\t4 27 \n", "Groups:\t4 -27 \n"),
             ("Seccomp:\t2\n", "Seccomp:\t3\n"),
+            ("TracerPid:\t0\n", ""),
+            ("TracerPid:\t0\n", "TracerPid:\tnobody\n"),
             ("Seccomp:\t2\n", ""),
             ("Seccomp_filters:\t3\n", "Seccomp_filters:\tmany\n"),
             ("Seccomp_filters:\t3\n", "Seccomp_filters:\t3\nSeccomp_filters:\t3\n"),

@@ -87,7 +87,7 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
             "seccompProfile.type: RuntimeDefault, which allows further filters",
         ],
         Control::Landlock => [
-            "a host with Linux 6.12 or newer and landlock in /sys/kernel/security/lsm; Docker 23 or newer, or a seccomp profile that allows landlock_*",
+            "a host with Linux 6.12 or newer and landlock in /sys/kernel/security/lsm; a seccomp profile that allows landlock_*, as that of recent engines does",
             "a host with Linux 6.12 or newer and landlock in /sys/kernel/security/lsm",
             "nodes with Linux 6.12 or newer, landlock among their security modules, and seccompProfile.type: RuntimeDefault",
         ],
@@ -146,6 +146,7 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
 pub(crate) fn proc_lines(flaw: ProcFlaw) -> Vec<Fix> {
     three(match flaw {
         ProcFlaw::Foreign => ["mount a /proc of this pid namespace"; 3],
+        ProcFlaw::Hidden => ["mount /proc without hidepid, or with gid= of a group of the service user"; 3],
     })
 }
 
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn the_handbook_names_every_flaw_of_proc() {
         let handbook = include_str!("../../../../docs/hardening.md");
-        for fix in [ProcFlaw::Foreign].into_iter().flat_map(proc_lines) {
+        for fix in [ProcFlaw::Foreign, ProcFlaw::Hidden].into_iter().flat_map(proc_lines) {
             assert!(handbook.contains(fix.line), "docs/hardening.md lacks: {}", fix.line);
         }
     }

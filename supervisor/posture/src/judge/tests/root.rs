@@ -53,6 +53,18 @@ fn groups_of_a_former_root_must_be_gone() {
 }
 
 #[test]
+fn group_0_holds_but_under_strict() {
+    let openshift = |status: &mut Status| status.gid = [0; 4];
+    assert_eq!(after(Control::Identity, ids(openshift)), Outcome::Inherited);
+    let mut evidence = evidence();
+    ids(openshift)(&mut evidence);
+    let hardening = Hardening { profile: Profile::Strict, overrides: [].into() };
+    let (storage, server) = (StorageSeen::Clean("0 objects".into()), samples::server());
+    let asked = Asked { hardening: &hardening, has_secrets: false, storage: &storage, server: &server };
+    assert!(judge(&evidence, asked).refusals().contains(&"identity"));
+}
+
+#[test]
 fn securebits_hold_only_when_locked_and_are_moot_for_a_plain_user() {
     assert_eq!(after(Control::Securebits, |_| ()), Outcome::NotApplicable);
     let locked = |e: &mut Evidence| e.proxy.securebits = Ok(ROOT_WITHOUT_POWER);

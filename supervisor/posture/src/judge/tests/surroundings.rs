@@ -65,3 +65,17 @@ fn the_stop_budget_is_the_configuration_s_arithmetic() {
     server.stop_timeout = std::time::Duration::from_secs(5);
     assert_eq!(judged(&server).result, Outcome::Violated);
 }
+
+#[test]
+fn whoever_traces_one_of_the_two_makes_hiding_void() {
+    let traced = |e: &mut Evidence| e.status = Ok(Status { tracer: 9, ..status() });
+    assert_eq!(after(Control::Dumpable, traced), Outcome::Violated);
+    assert_eq!(after(Control::Dumpable, |e| e.own_tracer = Ok(9)), Outcome::Violated);
+    assert_eq!(after(Control::Dumpable, |e| e.own_tracer = Err(unread())), Outcome::Unknown);
+}
+
+#[test]
+fn what_is_only_observed_is_never_our_doing() {
+    let report = report(&evidence(), &Control::ALL.map(|control| (control, Level::Observe)), true);
+    assert!(report.controls.iter().all(|seen| seen.result != Outcome::Enforced), "{report}");
+}
