@@ -69,9 +69,10 @@ fn prints_a_configuration_that_it_reads_back_the_same() {
 fn reports_storage_as_text_and_json() {
     let flux = Flux::server(
         "https = [\"127.0.0.1:0\"]",
-        &format!("{SITE}[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n"),
+        &format!("{SITE}[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n[hardening]\nidentity = \"off\"\n"),
     )
     .file("site/index.html", b"");
+    // Root keeps its files, and itself: else they are judged for whom a start as root becomes.
     let (_, key) = certificate(flux.dir.path(), "a", &["a.test"]);
     let path = flux.write();
     let check = |format: &str| {
@@ -101,4 +102,13 @@ fn names_the_configuration_it_did_not_find() {
     let output = program(&["--config", "/no/such/place.toml"]);
     assert_eq!(output.status.code(), Some(78));
     assert!(said(&output).contains("/no/such/place.toml"), "{}", said(&output));
+}
+
+#[test]
+fn prints_the_profile_named_on_the_command_line() {
+    let flux = Flux::with(SITE);
+    let output =
+        program(&["--config", flux.write().to_str().unwrap(), "--profile", "strict", "--print-config"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("profile = \"strict\"\n# core_dumps = \"required\""), "{text}");
 }

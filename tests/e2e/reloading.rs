@@ -41,3 +41,37 @@ fn takes_no_first_key_without_a_new_start() {
     let line = flux.wait_for("reload refused: the running configuration stays");
     assert!(line["mistakes"].as_str().unwrap().contains("restart"), "{line}");
 }
+
+/// A site outside the configuration's own folder.
+fn elsewhere(site: &std::path::Path) -> Flux {
+    std::fs::create_dir(site.join("one")).unwrap();
+    std::fs::write(site.join("one/index.html"), "one").unwrap();
+    Flux::with(&SITE.replace("$DIR", site.to_str().unwrap()))
+}
+
+#[test]
+fn names_the_folder_that_a_confined_process_can_not_reach() {
+    let site = crate::support::folder();
+    let flux = elsewhere(site.path()).start();
+    assert_eq!(request(flux.http(), "a", "/").body, b"one");
+    std::fs::create_dir(site.path().join("two")).unwrap();
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    std::fs::write(&flux.config, text.replace("/one", "/two")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    let line = flux.wait_for("reload refused: the running configuration stays");
+    let told = line["mistakes"].as_str().unwrap();
+    assert!(told.contains(site.path().join("two").to_str().unwrap()) && told.contains("restart"), "{told}");
+    assert_eq!(request(flux.http(), "a", "/").body, b"one");
+}
+
+#[test]
+fn tells_a_folder_that_was_replaced_under_its_name() {
+    let site = crate::support::folder();
+    let flux = elsewhere(site.path()).start();
+    std::fs::rename(site.path().join("one"), site.path().join("old")).unwrap();
+    std::fs::create_dir(site.path().join("one")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    let line = flux.wait_for("reload refused: the running configuration stays");
+    assert!(line["mistakes"].as_str().unwrap().contains("/one"), "{line}");
+    assert_eq!(request(flux.http(), "a", "/").body, b"one");
+}

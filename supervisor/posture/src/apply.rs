@@ -86,27 +86,27 @@ pub fn hide_self() -> Result<(), Errno> {
 /// without reading docs/hardening.md.
 #[must_use]
 pub fn inheritable(hardening: &Hardening) -> Vec<Failure> {
-    let steps: [(Control, fn() -> Result<(), Errno>); 8] = [
-        (Control::CoreDumps, || Ok(lower_core_limit()?)),
+    let steps: [Step; 8] = [
+        Step(Control::CoreDumps, || Ok(lower_core_limit()?)),
         // While this process may still write its own /proc files.
-        (Control::CoredumpFilter, clear_coredump_filter),
-        (Control::Umask, || {
+        Step(Control::CoredumpFilter, clear_coredump_filter),
+        Step(Control::Umask, || {
             umask(Mode::from_bits_truncate(0o077));
             Ok(())
         }),
         // With CAP_SYS_RESOURCE alone; what could not be raised shows in what the proxy may lock.
-        (Control::MemoryLock, || {
+        Step(Control::MemoryLock, || {
             let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
             Ok(())
         }),
-        (Control::Securebits, || Ok(lock_root_out()?)),
-        (Control::Identity, || Ok(give_up_root()?)),
-        (Control::Capabilities, || Ok(clear_capabilities()?)),
+        Step(Control::Securebits, || Ok(lock_root_out()?)),
+        Step(Control::Identity, || Ok(give_up_root()?)),
+        Step(Control::Capabilities, || Ok(clear_capabilities()?)),
         // Last: it needs no privilege, and what comes before may not want it.
-        (Control::NoNewPrivs, || Ok(nix::sys::prctl::set_no_new_privs()?)),
+        Step(Control::NoNewPrivs, || Ok(nix::sys::prctl::set_no_new_privs()?)),
     ];
     let mut failures = Vec::new();
-    for (control, step) in steps {
+    for Step(control, step) in steps {
         // The bounding set limits what the ids' change would leave, so it is emptied before.
         if control == Control::Securebits && hardening.applies(Control::Capabilities) {
             note(&mut failures, Control::Capabilities, empty_bounding().map_err(Errno::from));
@@ -125,6 +125,9 @@ pub fn becomes(hardening: &Hardening) -> Option<u32> {
     (hardening.applies(Control::Identity) && geteuid().is_root()).then_some(SERVICE_ID)
 }
 
+/// A control and how it is applied.
+struct Step(Control, fn() -> Result<(), Errno>);
+
 fn note(failures: &mut Vec<Failure>, control: Control, done: Result<(), Errno>) {
     failures.extend(done.err().map(|errno| Failure { control, errno }));
 }
@@ -134,12 +137,15 @@ fn note(failures: &mut Vec<Failure>, control: Control, done: Result<(), Errno>) 
 /// `handoff` is the one descriptor above 2 that shall outlive the exec.
 #[must_use]
 pub fn in_child(hardening: &Hardening, handoff: BorrowedFd<'_>) -> Vec<Failure> {
-    let steps: [(Control, fn() -> nix::Result<()>); 3] =
-        [(Control::Fds, close_the_rest_on_exec), (Control::Mdwe, sys::set_mdwe), (Control::Aslr, randomise)];
+    let steps = [
+        Step(Control::Fds, || Ok(close_the_rest_on_exec()?)),
+        Step(Control::Mdwe, || Ok(sys::set_mdwe()?)),
+        Step(Control::Aslr, || Ok(randomise()?)),
+    ];
     let mut failures = Vec::new();
-    for (control, step) in steps {
+    for Step(control, step) in steps {
         if hardening.applies(control) {
-            note(&mut failures, control, step().map_err(Errno::from));
+            note(&mut failures, control, step());
         }
     }
     let kept = sys::set_close_on_exec(handoff, false);
