@@ -86,10 +86,8 @@ pub fn hide_self() -> Result<(), Errno> {
 /// without reading docs/hardening.md.
 #[must_use]
 pub fn inheritable(hardening: &Hardening) -> Vec<Failure> {
-    let steps: [Step; 8] = [
+    let steps = [
         Step(Control::CoreDumps, || Ok(lower_core_limit()?)),
-        // While this process may still write its own /proc files.
-        Step(Control::CoredumpFilter, clear_coredump_filter),
         Step(Control::Umask, || {
             umask(Mode::from_bits_truncate(0o077));
             Ok(())
@@ -138,6 +136,7 @@ fn note(failures: &mut Vec<Failure>, control: Control, done: Result<(), Errno>) 
 #[must_use]
 pub fn in_child(hardening: &Hardening, handoff: BorrowedFd<'_>) -> Vec<Failure> {
     let steps = [
+        Step(Control::CoredumpFilter, clear_coredump_filter),
         Step(Control::Fds, || Ok(close_the_rest_on_exec()?)),
         Step(Control::Mdwe, || Ok(sys::set_mdwe()?)),
         Step(Control::Aslr, || Ok(randomise()?)),
@@ -185,8 +184,9 @@ fn lower_core_limit() -> nix::Result<()> {
     }
 }
 
-/// A process started from a 0111 file isn't dumpable and can't write this file; it holds no secret
-/// yet, so it becomes dumpable for the length of one write.
+/// A process started from a 0111 file isn't dumpable and can't write this file, so it becomes
+/// dumpable for the length of one write. In the child: what got hold of it in that moment loses it
+/// with the exec, or is found tracing it; init, which judges, never is.
 fn clear_coredump_filter() -> Result<(), Errno> {
     write_coredump_filter().map_err(|unread| unread.errno.unwrap_or_else(|| Os::EIO.into()))
 }
