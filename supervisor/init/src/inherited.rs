@@ -9,7 +9,7 @@ use crate::sys;
 
 /// What is open besides 0, 1 and 2.
 ///
-/// Nobody here knows or closes these, so until [`close`] none of their numbers can become ours.
+/// Nobody here knows or closes these, so until [`Inherited::close`] none of their numbers can become ours.
 pub(crate) struct Inherited {
     fds: Vec<RawFd>,
 }
