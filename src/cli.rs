@@ -108,7 +108,7 @@ const DEFAULT_CONFIG: &str = "/etc/fluxheim/fluxheim.toml";
 pub const HELP: &str = "\
 fluxheim: the edge proxy. fluxheim-init starts it hardened; by itself it runs unverified.
 
-Usage: fluxheim [--config PATH] [ACTION]
+Usage: fluxheim [--config PATH] [--profile NAME] [ACTION]
 
       --config PATH        a file, or a folder of *.toml [default: /etc/fluxheim/fluxheim.toml]
       --profile NAME       hardening profile, instead of the configuration's own

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fluxheim_config::Profile;
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::{Arg, Parser};
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub(crate) enum Wrong {
     Needs(&'static str, &'static str),
     #[error("--format takes text or json, not {0:?}")]
     Format(OsString),
+    #[error("--sleep takes whole seconds such as 5, not {0:?}")]
+    Seconds(OsString),
     #[error("there is no profile {0:?}; known are {known}", known = profiles())]
     Profile(OsString),
     #[error("the current folder can't be told ({0}); give --config an absolute path")]
@@ -105,7 +107,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("posture") => given.set(Mode::Posture)?,
             Arg::Long("health") => given.set(Mode::Health)?,
             Arg::Long("probe") => given.set(Mode::Probe)?,
-            Arg::Long("sleep") => given.set(Mode::Sleep(parser.value()?.parse()?))?,
+            Arg::Long("sleep") => given.set(Mode::Sleep(seconds(parser.value()?)?))?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             other => return Err(other.unexpected().into()),
@@ -210,6 +212,10 @@ fn format(value: OsString) -> Result<Format, Wrong> {
     }
 }
 
+fn seconds(value: OsString) -> Result<u32, Wrong> {
+    value.to_str().and_then(|text| text.parse().ok()).ok_or(Wrong::Seconds(value))
+}
+
 fn profile(value: OsString) -> Result<Profile, Wrong> {
     value.to_str().and_then(Profile::from_name).ok_or(Wrong::Profile(value))
 }
@@ -242,7 +248,7 @@ fluxheim-init: verifies storage, hardens, starts the proxy and watches over it
   fluxheim-init --sleep SECONDS
       for preStop hooks in an image without a shell; TERM ends it early
 
-  --config FILE   default /etc/fluxheim/fluxheim.toml
+  --config FILE   a file, or a folder of *.toml; default /etc/fluxheim/fluxheim.toml
   --profile NAME  container, docker-root, k8s-restricted, rootless or strict, instead
                   of the configuration's own
   --proxy PATH    default /fluxheim

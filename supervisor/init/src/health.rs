@@ -55,7 +55,9 @@ struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 enum Silence {
-    #[error("no fluxheim-init runs here as PID 1 or with this configuration path ({0})")]
+    #[error(
+        "no fluxheim-init runs here as PID 1 or with this configuration path ({0}); one started with --exec answers nobody"
+    )]
     Absent(Errno),
     #[error("no answer within {} seconds", TIMEOUT.as_secs_f32())]
     Late,

@@ -8,7 +8,7 @@ use std::path::Path;
 use fluxheim_config::{Config, Control, Level, Profile};
 use fluxheim_posture::apply::becomes;
 use fluxheim_posture::judge::StorageSeen;
-use fluxheim_trust::{Identity, StorageReport};
+use fluxheim_trust::{Identity, Severity, StorageReport};
 
 /// Reads and validates the configuration; `Err` is for people.
 ///
@@ -39,6 +39,15 @@ pub(crate) fn storage_seen(config: &Config, say: impl Fn(&StorageReport)) -> Sto
     if report.is_clean() {
         StorageSeen::Clean(format!("objects judged: {objects}, none refused"))
     } else {
-        StorageSeen::Findings(format!("objects judged: {objects}, findings: {findings}"))
+        let refused = report.findings().filter(|finding| finding.severity == Severity::Refuse);
+        let named: Vec<_> =
+            refused.map(|finding| format!("{} {}", finding.code.id(), finding.path.display())).collect();
+        let more = named.len().saturating_sub(NAMED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let named = named.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+        StorageSeen::Findings(format!("objects judged: {objects}, findings: {findings}: {named}{rest}"))
     }
 }
+
+/// The others stand in the storage report itself.
+const NAMED: usize = 3;

@@ -231,7 +231,7 @@ impl Supervisor {
         if let Some(act) = self.machine.ready() {
             self.act(act);
         }
-        say::line("ready");
+        say::line("the proxy is ready");
         if !self.machine.is_stopping() {
             self.notify("READY=1\nSTATUS=serving");
         }

@@ -11,11 +11,13 @@ use std::path::Path;
 #[must_use]
 pub fn looks_secret(name: &OsStr, value: &OsStr) -> bool {
     let (name, value) = (name.to_string_lossy().to_ascii_uppercase(), value.as_bytes());
-    let named = WORDS.iter().any(|word| name.contains(word)) || ENDINGS.iter().any(|end| name.ends_with(end));
+    let named = WORDS.iter().any(|word| name.contains(word))
+        || ENDINGS.iter().any(|end| name.ends_with(end))
+        || name.split('_').any(|part| PARTS.iter().any(|word| part.ends_with(word)));
     let is_name = NAMES.iter().any(|end| name.ends_with(end));
     let is_path = value.first() == Some(&b'/') && Path::new(OsStr::from_bytes(value)).exists();
     let marked = MARKS.iter().any(|mark| value.starts_with(mark));
-    let named = named && !is_name && !is_path;
+    let named = named && !is_name && !is_path && !is_service_link(&name);
     !value.is_empty() && (named || marked || has_key(value) || has_password(value))
 }
 
@@ -38,6 +40,14 @@ fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
+/// What Kubernetes and Docker set for the services they know: `NAME_SERVICE_HOST`, `NAME_PORT_80_TCP`.
+fn is_service_link(name: &str) -> bool {
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.contains("_PORT_")
+        || name.ends_with("_PORT")
+}
+
 /// The armour of a PEM or OpenSSH private key.
 fn has_key(value: &[u8]) -> bool {
     let mark = b"PRIVATE KEY-----";
@@ -53,19 +63,10 @@ fn has_password(value: &[u8]) -> bool {
     user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
 }
 
-const WORDS: [&str; 11] = [
-    "BEARER",
-    "SECRET",
-    "TOKEN",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-    "PRIVATE_KEY",
-    "APIKEY",
-    "ACCESS_KEY",
-    "HMAC",
-];
+const WORDS: [&str; 8] =
+    ["SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "PRIVATE_KEY", "APIKEY", "ACCESS_KEY"];
+/// At the end of a part of the name, so that TOKENIZER is none.
+const PARTS: [&str; 4] = ["TOKEN", "TOKENS", "BEARER", "HMAC"];
 const ENDINGS: [&str; 3] = ["_KEY", "_PASS", "_PWD"];
 /// What stands for a secret's place or number, not for the secret.
 const NAMES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_URL", "_NAME", "KEY_ID"];
@@ -114,6 +115,9 @@ mod tests {
             ("HTTPS_PROXY", "http://proxy.example:3128"),
             ("WHO", "http://user@host/a:b@c"),
             ("AWS_ACCESS_KEY_ID", "AKIA"),
+            ("TOKENIZER", "bpe"),
+            ("TOKEN_SERVICE_SERVICE_HOST", "10.0.0.1"),
+            ("TOKEN_SERVICE_PORT_80_TCP", "tcp://10.0.0.1:80"),
         ] {
             assert!(!looks(name, value), "{name}");
         }

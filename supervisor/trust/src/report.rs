@@ -100,7 +100,8 @@ impl fmt::Display for StorageReport {
         writeln!(f, "storage as user {uid}, group {gid}, supplementary groups {groups:?}")?;
         self.objects.iter().try_for_each(|object| write_object(f, object))?;
         let refused = self.objects.iter().filter(|object| object.is_refused()).count();
-        writeln!(f, "{} objects judged, {refused} refused", self.objects.len())
+        let (count, plural) = (self.objects.len(), if self.objects.len() == 1 { "" } else { "s" });
+        writeln!(f, "{count} object{plural} judged, {refused} refused")
     }
 }
 

@@ -44,6 +44,10 @@ impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.after {
             None => write!(f, "{}: still possible", self.what),
+            // Pid 1 of a container has no parent there.
+            Some(errno) if self.before == self.after && errno == Os::ESRCH as i32 => {
+                write!(f, "{}: nobody there to try it on", self.what)
+            }
             Some(errno) if self.is_confirmed() => write!(f, "{}: {:?}", self.what, Os::from_raw(errno)),
             Some(errno) => write!(f, "{}: {:?}, and before too", self.what, Os::from_raw(errno)),
         }

@@ -56,7 +56,7 @@ pub(super) fn environment(evidence: &Evidence) -> Finding {
         (true, true) => Finding::new(Outcome::Inherited, "no variable of the proxy looks like a secret"),
         // Gone from the proxy, but whoever may look at the container still sees it.
         (true, false) => {
-            let text = "kept from the proxy; the runtime and PID 1's /proc/1/environ still show";
+            let text = "kept from the proxy; whoever may ask the runtime, or fluxheim-init, still sees";
             Finding::new(Outcome::Partial, format!("{text} {}", given.join(", ")))
         }
         (false, _) => Finding::new(Outcome::Violated, format!("the proxy has {}", left.join(", "))),

@@ -72,8 +72,8 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
             "securityContext: { runAsNonRoot: true, runAsUser: 65532, capabilities: { drop: [ALL] } }",
         ],
         Control::Securebits => [
-            "start as root (--user 0) under profile docker-root, without --cap-drop SETPCAP",
-            "start as root (--user 0) under profile docker-root, without --cap-drop SETPCAP",
+            "start as root, which profile docker-root is for: --user 0, and beside --cap-drop ALL --cap-add SETPCAP --cap-add SETUID --cap-add SETGID",
+            "start as root, which profile docker-root is for: --user 0, and beside --cap-drop ALL --cap-add SETPCAP --cap-add SETUID --cap-add SETGID",
             "not possible in a pod that may not run as root; no_new_privs and capabilities keep uid 0's powers away",
         ],
         Control::Mdwe => [
@@ -92,14 +92,14 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
             "nodes with Linux 6.12 or newer, landlock among their security modules, and seccompProfile.type: RuntimeDefault",
         ],
         Control::Identity => [
-            "--user 65532:65532 without --group-add; or a start as root with the capabilities SETUID, SETGID and SETPCAP",
-            "--user 65532:65532 without --group-add; or a start as root with the capabilities SETUID, SETGID and SETPCAP",
+            "--user 65532:65532 without --group-add; or --user 0 with --cap-add SETUID --cap-add SETGID beside --cap-drop ALL",
+            "--user 65532:65532 without --group-add; or --user 0 with --cap-add SETUID --cap-add SETGID beside --cap-drop ALL",
             "securityContext: { runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532 }",
         ],
         Control::Environment => [
-            "no --env for secrets: mount a file (--volume or docker secret) and name it in the configuration",
-            "no --env for secrets: podman secret create, then --secret, and name the file in the configuration",
-            "no env or envFrom of a Secret: mount it as a volume and name the file in the configuration",
+            "remove the variable: Fluxheim reads no secret from the environment; a key goes into a file, see storage",
+            "remove the variable: Fluxheim reads no secret from the environment; a key goes into a file, see storage",
+            "no env or envFrom of a Secret; for the variables of services, enableServiceLinks: false",
         ],
         Control::ReadOnlyRoot => {
             ["--read-only", "--read-only", "securityContext: { readOnlyRootFilesystem: true }"]
@@ -135,8 +135,8 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
             "seccompProfile.type: RuntimeDefault",
         ],
         Control::Storage => [
-            "chown 65532:65532 KEY && chmod 0600 KEY on the host; see --check-tls-storage",
-            "chown and chmod 0600 inside `podman unshare`, or mount with :U; see --check-tls-storage",
+            "what each finding names, on the host; for a key: chown 65532:65532 KEY && chmod 0600 KEY",
+            "what each finding names, inside `podman unshare`; for a key: mount with :U, chmod 0600 KEY",
             "a secret volume is not accepted for keys yet: let an initContainer copy the key to an emptyDir, owned by 65532, mode 0600",
         ],
     })

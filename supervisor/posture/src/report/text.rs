@@ -73,17 +73,34 @@ impl Report {
         });
         let off = self.controls.iter().filter(|control| control.level == Level::Off).count();
         let rest = self.count(Outcome::NotApplicable);
-        let rest = [(off, "off".to_owned()), (rest.saturating_sub(off), "not applicable".to_owned())];
+        let unneeded: Vec<_> = self.controls.iter().filter(|report| self.is_unneeded(report)).collect();
+        let unneeded_names =
+            unneeded.iter().map(|report| report.control.name()).collect::<Vec<_>>().join(", ");
+        let required = |report: &&ControlReport| report.refuses() && report.result == Outcome::NotApplicable;
+        let counted = off + self.controls.iter().filter(required).count();
+        let rest = [
+            (unneeded.len(), format!("not needed ({unneeded_names})")),
+            (off, "off".to_owned()),
+            (rest.saturating_sub(counted), "not applicable".to_owned()),
+        ];
         let counts = held.into_iter().chain(missing).chain(rest).filter(|(count, _)| *count > 0);
         let parts: Vec<_> = counts.map(|(count, what)| format!("{count} {what}")).collect();
         if parts.is_empty() { "no controls".to_owned() } else { parts.join(", ") }
     }
 
     fn missing(&self, level: Level) -> impl Iterator<Item = &'static str> {
-        let lacks = |result: Outcome| !result.holds() && result != Outcome::NotApplicable;
-        let reports =
-            self.controls.iter().filter(move |report| report.level == level && lacks(report.result));
+        let lacks = |report: &ControlReport| {
+            let moot = report.result == Outcome::NotApplicable || self.is_unneeded(report);
+            report.refuses() || !(report.result.holds() || moot)
+        };
+        let reports = self.controls.iter().filter(move |report| report.level == level && lacks(report));
         reports.map(|report| report.control.name())
+    }
+
+    /// Whether a control doesn't hold and needn't, since another one does its work.
+    fn is_unneeded(&self, report: &ControlReport) -> bool {
+        let lacks = !report.result.holds() && report.result != Outcome::NotApplicable;
+        lacks && !report.refuses() && report.level != Level::Off && self.covers(report)
     }
 
     fn verdict(&self) -> String {
@@ -158,9 +175,22 @@ impl<'a> Row<'a> {
         let [mark, name, level, result] = self.cells();
         let cells = [(mark, paint), (name, ""), (level, ""), (result, paint)];
         let indent = widths[0];
-        let mend = |fix: &Fix| format!("{:indent$}  mend under {}: {}", "", fix.runtime.title(), fix.line);
-        [line(cells, widths, &self.evidence)].into_iter().chain(self.fixes.iter().map(mend)).collect()
+        let mend = |(runtimes, line)| format!("{:indent$}  mend under {runtimes}: {line}", "");
+        let mending = merged(self.fixes).into_iter().map(mend);
+        [line(cells, widths, &self.evidence)].into_iter().chain(mending).collect()
     }
+}
+
+/// The same advice once, for all runtimes it is for.
+fn merged(fixes: &[Fix]) -> Vec<(String, &'static str)> {
+    let mut merged: Vec<(String, &str)> = Vec::new();
+    for fix in fixes {
+        match merged.iter_mut().find(|(_, line)| *line == fix.line) {
+            Some((runtimes, _)) => *runtimes = format!("{runtimes}, {}", fix.runtime.title()),
+            None => merged.push((fix.runtime.title().to_owned(), fix.line)),
+        }
+    }
+    merged
 }
 
 /// What the eye looks for.

@@ -34,7 +34,7 @@ FAIL  fds           required     violated        also held 7
 -     umask         off          not_applicable  off in the configuration
 ok    off swap      required     inherited       by no_swap
 identity: uid 65532, gid 65532, groups none
-summary: 1 enforced, 1 inherited, 1 required missing (fds), 1 best effort missing (memory_lock), 1 off
+summary: 1 enforced, 1 inherited, 1 required missing (fds), 1 not needed (memory_lock), 1 off
 verdict: refused: fds",
         env!("CARGO_PKG_VERSION")
     );
