@@ -19,6 +19,7 @@ mod forwarding;
 mod keys;
 mod limits;
 mod observing;
+mod policy;
 mod reloading;
 mod tls;
 mod upstreams;

@@ -78,6 +78,13 @@ impl Flux {
         running
     }
 
+    /// Starts `command` with the configuration at `config`, which was written before.
+    pub(crate) fn start_as(self, config: &Path, command: Command) -> Running {
+        let running = Running::spawn(self.dir, config, command);
+        running.wait_for("ready");
+        running
+    }
+
     /// Runs to its end, for starts that are refused.
     pub(crate) fn run_to_end(&self) -> Output {
         program(&["--config", self.write().to_str().unwrap()])

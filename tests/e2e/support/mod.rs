@@ -5,11 +5,13 @@ mod fixtures;
 mod flux;
 mod origin;
 mod raw;
+mod trace;
 
 pub(crate) use fixtures::{certificate, run, set_mode};
 pub(crate) use flux::{Flux, Running, program};
 pub(crate) use origin::{Nginx, Scripted};
 pub(crate) use raw::{exchange, handshake, request, tls};
+pub(crate) use trace::{Call, Trace, strace};
 
 use tempfile::TempDir;
 
