@@ -46,9 +46,43 @@ pub(crate) fn beside_nginx() {
     }
 }
 
+/// The same proxy with and without its filter of system calls and its confinement, in turn.
+pub(crate) fn confined_beside_not() {
+    let dir = TempDir::new().unwrap();
+    crate::docker::set_mode(dir.path(), 0o755);
+    std::fs::write(dir.path().join("index.html"), [b'x'; 32]).unwrap();
+    let site = dir.path().join("site");
+    std::fs::create_dir(&site).unwrap();
+    std::fs::write(site.join("file"), [b'x'; 32]).unwrap();
+    let origin_at = free_address();
+    let root = dir.path().display();
+    let server = format!("server {{ listen {origin_at}; root {root}; }}");
+    let _origin = nginx(dir.path(), "origin", &server, false);
+    first_answer(origin_at, Instant::now());
+    let start = |hardening: &str| {
+        let at = free_address();
+        let site = format!("[[vhosts.routes]]\npath = \"/site\"\nstatic = \"{root}\"\n{hardening}");
+        let process = fluxheim(dir.path(), at, origin_at, false, &site);
+        first_answer(at, Instant::now());
+        (process, at)
+    };
+    let confined = start("");
+    let free = start("[hardening]\nseccomp = \"off\"\nlandlock = \"off\"\n");
+    println!("| job | confined | not | ratio |\n|---|---|---|---|");
+    for (name, path) in [("32 bytes from an upstream", "/"), ("a static file of 32 bytes", "/site/file")] {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            with.push(per_cpu_second(confined.0.pid(), confined.1, path));
+            without.push(per_cpu_second(free.0.pid(), free.1, path));
+        }
+        let (with, without) = (median(with), median(without));
+        println!("| {name} | {with:.0} | {without:.0} | {:.3} |", with / without);
+    }
+}
+
 fn compare(job: &Job, dir: &Path, origin: SocketAddr) {
     let (flux_at, nginx_at) = (free_address(), free_address());
-    let flux = fluxheim(dir, flux_at, origin, job.logging);
+    let flux = fluxheim(dir, flux_at, origin, job.logging, "");
     let upstream = format!("upstream app {{ server {origin}; keepalive 64; }}");
     let location = "location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\";
         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
@@ -87,12 +121,12 @@ fn per_cpu_second(pid: u32, at: SocketAddr, path: &str) -> f64 {
     requests / (cpu_seconds(pid) - before)
 }
 
-fn fluxheim(dir: &Path, at: SocketAddr, origin: SocketAddr, logging: bool) -> Process {
+fn fluxheim(dir: &Path, at: SocketAddr, origin: SocketAddr, logging: bool, more: &str) -> Process {
     let config = dir.join("fluxheim.toml");
     let text = format!(
         "[server]\nhttp = [\"{at}\"]\nthreads = 1\n[logging]\naccess = {logging}\n[limits]\nkeepalive_requests = 1000000\n\
          [[upstreams]]\nname = \"app\"\nservers = [\"{origin}\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
-         [[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n"
+         [[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n{more}"
     );
     std::fs::write(&config, text).unwrap();
     Process::start(Command::new(program("fluxheim")).args(["--config".as_ref(), config.as_os_str()]))

@@ -28,6 +28,8 @@ fn main() {
     start::first_answer();
     println!("\n## Requests per CPU-second of the proxy process, beside nginx\n");
     load::beside_nginx();
+    println!("\n## Requests per CPU-second, confined and not\n");
+    load::confined_beside_not();
 }
 
 fn cores() -> usize {

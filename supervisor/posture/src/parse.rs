@@ -72,6 +72,9 @@ fn hex(text: &str) -> Option<u64> {
 const EVERY_ID: u64 = 4_294_967_295;
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
