@@ -85,8 +85,22 @@ pub(crate) struct Container(pub(crate) String);
 impl Container {
     /// `docker run -d` with these options; no arguments to the image.
     pub(crate) fn run(options: &[&str]) -> Self {
+        Self::run_with(options, &[])
+    }
+
+    /// The same with arguments to the image.
+    pub(crate) fn run_with(options: &[&str], arguments: &[&str]) -> Self {
+        Self::made(&["run", "-d"], options, arguments)
+    }
+
+    /// The same, not started yet.
+    pub(crate) fn create(options: &[&str], arguments: &[&str]) -> Self {
+        Self::made(&["create"], options, arguments)
+    }
+
+    fn made(how: &[&str], options: &[&str], arguments: &[&str]) -> Self {
         let (name, image) = (unique(), image());
-        docker(&[&["run", "-d", "--name", &name], options, &[&image]].concat());
+        docker(&[how, &["--name", &name], options, &[&image], arguments].concat());
         Self(name)
     }
 
@@ -125,9 +139,7 @@ impl Container {
 
     /// The proxy, as the host sees it: the only child of pid 1.
     pub(crate) fn proxy_pid(&self) -> u32 {
-        let init = self.init_pid();
-        let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
-        children.split_whitespace().next().expect("pid 1 has no child").parse().unwrap()
+        wait(|| children(self.init_pid()).first().copied()).expect("pid 1 has no child")
     }
 }
 
@@ -135,6 +147,12 @@ impl Drop for Container {
     fn drop(&mut self) {
         let _ = try_docker(&["rm", "-f", "-v", &self.0]);
     }
+}
+
+/// The children of a process, as the host sees them.
+pub(crate) fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    list.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 /// Polls until there is something, 30 seconds at most.

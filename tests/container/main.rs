@@ -11,8 +11,14 @@
     reason = "tests write their own fixtures; a failure here fails the test, which is the point"
 )]
 
+mod cell;
+mod denials;
 mod docker;
+mod exec;
+mod grid;
 mod image;
 mod main_job;
+mod memlock;
+mod mutation;
 mod posture;
 mod refusals;
