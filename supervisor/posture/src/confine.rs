@@ -4,6 +4,7 @@
 //! `seccomp`'s. Judges nothing. See landlock(7), seccomp(2).
 
 pub(crate) mod landlock;
+mod numbers;
 pub mod seccomp;
 mod trial;
 

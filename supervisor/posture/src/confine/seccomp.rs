@@ -5,9 +5,15 @@
 //! still lets it be executed; `serve` holds from then on. What isn't in a list doesn't exist for the
 //! proxy: it gets ENOSYS, which every library has a fallback for. See seccomp(2).
 
-use seccompiler::{BpfProgram, TargetArch, compile_from_json};
+use std::collections::BTreeMap;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch,
+};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+
+use super::numbers::number;
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +39,7 @@ pub enum FilterError {
 /// # Errors
 /// When the kernel has no filters or another one forbids more.
 pub fn install(stage: Stage) -> Result<(), FilterError> {
-    let program = compile(&policy(POLICY)?, stage, arch())?;
+    let program = compile(&policy(POLICY)?, stage)?;
     seccompiler::apply_filter(&program).map_err(|error| FilterError::System(error.to_string()))
 }
 
@@ -53,24 +59,53 @@ struct Policy {
 #[serde(deny_unknown_fields)]
 struct Rule {
     syscall: String,
-    #[serde(rename = "comment")]
     #[cfg_attr(not(test), allow(dead_code, reason = "for people, and for the test that wants one"))]
     comment: String,
+    /// All of them must hold.
     #[serde(default)]
-    args: Vec<Value>,
+    args: Vec<Condition>,
     /// The architecture that has this call, if not all have it.
     #[serde(default)]
     arch: Option<String>,
 }
 
-impl Rule {
-    /// In the form seccompiler reads.
-    fn to_json(&self) -> Value {
-        let mut rule = Map::from_iter([("syscall".to_owned(), json!(self.syscall))]);
-        if !self.args.is_empty() {
-            rule.insert("args".to_owned(), json!(self.args));
-        }
-        Value::Object(rule)
+/// One argument compared with one value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Condition {
+    index: u8,
+    r#type: Width,
+    op: Comparison,
+    val: u64,
+    #[cfg_attr(not(test), allow(dead_code, reason = "for people, and for the test that wants one"))]
+    comment: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Width {
+    Dword,
+    Qword,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Comparison {
+    Eq,
+    MaskedEq(u64),
+}
+
+impl Condition {
+    fn compiled(&self) -> Result<SeccompCondition, seccompiler::BackendError> {
+        let width = match self.r#type {
+            Width::Dword => SeccompCmpArgLen::Dword,
+            Width::Qword => SeccompCmpArgLen::Qword,
+        };
+        let comparison = match self.op {
+            Comparison::Eq => SeccompCmpOp::Eq,
+            Comparison::MaskedEq(mask) => SeccompCmpOp::MaskedEq(mask),
+        };
+        SeccompCondition::new(self.index, width, comparison, self.val)
     }
 }
 
@@ -78,16 +113,24 @@ fn policy(text: &str) -> Result<Policy, FilterError> {
     serde_json::from_str(text).map_err(|error| FilterError::Policy(error.to_string()))
 }
 
-fn compile(policy: &Policy, stage: Stage, arch: &str) -> Result<BpfProgram, FilterError> {
+fn compile(policy: &Policy, stage: Stage) -> Result<BpfProgram, FilterError> {
     let wrong = |error: &dyn std::fmt::Display| FilterError::Policy(error.to_string());
-    let filter = json!({ "filter": {
-        "mismatch_action": { "errno": libc::ENOSYS },
-        "match_action": "allow",
-        "filter": rules(policy, stage, arch).iter().map(|rule| rule.to_json()).collect::<Vec<_>>(),
-    }});
-    let target = TargetArch::try_from(arch).map_err(|error| wrong(&error))?;
-    let programs = compile_from_json(filter.to_string().as_bytes(), target).map_err(|error| wrong(&error))?;
-    programs.into_values().next().ok_or_else(|| FilterError::Policy("no filter".to_owned()))
+    let mut by_number: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for rule in rules(policy, stage, std::env::consts::ARCH) {
+        let unknown = || FilterError::Policy(format!("no number is known for {}", rule.syscall));
+        let alternatives = by_number.entry(number(&rule.syscall).ok_or_else(unknown)?).or_default();
+        // No alternative at all means: whatever the arguments.
+        if !rule.args.is_empty() {
+            let conditions = rule.args.iter().map(Condition::compiled).collect::<Result<_, _>>();
+            let all = conditions.and_then(SeccompRule::new).map_err(|error| wrong(&error))?;
+            alternatives.push(all);
+        }
+    }
+    let absent = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    let target = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| wrong(&error))?;
+    SeccompFilter::new(by_number, absent, SeccompAction::Allow, target)
+        .and_then(BpfProgram::try_from)
+        .map_err(|error| wrong(&error))
 }
 
 /// The rules of a stage on an architecture.
@@ -96,10 +139,6 @@ fn rules<'a>(policy: &'a Policy, stage: Stage, arch: &str) -> Vec<&'a Rule> {
     let replaced = |rule: &&Rule| !more.iter().any(|other| other.syscall == rule.syscall);
     let here = |rule: &&Rule| rule.arch.as_deref().is_none_or(|only| only == arch);
     policy.serve.iter().filter(replaced).chain(more).filter(here).collect()
-}
-
-const fn arch() -> &'static str {
-    std::env::consts::ARCH
 }
 
 /// The same in every build.
