@@ -89,21 +89,14 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// What the proxy reads besides its configuration: name resolution, what the kernel says about
-/// itself, randomness (the statically linked getrandom crate asks the devices), and nothing.
-pub(crate) const ALWAYS: [&str; 10] = [
-    "/dev/null",
-    "/dev/random",
-    "/dev/urandom",
-    "/etc/hosts",
-    "/etc/resolv.conf",
-    // Not those of others, whose arguments are none of the proxy's business.
-    "/proc/self",
-    "/proc/swaps",
-    "/proc/sys",
-    "/sys/devices/system/cpu",
-    "/sys/fs/cgroup",
-];
+/// What the proxy reads besides its configuration, from image/landlock.tsv.
+pub(crate) fn always<'a>() -> impl Iterator<Item = &'a Path> {
+    let lines = ALWAYS.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split('\t').next()).map(Path::new)
+}
+
+/// The same in every build.
+const ALWAYS: &str = include_str!("../../../image/landlock.tsv");
 
 #[cfg(test)]
 mod tests {
@@ -126,6 +119,23 @@ mod tests {
         let files: Vec<_> = reach.files.keys().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(files, ["/etc/fluxheim", "/etc/fluxheim/tls", "/run/secrets", "/srv/site"]);
         assert_eq!(reach.ports.into_iter().collect::<Vec<_>>(), [81, 8080, 9090]);
+    }
+
+    #[test]
+    fn what_is_always_in_reach_gives_its_reason_and_is_what_it_says() {
+        for line in ALWAYS.lines().filter(|line| !line.starts_with('#')) {
+            let fields: Vec<_> = line.split('\t').collect();
+            let [path, kind, why] = fields[..] else { panic!("{line:?}") };
+            assert!(Path::new(path).is_absolute() && why.len() > 3, "{line:?}");
+            if let Ok(seen) = std::fs::metadata(path) {
+                assert_eq!(seen.is_dir(), kind == "dir", "{line:?}");
+            }
+        }
+        assert_eq!(always().count(), 10);
+        // A rule on one of these would open what others are and have.
+        assert!(
+            always().all(|path| !["/", "/proc", "/etc", "/dev", "/sys"].contains(&path.to_str().unwrap()))
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use landlock::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ALWAYS, Reach, Trial, trial};
+use super::{Reach, Trial, always, trial};
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
         .create()?
         // The filter and no_new_privs are separate controls; the latter is judged as one.
         .no_new_privs(false);
-    let files = ALWAYS.iter().map(Path::new).chain(reach.files.keys().map(std::path::PathBuf::as_path));
+    let files = always().chain(reach.files.keys().map(std::path::PathBuf::as_path));
     for path in files {
         // What isn't there can't be read either.
         let Ok(fd) = PathFd::new(path) else { continue };
