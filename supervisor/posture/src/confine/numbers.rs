@@ -11,7 +11,7 @@ macro_rules! table {
 /// The number of a call; `None` for one that isn't in the table.
 pub(super) fn number(name: &str) -> Option<i64> {
     let mut all = COMMON.iter().chain(&OWN);
-    all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| i64::from(*number))
+    all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
 const COMMON: [(&str, libc::c_long); 85] = table![
