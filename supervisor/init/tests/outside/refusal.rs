@@ -15,8 +15,13 @@ fn a_required_control_that_does_not_hold_refuses_before_the_go() {
 }
 
 pub(crate) fn with_key(mode: u32) -> Scene {
+    with_key_and(mode, "")
+}
+
+/// The same with more of a configuration.
+pub(crate) fn with_key_and(mode: u32, more: &str) -> Scene {
     let certificate = "https = [\"127.0.0.1:8443\"]\n[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n";
-    let scene = Scene::new(certificate);
+    let scene = Scene::new(&format!("{certificate}{more}"));
     scene.write("a.pem", "not read by init", 0o644);
     scene.write("a.key", "not read by init", mode);
     scene

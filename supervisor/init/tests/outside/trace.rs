@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::refusal::with_key;
+use crate::refusal::with_key_and;
 use crate::scene::{INIT, Running, Scene, name_of, until};
 
 /// fluxheim-init under strace, which writes to the scene's `trace`.
@@ -74,7 +74,7 @@ fn a_term_before_the_fork_is_not_lost() {
 
 #[test]
 fn a_term_during_the_storage_check_is_not_lost() {
-    let scene = with_key(0o600);
+    let scene = with_key_and(0o600, TRACED);
     // The certificate is opened before the key; half a second between the two.
     let hold = ["-e", "trace=openat,fgetxattr", "-e", "inject=fgetxattr:delay_enter=500000"];
     let Traced { strace, init } = trace(&scene, "serve", &hold);
