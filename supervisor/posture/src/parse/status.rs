@@ -70,9 +70,12 @@ impl Status {
                 ambient: hex(field("CapAmb")?)?,
             },
             no_new_privs: flag(field("NoNewPrivs")?)?,
-            tracer: field("TracerPid")?.parse().ok()?,
+            tracer: field("TracerPid")
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?
+                .parse()
+                .ok()?,
             seccomp: Seccomp {
-                mode: field("Seccomp")?.parse().ok().filter(|mode| *mode <= 2)?,
+                mode: ["0", "1", "2"].iter().zip(0..).find(|(text, _)| field("Seccomp") == Some(**text))?.1,
                 filters: match field("Seccomp_filters") {
                     Some(count) => Some(count.parse().ok()?),
                     None if text.contains("\nSeccomp_filters:") => return None,
