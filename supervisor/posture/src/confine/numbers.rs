@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 85] = table![
+const COMMON: [(&str, libc::c_long); 83] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -40,7 +40,6 @@ const COMMON: [(&str, libc::c_long); 85] = table![
     SYS_getdents64,
     SYS_getegid,
     SYS_geteuid,
-    SYS_getgid,
     SYS_getgroups,
     SYS_getpeername,
     SYS_getpid,
@@ -50,7 +49,6 @@ const COMMON: [(&str, libc::c_long); 85] = table![
     SYS_getsockopt,
     SYS_gettid,
     SYS_gettimeofday,
-    SYS_getuid,
     SYS_kill,
     SYS_landlock_add_rule,
     SYS_landlock_create_ruleset,
