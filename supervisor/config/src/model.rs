@@ -18,6 +18,7 @@ use crate::hardening::{Control, Level, Profile};
 pub struct Config {
     pub server: Server,
     pub hardening: Hardening,
+    pub storage: Storage,
     pub tls: Tls,
     pub upstreams: Vec<Upstream>,
     pub vhosts: Vec<Vhost>,
@@ -73,6 +74,60 @@ impl Hardening {
     #[must_use]
     pub fn level(&self, control: Control) -> Level {
         self.overrides.get(&control).copied().unwrap_or_else(|| self.profile.level(control))
+    }
+}
+
+/// `[storage]`: what the rules on files take on trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// Kinds of filesystems whose access rules the operator vouches for. Default: none.
+    pub trusted_filesystems: Vec<AdvisoryFilesystem>,
+}
+
+/// A filesystem on which a server or a program decides who may read, not the mode that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AdvisoryFilesystem {
+    Nfs,
+    Cifs,
+    NineP,
+    /// virtiofs and fuse-overlayfs too: the kernel shows them alike.
+    Fuse,
+    Ceph,
+    Afs,
+    Lustre,
+    Vboxsf,
+    /// vfat and exfat, which keep no owners.
+    Fat,
+}
+
+impl AdvisoryFilesystem {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Nfs,
+        Self::Cifs,
+        Self::NineP,
+        Self::Fuse,
+        Self::Ceph,
+        Self::Afs,
+        Self::Lustre,
+        Self::Vboxsf,
+        Self::Fat,
+    ];
+
+    /// The name in configuration and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nfs => "nfs",
+            Self::Cifs => "cifs",
+            Self::NineP => "9p",
+            Self::Fuse => "fuse",
+            Self::Ceph => "ceph",
+            Self::Afs => "afs",
+            Self::Lustre => "lustre",
+            Self::Vboxsf => "vboxsf",
+            Self::Fat => "fat",
+        }
     }
 }
 

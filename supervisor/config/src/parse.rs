@@ -5,7 +5,7 @@
 use crate::flaw::Flaw;
 use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
-use crate::sections::{hardening, limits, observe, server, tls, upstreams, vhosts};
+use crate::sections::{hardening, limits, observe, server, storage, tls, upstreams, vhosts};
 use crate::sink::{Lines, Place, Sink};
 use crate::{Config, Mistakes, Profile, Source, schema, tree};
 
@@ -56,6 +56,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let server_table = root.table("server", &schema::SERVER);
     let (server, mut listeners) = server::read(&server_table);
     let hardening = hardening::read(&root.table("hardening", &schema::HARDENING), profile);
+    let storage = storage::read(&root.table("storage", &schema::STORAGE));
     let tls_table = root.table("tls", &schema::TLS);
     let (tls, certificates) = tls::read(&tls_table);
     let certified = !certificates.is_empty() || tls_table.may_hide("certificates");
@@ -66,7 +67,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
     server::check_listeners(&server_table, &listeners);
-    let config = Config { server, hardening, tls, upstreams, vhosts, limits, logging, metrics };
+    let config = Config { server, hardening, storage, tls, upstreams, vhosts, limits, logging, metrics };
     check_listening(root, &server_table, &config, certified);
     config
 }

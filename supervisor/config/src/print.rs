@@ -22,6 +22,7 @@ impl Config {
         let mut out = Out::default();
         server(&mut out, &self.server);
         hardening(&mut out, &self.hardening);
+        storage(&mut out, &self.storage);
         tls(&mut out, &self.tls);
         for item in &self.upstreams {
             upstream(&mut out, item);
@@ -89,6 +90,12 @@ fn hardening(out: &mut Out, hardening: &Hardening) {
             false => out.comment(control.name(), level, "by the profile"),
         }
     }
+}
+
+fn storage(out: &mut Out, storage: &Storage) {
+    out.table("[storage]");
+    let trusted = storage.trusted_filesystems.iter().map(|filesystem| quoted(filesystem.name()));
+    out.key("trusted_filesystems", list(trusted));
 }
 
 fn tls(out: &mut Out, tls: &Tls) {

@@ -18,7 +18,7 @@ pub(crate) struct Schema {
 
 pub(crate) static ROOT: Schema = Schema {
     title: "the file",
-    keys: &["server", "hardening", "tls", "upstreams", "vhosts", "limits", "logging", "metrics"],
+    keys: &["server", "hardening", "storage", "tls", "upstreams", "vhosts", "limits", "logging", "metrics"],
     known_as: &[
         ("virtual_hosts", "vhosts"),
         ("sites", "vhosts"),
@@ -75,6 +75,12 @@ pub(crate) static HARDENING: Schema = Schema {
         ("read_only_rootfs", "read_only_root"),
         ("ptrace", "ptrace_scope"),
     ],
+    planned: &[],
+};
+pub(crate) static STORAGE: Schema = Schema {
+    title: "[storage]",
+    keys: &["trusted_filesystems"],
+    known_as: &[("filesystems", "trusted_filesystems")],
     planned: &[],
 };
 pub(crate) static TLS: Schema = Schema {
@@ -182,10 +188,11 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 12] = [
+pub(crate) static ALL: [&Schema; 13] = [
     &ROOT,
     &SERVER,
     &HARDENING,
+    &STORAGE,
     &TLS,
     &CERTIFICATE,
     &UPSTREAM,

@@ -21,6 +21,8 @@ drain_delay = "500ms"
 [hardening]
 profile = "strict"
 no_swap = "observe"
+[storage]
+trusted_filesystems = ["nfs", "fuse"]
 [tls]
 min_version = "1.3"
 [[tls.certificates]]
@@ -216,6 +218,7 @@ prop_compose! {
     fn config()(
         server in server(),
         hardening in hardening(),
+        trusted in btree_set(select(AdvisoryFilesystem::ALL.to_vec()), 0..4),
         tls in tls(),
         upstreams in (upstream("one".into()), upstream("two".into())),
         vhosts in vhosts(),
@@ -227,6 +230,7 @@ prop_compose! {
         Config {
             server,
             hardening,
+            storage: Storage { trusted_filesystems: trusted.into_iter().collect() },
             tls,
             upstreams: vec![upstreams.0, upstreams.1],
             vhosts,
