@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use fluxheim_config::Profile;
+use fluxheim_trust::command::{Request, parse_also, parse_wait};
 use lexopt::prelude::{Long, Short, ValueExt};
 
 /// What was asked for.
@@ -15,7 +16,7 @@ pub enum Command {
     /// Parse and validate the configuration; touch no other file.
     CheckConfig(Configuration),
     /// Check who can read or replace the files that the configuration names.
-    CheckTlsStorage(Configuration, Format),
+    CheckTlsStorage(Request),
     /// Print the effective configuration.
     PrintConfig(Configuration),
     Help,
@@ -31,13 +32,6 @@ pub struct Configuration {
     pub profile: Option<Profile>,
 }
 
-/// How a report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Text,
-    Json,
-}
-
 /// Reads the arguments after the program's name.
 ///
 /// # Errors
@@ -48,16 +42,18 @@ where
 {
     let mut parser = lexopt::Parser::from_args(args);
     let mut config = None;
-    let mut format = None;
+    let mut json = None;
+    let (mut also, mut repair, mut wait) = (Vec::new(), false, None);
     let mut profile = None;
     let mut action = None;
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         match arg {
-            Long("config") => {
-                config = Some(PathBuf::from(parser.value().map_err(|error| error.to_string())?))
-            }
+            Long("config") => config = Some(PathBuf::from(value(&mut parser)?)),
             Long("profile") => profile = Some(parse_profile(&mut parser)?),
-            Long("format") => format = Some(parse_format(&mut parser)?),
+            Long("format") => json = Some(parse_format(&mut parser)?),
+            Long("also") => also.push(parse_also(&value(&mut parser)?)?),
+            Long("repair") => repair = true,
+            Long("wait") => wait = Some(parse_wait(&value(&mut parser)?)?),
             Long("check-config") => set(&mut action, "--check-config")?,
             Long("check-tls-storage") => set(&mut action, "--check-tls-storage")?,
             Long("print-config") => set(&mut action, "--print-config")?,
@@ -66,14 +62,22 @@ where
             other => return Err(other.unexpected().to_string()),
         }
     }
-    if format.is_some() && action != Some("--check-tls-storage") {
-        return Err("--format goes with --check-tls-storage".to_owned());
+    let given = [("--format", json.is_some()), ("--also", !also.is_empty())];
+    let given = given.into_iter().chain([("--repair", repair), ("--wait", wait.is_some())]);
+    if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given)
+        && action != Some("--check-tls-storage")
+    {
+        return Err(format!("{flag} goes with --check-tls-storage"));
     }
     let path = config.unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIG));
     let config = Configuration { path, profile };
     Ok(match action {
         Some("--check-config") => Command::CheckConfig(config),
-        Some("--check-tls-storage") => Command::CheckTlsStorage(config, format.unwrap_or(Format::Text)),
+        Some("--check-tls-storage") => {
+            let Configuration { path: config, profile } = config;
+            let json = json.unwrap_or(false);
+            Command::CheckTlsStorage(Request { config, profile, also, repair, wait, json })
+        }
         Some("--print-config") => Command::PrintConfig(config),
         _ => Command::Run(config),
     })
@@ -92,11 +96,16 @@ fn parse_profile(parser: &mut lexopt::Parser) -> Result<Profile, String> {
     Profile::from_name(&value).ok_or_else(|| format!("there is no profile {value:?}; known are {}", known()))
 }
 
-fn parse_format(parser: &mut lexopt::Parser) -> Result<Format, String> {
+fn value(parser: &mut lexopt::Parser) -> Result<std::ffi::OsString, String> {
+    parser.value().map_err(|error| error.to_string())
+}
+
+/// Whether it is JSON.
+fn parse_format(parser: &mut lexopt::Parser) -> Result<bool, String> {
     let value = parser.value().and_then(ValueExt::string).map_err(|error| error.to_string())?;
     match value.as_str() {
-        "text" => Ok(Format::Text),
-        "json" => Ok(Format::Json),
+        "text" => Ok(false),
+        "json" => Ok(true),
         other => Err(format!("--format is text or json, not {other:?}")),
     }
 }
@@ -115,8 +124,12 @@ Usage: fluxheim [--config PATH] [--profile NAME] [ACTION]
 
 Actions (default: run the proxy)
       --check-config       parse and validate; touches no other file
-      --check-tls-storage  check who can read or replace the files named in the configuration
+      --check-tls-storage  check who can read or replace the files named in the configuration, and
+                           whether certificates and keys are what they should be
         --format FORMAT    text or json [default: text]
+        --also ROLE=PATH   judge this file too: private-key, ca-bundle, eab-hmac, state-folder ...
+        --repair           take excess rights from files of the service user (chmod only)
+        --wait TIME        wait for files that are not there yet: 30s; 75 when they don't come
       --print-config       print the effective configuration, defaults included
   -V, --version            version, commit and build profile
   -h, --help               this text
@@ -152,8 +165,17 @@ mod tests {
 
     #[test]
     fn reads_actions_in_any_order() {
-        let expected = Command::CheckTlsStorage(at("a.toml"), Format::Json);
-        assert_eq!(parsed(&["--check-tls-storage", "--format=json", "--config", "a.toml"]), Ok(expected));
+        let request = Request {
+            config: "a.toml".into(),
+            profile: None,
+            also: vec![parse_also("cache-key=/k".as_ref()).unwrap()],
+            repair: true,
+            wait: Some(std::time::Duration::from_secs(30)),
+            json: true,
+        };
+        let flags = ["--check-tls-storage", "--format=json", "--config", "a.toml", "--also=cache-key=/k"];
+        let flags = [&flags[..], &["--repair", "--wait", "30s"]].concat();
+        assert_eq!(parsed(&flags), Ok(Command::CheckTlsStorage(request)));
         assert_eq!(parsed(&["--config=a", "--check-config"]), Ok(Command::CheckConfig(at("a"))));
     }
 
@@ -166,6 +188,10 @@ mod tests {
             &["--check-config", "--print-config"],
             &["--format", "json"],
             &["--check-tls-storage", "--format", "xml"],
+            &["--check-tls-storage", "--also", "key=/a"],
+            &["--check-tls-storage", "--wait", "soon"],
+            &["--repair"],
+            &["--check-config", "--wait", "1s"],
         ] {
             assert!(parsed(args).is_err(), "{args:?}");
         }

@@ -5,6 +5,7 @@
 
 mod drain;
 mod handoff;
+mod patience;
 mod reload;
 mod serve;
 mod signals;
@@ -12,12 +13,13 @@ mod signals;
 use std::io::Write;
 
 use fluxheim_config::{Config, exit};
-use fluxheim_posture::apply::becomes;
+use fluxheim_posture::apply::{becomes, protect_reader};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::proxy::harden;
-use fluxheim_trust::{Identity, StorageReport};
+use fluxheim_trust::Identity;
+use fluxheim_trust::command::{Answer, Request, answer};
 
-use crate::cli::{self, Command, Configuration, Format};
+use crate::cli::{self, Command, Configuration};
 use crate::types::{BUILD_PROFILE, COMMIT, VERSION};
 
 /// Runs the program; the value is its exit code.
@@ -38,7 +40,7 @@ where
         Command::Version => print(&format!("fluxheim {VERSION} (commit {COMMIT}, {BUILD_PROFILE} build)\n")),
         Command::CheckConfig(at) => with_config(&at, |_| print("configuration is valid\n")),
         Command::PrintConfig(at) => with_config(&at, |config| print(&config.to_toml())),
-        Command::CheckTlsStorage(at, format) => with_config(&at, |config| check_storage(&config, format)),
+        Command::CheckTlsStorage(request) => check_storage(&request),
         Command::Run(at) => run(&at),
     }
 }
@@ -63,19 +65,25 @@ pub fn load(at: &Configuration) -> Result<Config, String> {
     fluxheim_config::parse_under(&sources, at.profile).map_err(|mistakes| mistakes.to_string())
 }
 
-fn storage(config: &Config) -> StorageReport {
-    // As fluxheim-init would start it from here.
-    let identity = becomes(&config.hardening).map_or_else(Identity::current, Identity::of);
-    fluxheim_trust::check(&fluxheim_trust::inventory(config), &identity)
-}
-
-fn check_storage(config: &Config, format: Format) -> u8 {
-    let report = storage(config);
-    match format {
-        Format::Text => print(&report.to_string()),
-        Format::Json => print(&format!("{}\n", report.to_json())),
+fn check_storage(request: &Request) -> u8 {
+    // It reads keys, if only to look at them.
+    if let Err(errno) = protect_reader() {
+        say(&format!("fluxheim: cannot keep others from reading this process's memory: {errno}"));
+        return exit::INTERNAL;
+    }
+    let pause = |time| {
+        std::thread::sleep(time);
+        None
     };
-    if report.is_clean() { exit::OK } else { exit::REFUSED }
+    // As fluxheim-init would start it from here.
+    match answer(request, |config| becomes(&config.hardening), pause) {
+        Answer::Report(text, code) => print(&text).max(code),
+        Answer::Refused(said, code) => {
+            say(&said);
+            code
+        }
+        Answer::Ended(code) => code,
+    }
 }
 
 fn run(at: &Configuration) -> u8 {

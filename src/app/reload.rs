@@ -8,9 +8,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use fluxheim_config::Config;
 use fluxheim_posture::confine::Reach;
-use fluxheim_trust::Identity;
+use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
 
+use crate::app::patience;
 use crate::cli::Configuration;
 use crate::edge::live::Live;
 use crate::telemetry::Telemetry;
@@ -48,17 +49,29 @@ impl Reloadable {
     }
 
     async fn rehearse(&self, at: &Configuration) -> Result<(Live, Certificates, Refreshing), String> {
-        let config = super::load(at)?;
-        check_reach(&Reach::of(&config, &at.path), self.confined_to.as_ref())?;
-        if config.has_secrets() && !self.judged_with_secrets {
-            return Err(FIRST_SECRETS.to_owned());
-        }
-        let (live, certificates) = build(config)?;
+        let (at, confined_to, secrets) = (at.clone(), self.confined_to.clone(), self.judged_with_secrets);
+        let work = move || read_anew(&at, confined_to.as_ref(), secrets);
+        let read = tokio::task::spawn_blocking(|| patience::reading(work)).await;
+        let (live, certificates) = read.map_err(|error| error.to_string())??;
         live.pools.iter().for_each(|pool| pool.inherit(&self.live.load().pools));
         let mut refreshing = resolve::start(&live.pools, &self.resolver, &self.telemetry);
         refreshing.first_answers().await;
         Ok((live, certificates, refreshing))
     }
+}
+
+/// Everything that touches a file.
+fn read_anew(
+    at: &Configuration,
+    confined_to: Option<&Reach>,
+    judged_with_secrets: bool,
+) -> Result<(Live, Certificates), String> {
+    let config = super::load(at)?;
+    check_reach(&Reach::of(&config, &at.path), confined_to)?;
+    if config.has_secrets() && !judged_with_secrets {
+        return Err(FIRST_SECRETS.to_owned());
+    }
+    build(config)
 }
 
 /// What lies outside could only fail to open, file by file, with nothing but "permission denied".
@@ -101,7 +114,9 @@ fn join<E: ToString>(errors: &[E]) -> String {
 /// # Errors
 /// Text for people, one file a line.
 fn certificates(config: &Config) -> Result<Certificates, String> {
-    let certificates = Certificates::load(config, &Identity::current()).map_err(|errors| join(&errors))?;
+    let terms = Terms::of(config, Identity::current());
+    let certificates = Certificates::load(config, &terms).map_err(|errors| join(&errors))?;
+    certificates.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     tell_keeping(certificates.keys_read());
     Ok(certificates)
 }

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::app::drain;
 use crate::app::handoff::{self, Word};
+use crate::app::patience;
 use crate::app::reload::{self, Reloadable};
 use crate::app::signals::{self, Order};
 use crate::cli::Configuration;
@@ -76,7 +77,8 @@ fn start(
 ) -> Result<(), StartError> {
     // Signals first: one that comes during the start is then an order, not a death.
     let orders = signals::listen()?;
-    let (live, certificates) = reload::build(config).map_err(StartError::Refused)?;
+    let built = patience::reading(|| reload::build(config));
+    let (live, certificates) = built.map_err(StartError::Refused)?;
     let threads = live.config.server.threads.map_or_else(available_threads, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fluxheim_config::{Certificate, Config, HostPattern};
-use fluxheim_trust::{Identity, Keeping, Object, Refused, Role, Secret};
+use fluxheim_trust::{Keeping, PairRead, Refused, Secret, Terms};
 use rustls::InconsistentKeys;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SigningKey};
@@ -26,6 +26,7 @@ pub struct Certificates {
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     first: Option<Arc<CertifiedKey>>,
     keys_read: KeysRead,
+    warnings: Vec<String>,
 }
 
 /// How many private keys were read through which kind of memory.
@@ -81,16 +82,33 @@ impl Certificates {
     ///
     /// # Errors
     /// Every pair that can't be used, not just the first.
-    pub fn load(config: &Config, identity: &Identity) -> Result<Self, Vec<CertificateError>> {
-        let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+    pub fn load(config: &Config, terms: &Terms) -> Result<Self, Vec<CertificateError>> {
+        let (mut pairs, mut errors, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
         let mut keys_read = KeysRead::default();
-        for certificate in &config.tls.certificates {
-            match load_pair(certificate, identity, &mut keys_read) {
-                Ok(pair) => pairs.push(Arc::new(pair)),
-                Err(error) => errors.push(error),
+        for (index, certificate) in config.tls.certificates.iter().enumerate() {
+            let Some(pair) = fluxheim_trust::pair(config, index) else { continue };
+            match fluxheim_trust::read_pair(&pair, terms) {
+                Ok(read) => match signing_pair(certificate, &read, &mut keys_read) {
+                    Ok(pair) => {
+                        pairs.push(Arc::new(pair));
+                        warnings.extend(read.warnings);
+                    }
+                    Err(error) => errors.push(error),
+                },
+                Err(refused) => errors.extend(refused.into_iter().map(CertificateError::Refused)),
             }
         }
-        if errors.is_empty() { Ok(Self { keys_read, ..Self::index(config, &pairs) }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { keys_read, warnings, ..Self::index(config, &pairs) })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// What is worth mending about certificates and keys that are used all the same.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// How the keys were kept while they were read.
@@ -144,9 +162,9 @@ impl Certificates {
     }
 }
 
-fn load_pair(
+fn signing_pair(
     certificate: &Certificate,
-    identity: &Identity,
+    read: &PairRead,
     keys_read: &mut KeysRead,
 ) -> Result<CertifiedKey, CertificateError> {
     let fail = |source| CertificateError::Pair {
@@ -155,8 +173,8 @@ fn load_pair(
         key: certificate.key.clone(),
         source: Box::new(source),
     };
-    let chain = chain(certificate, &read(certificate, Role::Certificate, identity)?)?;
-    let key = key(certificate, &read(certificate, Role::PrivateKey, identity)?, keys_read)?;
+    let chain = chain(certificate, &read.chain)?;
+    let key = key(certificate, &read.key, keys_read)?;
     // The library parses in place, so no DER is anywhere but in the pages, and those end here.
     let signing: Arc<dyn SigningKey> = any_supported_type(&key.der()).map_err(fail)?;
     drop(key);
@@ -166,12 +184,6 @@ fn load_pair(
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
         Err(error) => Err(fail(error)),
     }
-}
-
-fn read(certificate: &Certificate, role: Role, identity: &Identity) -> Result<Secret, CertificateError> {
-    let path = if matches!(role, Role::PrivateKey) { &certificate.key } else { &certificate.cert };
-    let name = format!("tls.certificates {:?}", certificate.name);
-    Ok(fluxheim_trust::read(&Object { role, name, path: path.clone() }, identity)?)
 }
 
 fn chain(certificate: &Certificate, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, CertificateError> {

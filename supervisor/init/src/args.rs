@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fluxheim_config::Profile;
+use fluxheim_trust::Object;
+use fluxheim_trust::command::{Request, parse_also, parse_wait};
 use lexopt::{Arg, Parser};
 
 /// What was asked for.
@@ -23,10 +25,7 @@ pub(crate) enum Command {
         config: PathBuf,
         format: Format,
     },
-    CheckStorage {
-        config: PathBuf,
-        format: Format,
-    },
+    CheckStorage(Request),
     Health {
         config: PathBuf,
         ready: bool,
@@ -79,6 +78,8 @@ pub(crate) enum Wrong {
     Needs(&'static str, &'static str),
     #[error("--format takes text or json, not {0:?}")]
     Format(OsString),
+    #[error("{0}")]
+    Storage(String),
     #[error("--sleep takes whole seconds such as 5, not {0:?}")]
     Seconds(OsString),
     #[error("there is no profile {0:?}; known are {known}", known = profiles())]
@@ -100,6 +101,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("proxy") => given.proxy = Some(parser.value()?.into()),
             Arg::Long("format") => given.format = Some(format(parser.value()?)?),
             Arg::Long("profile") => given.profile = Some(profile(parser.value()?)?),
+            Arg::Long("also") => given.also.push(parse_also(&parser.value()?).map_err(Wrong::Storage)?),
+            Arg::Long("wait") => given.wait = Some(parse_wait(&parser.value()?).map_err(Wrong::Storage)?),
+            Arg::Long("repair") => given.repair = true,
             Arg::Long("exec") => given.set(Mode::Exec)?,
             Arg::Long("running") => given.running = true,
             Arg::Long("ready") => given.ready = true,
@@ -154,6 +158,9 @@ struct Given {
     mode: Option<Mode>,
     running: bool,
     ready: bool,
+    also: Vec<Object>,
+    wait: Option<Duration>,
+    repair: bool,
 }
 
 impl Given {
@@ -176,11 +183,22 @@ impl Given {
             Some(Mode::Exec) => Command::Exec(Start { config, proxy, profile }),
             Some(Mode::Posture) if self.running => Command::Running { config, format },
             Some(Mode::Posture) => Command::Posture { start: Start { config, proxy, profile }, format },
-            Some(Mode::CheckStorage) => Command::CheckStorage { config, format },
+            Some(Mode::CheckStorage) => {
+                let Self { also, wait, repair, .. } = self;
+                let json = format == Format::Json;
+                Command::CheckStorage(Request { config, profile, also, repair, wait, json })
+            }
             Some(Mode::Health) => Command::Health { config, ready: self.ready },
             Some(Mode::Probe) => Command::Probe { config, profile },
             Some(Mode::Sleep(seconds)) => Command::Sleep(Duration::from_secs(seconds.into())),
         })
+    }
+
+    /// A flag that was given and makes sense with the storage check only.
+    fn only_of_storage(&self) -> Option<&'static str> {
+        let flags =
+            [("--also", !self.also.is_empty()), ("--wait", self.wait.is_some()), ("--repair", self.repair)];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
     }
 
     fn check(&self) -> Result<(), Wrong> {
@@ -193,8 +211,11 @@ impl Given {
             _ if self.format.is_some() && !reports => {
                 Err(Wrong::Needs("--format", "--posture or --check-tls-storage"))
             }
-            Some(Mode::CheckStorage | Mode::Health | Mode::Sleep(_)) if self.profile.is_some() => {
-                Err(Wrong::Needs("--profile", "a start or --posture"))
+            Some(Mode::Health | Mode::Sleep(_)) if self.profile.is_some() => {
+                Err(Wrong::Needs("--profile", "a start, --posture or --check-tls-storage"))
+            }
+            mode if mode != Some(Mode::CheckStorage) && self.only_of_storage().is_some() => {
+                Err(Wrong::Needs(self.only_of_storage().unwrap_or_default(), "--check-tls-storage"))
             }
             _ if self.running && self.profile.is_some() => Err(Wrong::Conflict("--profile", "--running")),
             Some(Mode::Exec) => Ok(()),
@@ -237,8 +258,12 @@ fluxheim-init: verifies storage, hardens, starts the proxy and watches over it
       start and supervise; the entry point of the image
   fluxheim-init --exec [--config FILE] [--profile NAME] [--proxy PATH]
       the same, but become the proxy, which judges itself: no supervision, no --health
-  fluxheim-init --check-tls-storage [--config FILE] [--format text|json]
-      judge the files the configuration names; starts nothing
+  fluxheim-init --check-tls-storage [--config FILE] [--profile NAME] [--format text|json]
+                [--also ROLE=PATH]... [--repair] [--wait TIME]
+      judge the files the configuration names, and whether certificates and keys are what they
+      should be; starts nothing. --also judges another file (roles: private-key, ca-bundle,
+      eab-hmac, state-folder and more), --repair takes excess rights from files of the service
+      user, --wait 30s waits for files that are not there yet (75 when they don't come)
   fluxheim-init --posture [--config FILE] [--profile NAME] [--format text|json]
       what this environment gives and what would be refused; starts no proxy
   fluxheim-init --posture --running [--config FILE] [--format text|json]

@@ -8,7 +8,7 @@ use std::path::Path;
 use fluxheim_config::{Config, Control, Level, Profile};
 use fluxheim_posture::apply::becomes;
 use fluxheim_posture::judge::StorageSeen;
-use fluxheim_trust::{Identity, Severity, StorageReport};
+use fluxheim_trust::{How, Identity, StorageReport, Terms};
 
 /// Reads and validates the configuration; `Err` is for people.
 ///
@@ -20,10 +20,11 @@ pub(crate) fn config(path: &Path, profile: Option<Profile>) -> Result<Config, St
     fluxheim_config::parse_under(&sources, profile).map_err(|mistakes| mistakes.to_string())
 }
 
-/// Judges every file that the configuration names, for whom the proxy will run as.
-pub(crate) fn storage(config: &Config) -> StorageReport {
+/// Judges every file that the configuration names, for whom the proxy will run as. No key is read:
+/// that is for a process that has been judged.
+fn storage(config: &Config) -> StorageReport {
     let identity = becomes(&config.hardening).map_or_else(Identity::current, Identity::of);
-    fluxheim_trust::check(&fluxheim_trust::inventory(config), &identity)
+    fluxheim_trust::check(&fluxheim_trust::inventory(config), &Terms::of(config, identity), How::ACCESS)
 }
 
 /// The same as far as the level asks for it, in the posture report's terms; findings are printed.
@@ -39,7 +40,7 @@ pub(crate) fn storage_seen(config: &Config, say: impl Fn(&StorageReport)) -> Sto
     if report.is_clean() {
         StorageSeen::Clean(format!("objects judged: {objects}, none refused"))
     } else {
-        let refused = report.findings().filter(|finding| finding.severity == Severity::Refuse);
+        let refused = report.findings().filter(|finding| !finding.severity.allows_use());
         let named: Vec<_> =
             refused.map(|finding| format!("{} {}", finding.code.id(), finding.path.display())).collect();
         let more = named.len().saturating_sub(NAMED);

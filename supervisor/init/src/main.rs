@@ -18,6 +18,7 @@ mod run;
 mod say;
 mod signals;
 mod sleep;
+mod storage;
 mod supervise;
 mod sys;
 
@@ -46,7 +47,7 @@ fn obey(command: Command) -> u8 {
         Command::Exec(start) => run::become_proxy(start),
         Command::Posture { start, format } => run::posture(start, format),
         Command::Running { config, format } => health::posture_of_running(&config, format),
-        Command::CheckStorage { config, format } => run::check_storage(&config, format),
+        Command::CheckStorage(request) => storage::check(&request),
         Command::Health { config, ready } => health::ask(&config, ready),
         Command::Sleep(duration) => sleep::run(duration),
         Command::Probe { config, profile } => probe::run(&config, profile),

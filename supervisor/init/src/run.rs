@@ -74,23 +74,6 @@ pub(crate) fn posture(start: Start, format: Format) -> u8 {
     if report.is_ok() { printed } else { exit::REFUSED }
 }
 
-/// The storage check alone.
-pub(crate) fn check_storage(config: &Path, format: Format) -> u8 {
-    let config = match load::config(config, None) {
-        Ok(config) => config,
-        Err(refused) => {
-            say::line(refused);
-            return exit::REFUSED;
-        }
-    };
-    let report = load::storage(&config);
-    let printed = match format {
-        Format::Text => say::out(&report.to_string()),
-        Format::Json => say::out(&report.to_json()),
-    };
-    if report.is_clean() { printed } else { exit::REFUSED }
-}
-
 /// Everything that is done before there is a child.
 struct Prepared {
     signals: Signals,

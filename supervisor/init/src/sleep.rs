@@ -29,6 +29,14 @@ pub(crate) fn run(duration: Duration) -> u8 {
     }
 }
 
+/// Keeps signals that end a wait until somebody waits: PID 1 would lose them.
+///
+/// # Errors
+/// When the kernel gives no signalfd.
+pub(crate) fn hold_signals() -> nix::Result<()> {
+    Signals::block_these(&STOPS).map(drop)
+}
+
 fn wait(end: Option<Instant>) -> nix::Result<Option<i32>> {
     let signals = Signals::block_these(&STOPS)?;
     loop {

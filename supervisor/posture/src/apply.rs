@@ -79,6 +79,16 @@ pub fn hide_self() -> Result<(), Errno> {
     sys::set_dumpable(false).map_err(Errno::from)
 }
 
+/// Makes a program that reads secrets only to look at them unreadable to others of its uid, and keeps
+/// its memory out of core dumps.
+///
+/// # Errors
+/// When the kernel refuses, which only a seccomp profile can bring about.
+pub fn protect_reader() -> Result<(), Errno> {
+    hide_self()?;
+    lower_core_limit().map_err(Errno::from)
+}
+
 /// Applies to this process what a child inherits through fork and exec.
 ///
 /// The order is that of capabilities(7): the bounding set and securebits need CAP_SETPCAP, the ids

@@ -3,6 +3,7 @@
 //! Owns which files of a folder count and how many there may be; does not understand TOML. The
 //! rules are those of `Role::Config`: no untrusted writer, links followed and judged.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -13,13 +14,14 @@ use nix::dir;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use crate::finding::{Finding, Severity, Shown};
+use crate::finding::{Code, Finding, Shown};
 use crate::identity::Identity;
 use crate::inspect::{self, Inspection};
 use crate::object::{Object, Role};
-use crate::rules::{self, Judge};
+use crate::rules;
 use crate::secret::{self, Refused};
-use crate::walk::{self, Dir, End, Standpoint, Trail};
+use crate::terms::{Judge, Terms};
+use crate::walk::{Dir, End, Ground, Standpoint, Trail};
 
 /// Why the configuration can't be read: everything that is wrong, one line each.
 #[derive(Debug)]
@@ -56,6 +58,18 @@ impl fmt::Display for ConfigUnreadable {
 
 impl std::error::Error for ConfigUnreadable {}
 
+impl ConfigUnreadable {
+    /// Whether time alone may mend it: a volume that is not filled yet, a rotation under way.
+    #[must_use]
+    pub fn may_heal(&self) -> bool {
+        self.problems.iter().all(|problem| match problem {
+            ConfigProblem::Refused(refused) => refused.may_heal(),
+            ConfigProblem::NoFiles { .. } => true,
+            ConfigProblem::NotUtf8 { .. } | ConfigProblem::TooManyFiles { .. } => false,
+        })
+    }
+}
+
 impl From<ConfigProblem> for ConfigUnreadable {
     fn from(problem: ConfigProblem) -> Self {
         Self { problems: vec![problem] }
@@ -63,45 +77,76 @@ impl From<ConfigProblem> for ConfigUnreadable {
 }
 
 /// Reads the file at `path`, or every `*.toml` of the folder at `path` in byte order of their
-/// names; hidden files don't count. At most 1 MiB a file and 256 files.
+/// names; hidden files don't count. At most 1 MiB a file and 256 files. What one link exchanges as a
+/// whole (the `..data` of Kubernetes) is read as it was at one moment.
 ///
 /// # Errors
 /// Everything that is wrong, of all files.
 pub fn read_config(path: &Path, identity: &Identity) -> Result<Vec<Source>, ConfigUnreadable> {
-    let judge = Judge::new(identity);
-    let Trail { passed, end, standpoint } = walk::to(path);
-    let Ok(End::Folder(dir)) = end else {
-        return Ok(vec![source(path, &judge, || walk::to(path))?]);
-    };
-    let mut findings = judge.passed(Role::Config, &passed);
-    findings.extend(judge.config_folder(&dir));
-    let names = refuse_if_bad(path, findings).and_then(|()| names(path, &dir))?;
-    sources(path, &judge, &standpoint, &names)
-}
-
-fn sources(
-    path: &Path,
-    judge: &Judge<'_>,
-    folder: &Standpoint,
-    names: &[OsString],
-) -> Result<Vec<Source>, ConfigUnreadable> {
-    let (mut sources, mut problems) = (Vec::new(), Vec::new());
-    for name in names {
-        match source(&path.join(name), judge, || folder.clone().to(Path::new(name))) {
-            Ok(source) => sources.push(source),
-            Err(problem) => problems.push(problem),
+    let terms = Terms::strict(identity.clone());
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let reading =
+            Reading { path, judge: Judge::of_config(&terms), ground: Ground::new(), moved: Cell::new(false) };
+        let read = reading.sources();
+        // A file was replaced between the look at it and its opening: everything is read anew.
+        if read.is_ok() || !reading.moved.get() || attempts == inspect::ATTEMPTS {
+            return read;
         }
     }
-    if problems.is_empty() { Ok(sources) } else { Err(ConfigUnreadable { problems }) }
 }
 
-fn source(path: &Path, judge: &Judge<'_>, way: impl Fn() -> Trail) -> Result<Source, ConfigProblem> {
-    let Inspection { findings, file, .. } = inspect::inspect_by(Role::Config, judge, way);
-    let bytes =
-        secret::bytes(Role::Config, path, findings, file).map_err(|findings| refused(path, findings))?;
-    match std::str::from_utf8(bytes.as_bytes()) {
-        Ok(text) => Ok(Source { path: path.to_owned(), text: text.to_owned() }),
-        Err(error) => Err(ConfigProblem::NotUtf8 { path: path.to_owned(), offset: error.valid_up_to() }),
+/// One attempt to read everything as it was at one moment.
+struct Reading<'a> {
+    path: &'a Path,
+    judge: Judge<'a>,
+    ground: Ground,
+    /// Whether something did not hold still.
+    moved: Cell<bool>,
+}
+
+impl Reading<'_> {
+    fn sources(&self) -> Result<Vec<Source>, ConfigUnreadable> {
+        let trail = self.ground.to(self.path);
+        let Trail { passed, end: Ok(End::Folder(dir)), standpoint } = trail else {
+            return Ok(vec![self.source(self.path, trail)?]);
+        };
+        let mut findings = self.judge.passed(Role::Config, &passed, None, &None);
+        findings.extend(self.judge.config_folder(&dir));
+        let names = refuse_if_bad(self.path, findings).and_then(|()| names(self.path, &dir))?;
+        self.files(&standpoint, &names)
+    }
+
+    fn files(&self, folder: &Standpoint, names: &[OsString]) -> Result<Vec<Source>, ConfigUnreadable> {
+        let (mut sources, mut problems) = (Vec::new(), Vec::new());
+        for name in names {
+            let trail = folder.clone().to(Path::new(name), &self.ground);
+            match self.source(&self.path.join(name), trail) {
+                Ok(source) => sources.push(source),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(sources) } else { Err(ConfigUnreadable { problems }) }
+    }
+
+    fn source(&self, path: &Path, trail: Trail) -> Result<Source, ConfigProblem> {
+        let mut inspection =
+            inspect::inspect_trail(Role::Config, &self.judge, trail).unwrap_or_else(|moved| {
+                self.moved.set(true);
+                moved.given_up()
+            });
+        let Some(bytes) = secret::content(Role::Config, path, &mut inspection) else {
+            let Inspection { findings, .. } = inspection;
+            if findings.iter().any(|finding| finding.code == Code::Changing) {
+                self.moved.set(true);
+            }
+            return Err(refused(path, findings));
+        };
+        match std::str::from_utf8(bytes.as_bytes()) {
+            Ok(text) => Ok(Source { path: path.to_owned(), text: text.to_owned() }),
+            Err(error) => Err(ConfigProblem::NotUtf8 { path: path.to_owned(), offset: error.valid_up_to() }),
+        }
     }
 }
 
@@ -135,7 +180,7 @@ fn list(dir: &Dir) -> nix::Result<Vec<OsString>> {
 
 fn refuse_if_bad(path: &Path, mut findings: Vec<Finding>) -> Result<(), ConfigProblem> {
     rules::deduplicate(&mut findings);
-    if findings.iter().any(|finding| finding.severity == Severity::Refuse) {
+    if findings.iter().any(|finding| !finding.severity.allows_use()) {
         return Err(refused(path, findings));
     }
     Ok(())

@@ -11,16 +11,25 @@ use std::path::{Path, PathBuf};
 pub enum Severity {
     /// Worth mending; the file is used all the same.
     Warn,
+    /// What can't be judged is not taken for fine: the file is not used.
+    Unknown,
     /// The file is not used.
     Refuse,
 }
 
 impl Severity {
+    /// Whether the file may be used all the same.
+    #[must_use]
+    pub const fn allows_use(self) -> bool {
+        matches!(self, Self::Warn)
+    }
+
     /// The stable name in reports.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
             Self::Warn => "warn",
+            Self::Unknown => "unknown",
             Self::Refuse => "refuse",
         }
     }
@@ -30,52 +39,72 @@ impl Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Code {
-    AclPresent,
+    AclDefault,
+    AclDormant,
+    AclGrants,
     AclUnknown,
     AdvisoryModes,
     Changing,
     Empty,
     ForeignOwner,
+    FsGroup,
     HardLinked,
     LinkLoop,
     Missing,
     ModeTooOpen,
+    MountInside,
     NotADirectory,
     NotAFile,
     OsError,
     ParentForeignOwner,
     ParentWritable,
+    PinnedFile,
+    RuntimeSecretOpen,
     SpecialBits,
     Symlink,
+    TimedOut,
+    TooDeep,
     TooLarge,
+    TooMany,
     UnmappedOwner,
     Unreadable,
+    Unwritable,
     WritableByOthers,
 }
 
 impl Code {
     /// Every code, in alphabetical order.
-    pub const ALL: [Self; 21] = [
-        Self::AclPresent,
+    pub const ALL: [Self; 31] = [
+        Self::AclDefault,
+        Self::AclDormant,
+        Self::AclGrants,
         Self::AclUnknown,
         Self::AdvisoryModes,
         Self::Changing,
         Self::Empty,
         Self::ForeignOwner,
+        Self::FsGroup,
         Self::HardLinked,
         Self::LinkLoop,
         Self::Missing,
         Self::ModeTooOpen,
+        Self::MountInside,
         Self::NotADirectory,
         Self::NotAFile,
         Self::OsError,
         Self::ParentForeignOwner,
         Self::ParentWritable,
+        Self::PinnedFile,
+        Self::RuntimeSecretOpen,
         Self::SpecialBits,
         Self::Symlink,
+        Self::TimedOut,
+        Self::TooDeep,
         Self::TooLarge,
+        Self::TooMany,
         Self::UnmappedOwner,
         Self::Unreadable,
+        Self::Unwritable,
         Self::WritableByOthers,
     ];
 
@@ -83,28 +112,46 @@ impl Code {
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
-            Self::AclPresent => "acl-present",
+            Self::AclDefault => "acl-default",
+            Self::AclDormant => "acl-dormant",
+            Self::AclGrants => "acl-grants",
             Self::AclUnknown => "acl-unknown",
             Self::AdvisoryModes => "advisory-modes",
             Self::Changing => "changing",
             Self::Empty => "empty",
             Self::ForeignOwner => "foreign-owner",
+            Self::FsGroup => "fs-group",
             Self::HardLinked => "hard-linked",
             Self::LinkLoop => "link-loop",
             Self::Missing => "missing",
             Self::ModeTooOpen => "mode-too-open",
+            Self::MountInside => "mount-inside",
             Self::NotADirectory => "not-a-directory",
             Self::NotAFile => "not-a-file",
             Self::OsError => "os-error",
             Self::ParentForeignOwner => "parent-foreign-owner",
             Self::ParentWritable => "parent-writable",
+            Self::PinnedFile => "pinned-file",
+            Self::RuntimeSecretOpen => "runtime-secret-open",
             Self::SpecialBits => "special-bits",
             Self::Symlink => "symlink",
+            Self::TimedOut => "timed-out",
+            Self::TooDeep => "too-deep",
             Self::TooLarge => "too-large",
+            Self::TooMany => "too-many",
             Self::UnmappedOwner => "unmapped-owner",
             Self::Unreadable => "unreadable",
+            Self::Unwritable => "unwritable",
             Self::WritableByOthers => "writable-by-others",
         }
+    }
+}
+
+impl Code {
+    /// Whether time alone may mend it: a volume that is not filled yet, a rotation under way.
+    #[must_use]
+    pub const fn may_heal(self) -> bool {
+        matches!(self, Self::Changing | Self::Empty | Self::Missing | Self::TimedOut)
     }
 }
 

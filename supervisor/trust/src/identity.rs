@@ -1,9 +1,10 @@
 //! The ids on whose behalf files are judged.
 //!
-//! Owns the permission arithmetic of mode bits; knows no ACLs and no capabilities. Follows
-//! credentials(7) and the mode-bit part of path_resolution(7).
+//! Owns the permission arithmetic of mode bits, and asks the ACL where there is one; knows no
+//! capabilities. Follows credentials(7), path_resolution(7) and acl(5).
 
-use crate::node::Facts;
+use crate::acl::Rights;
+use crate::node::{AclSeen, Facts};
 
 /// The service user: the ids under which the files are used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,21 +41,36 @@ impl Identity {
         uid == 0 || uid == self.uid
     }
 
-    /// Whether the mode bits let this user read.
-    pub(crate) fn may_read(&self, facts: &Facts) -> bool {
-        self.uid == 0 || self.class_bits(facts) & 0o4 != 0
+    /// Whether it is a member of the group.
+    pub(crate) fn is_in(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups.contains(&gid)
     }
 
-    /// Whether the mode bits let this user cross the folder.
-    pub(crate) fn may_cross(&self, facts: &Facts) -> bool {
-        self.uid == 0 || self.class_bits(facts) & 0o1 != 0
+    /// Whether mode and ACL let this user read.
+    pub(crate) fn may_read(&self, facts: &Facts, acl: &AclSeen) -> bool {
+        self.may(0o4, facts, acl)
+    }
+
+    /// Whether mode and ACL let this user cross the folder.
+    pub(crate) fn may_cross(&self, facts: &Facts, acl: &AclSeen) -> bool {
+        self.may(0o1, facts, acl)
+    }
+
+    fn may(&self, wanted: u32, facts: &Facts, acl: &AclSeen) -> bool {
+        if self.uid == 0 {
+            return true;
+        }
+        match acl.entries() {
+            Some(acl) => acl.allows(self, facts.uid, facts.gid, Rights::from_bits(wanted)),
+            None => self.class_bits(facts) & wanted != 0,
+        }
     }
 
     /// The first class that fits decides, even if a later one would allow more.
     fn class_bits(&self, facts: &Facts) -> u32 {
         if facts.uid == self.uid {
             facts.mode >> 6
-        } else if facts.gid == self.gid || self.groups.contains(&facts.gid) {
+        } else if self.is_in(facts.gid) {
             facts.mode >> 3
         } else {
             facts.mode

@@ -3,44 +3,43 @@
 //! Owns the order: walk, look, open without waiting, judge what was opened. The rules themselves
 //! are in `rules`. Nothing but regular files is opened for reading. Follows open(2).
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
-use crate::finding::{Code, Finding, Severity};
-use crate::identity::Identity;
-use crate::node::{Acl, Facts, Kind, Modes};
+use crate::delivery::{self, Delivery};
+use crate::finding::Finding;
+use crate::node::{AclSeen, Facts, Kind};
 use crate::object::{Object, Role};
-use crate::report::{ObjectReport, StorageReport};
-use crate::rules::{self, Backing, Judge};
-use crate::walk::{self, Dir, End, Trail};
-
-/// Judges every object for `identity`; opens them, reads nothing of them.
-#[must_use]
-pub fn check(objects: &[Object], identity: &Identity) -> StorageReport {
-    let judge = Judge::new(identity);
-    let objects = objects.iter().map(|object| object_report(object, &judge)).collect();
-    StorageReport { identity: identity.clone(), objects }
-}
-
-fn object_report(object: &Object, judge: &Judge<'_>) -> ObjectReport {
-    let Inspection { findings, facts, .. } = inspect(object, judge);
-    ObjectReport { object: object.clone(), seen: facts.map(|facts| facts.to_string()), findings }
-}
+use crate::rules::{self, Subject};
+use crate::seen::Seen;
+use crate::terms::Judge;
+use crate::tree;
+use crate::walk::{Cause, Dir, End, Entry, Ground, Passed, Trail};
 
 /// What became of one object.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Inspection {
     pub findings: Vec<Finding>,
     /// Of the object itself, when it was reached.
-    pub facts: Option<Facts>,
+    pub seen: Option<Seen>,
     /// The very file that was judged.
     pub file: Option<Judged>,
+    /// Whether the way led through a link by which a whole volume is exchanged.
+    pub is_of_volume: bool,
+}
+
+impl Inspection {
+    /// Whether nothing that was found forbids it.
+    pub(crate) fn may_be_used(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity.allows_use())
+    }
 }
 
 /// A readable file with the facts that were judged.
@@ -49,109 +48,147 @@ pub(crate) struct Judged {
     pub file: File,
     pub facts: Facts,
     pub path: PathBuf,
+    /// The folder and the name through which it was reached.
+    pub parent: Rc<Dir>,
+    pub name: OsString,
 }
 
-/// Walks to the object and judges it.
+/// The name led to another inode by the time it was opened, or to none any more.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    /// What to say if it never holds still.
+    findings: Vec<Finding>,
+}
+
+/// Walks to the object over fresh ground and judges it; again when it is replaced meanwhile.
 pub(crate) fn inspect(object: &Object, judge: &Judge<'_>) -> Inspection {
-    inspect_by(object.role, judge, || walk::to(&object.path))
-}
-
-/// The same for a way that the caller goes; gone again when the file is replaced meanwhile.
-pub(crate) fn inspect_by(role: Role, judge: &Judge<'_>, way: impl Fn() -> Trail) -> Inspection {
     for _ in 1..ATTEMPTS {
-        if let Ok(inspection) = attempt(role, judge, way()) {
+        if let Ok(inspection) = attempt(object, judge, &Ground::new()) {
             return inspection;
         }
     }
-    attempt(role, judge, way()).unwrap_or_else(|Moved { mut findings, path }| {
-        findings.push(changing(&path));
-        rules::deduplicate(&mut findings);
-        Inspection { findings, facts: None, file: None }
-    })
+    attempt(object, judge, &Ground::new()).unwrap_or_else(Moved::given_up)
 }
 
-/// The name led to another inode by the time it was opened.
-struct Moved {
-    findings: Vec<Finding>,
-    path: PathBuf,
+/// The same over ground that other objects were reached by too.
+///
+/// # Errors
+/// It was replaced meanwhile: try again over fresh ground.
+pub(crate) fn attempt(object: &Object, judge: &Judge<'_>, ground: &Ground) -> Result<Inspection, Moved> {
+    inspect_trail(object.role, judge, ground.to(&object.path))
 }
 
-fn attempt(role: Role, judge: &Judge<'_>, trail: Trail) -> Result<Inspection, Moved> {
-    let mut findings = judge.passed(role, &trail.passed);
-    let mut inspection = match trail.end {
+/// The same for a way that the caller went.
+pub(crate) fn inspect_trail(role: Role, judge: &Judge<'_>, trail: Trail) -> Result<Inspection, Moved> {
+    let Trail { passed, end, .. } = trail;
+    let is_of_volume = delivery::is_through_data(&passed);
+    let mut inspection = match end {
         Err(stop) => {
+            let mut findings = judge.passed(role, &passed, None, &None);
             findings.push(judge.stop(&stop));
-            Inspection { findings, facts: None, file: None }
-        }
-        Ok(End::Folder(dir)) => {
-            findings.extend(judge.folder(role, &dir));
-            if role == Role::StaticRoot && !dir.lets_in() {
-                findings.push(judge.closed(&dir));
+            // What a rotation removes was reached through a link that leads elsewhere by now.
+            if matches!(stop.cause, Cause::Missing) && is_of_volume {
+                return Err(Moved { findings });
             }
-            Inspection { findings, facts: Some(dir.facts), file: None }
+            Inspection { findings, ..Inspection::default() }
         }
-        Ok(End::Entry { parent, name, facts }) => entry(role, judge, findings, &parent, &name, facts)?,
+        Ok(End::Folder(dir)) => folder(role, judge, &passed, dir),
+        Ok(End::Entry(entry)) => self::entry(role, judge, &passed, &entry)?,
     };
     rules::deduplicate(&mut inspection.findings);
-    Ok(inspection)
+    Ok(Inspection { is_of_volume, ..inspection })
 }
 
-fn entry(
-    role: Role,
-    judge: &Judge<'_>,
-    mut findings: Vec<Finding>,
-    parent: &Dir,
-    name: &OsStr,
-    looked: Facts,
-) -> Result<Inspection, Moved> {
-    let path = parent.path.join(name);
-    if looked.kind != Kind::Regular || role == Role::StaticRoot {
-        findings.push(judge.wrong_kind(role, &path, &looked));
-        return Ok(Inspection { findings, facts: Some(looked), file: None });
+fn folder(role: Role, judge: &Judge<'_>, passed: &[Passed], dir: Rc<Dir>) -> Inspection {
+    let (delivery, lacking) = delivery::recognise_folder(passed, &dir, judge.identity);
+    let mut findings = judge.passed(role, passed, delivery.as_ref(), &lacking);
+    let mut seen = Seen::new(&dir.facts, &dir.mount, passed, delivery.as_ref());
+    match role {
+        Role::StaticRoot => findings.extend(judge.static_root(&dir)),
+        Role::StateFolder => {
+            let kept = tree::judge(judge, &dir, delivery.as_ref());
+            seen.set_acl(dir.acl());
+            seen.entries = Some(kept.entries);
+            findings.extend(kept.findings);
+        }
+        _ => findings.push(judge.wrong_kind(role, &dir.path, &dir.facts)),
     }
-    match open(parent, name) {
-        Ok((_, facts)) if !facts.same_inode(&looked) || facts.links == 0 => Err(Moved { findings, path }),
+    Inspection { findings, seen: Some(seen), ..Inspection::default() }
+}
+
+fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Result<Inspection, Moved> {
+    let path = entry.path();
+    let (delivery, lacking) = delivery::recognise(passed, &entry.facts, &entry.mount, judge.identity);
+    let mut findings = judge.passed(role, passed, delivery.as_ref(), &lacking);
+    let seen = Seen::new(&entry.facts, &entry.mount, passed, delivery.as_ref());
+    if entry.facts.kind != Kind::Regular || role.is_folder() {
+        findings.push(judge.wrong_kind(role, &path, &entry.facts));
+        return Ok(Inspection { findings, seen: Some(seen), ..Inspection::default() });
+    }
+    let opened = match open(entry) {
+        Ok((_, facts)) if !facts.same_inode(&entry.facts) || facts.links == 0 => Err(Errno::ESTALE),
+        opened => opened,
+    };
+    match opened {
         Ok((file, facts)) => {
-            let backing = Backing { acl: Acl::of(file.as_fd()), modes: Modes::of(&file) };
-            findings.extend(judge.file(role, &path, &facts, Some(backing)));
-            Ok(Inspection { findings, facts: Some(facts), file: Some(Judged { file, facts, path }) })
+            let acl = AclSeen::of(file.as_fd());
+            let subject = subject(role, &path, &facts, entry, &acl, delivery.as_ref());
+            findings.extend(judge.file(&Subject { opened: true, ..subject }));
+            let seen = Some(seen.of_file(&facts, &acl));
+            let (parent, name) = (Rc::clone(&entry.parent), entry.name.clone());
+            let file = Some(Judged { file, facts, path, parent, name });
+            Ok(Inspection { findings, seen, file, ..Inspection::default() })
         }
-        Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => Err(Moved { findings, path }),
+        Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO | Errno::ESTALE) => {
+            findings.push(rules::changing(&path));
+            Err(Moved { findings })
+        }
         Err(errno) => {
-            findings.extend(judge.file(role, &path, &looked, None));
-            findings.push(judge.unopened(&path, &looked, errno));
-            Ok(Inspection { findings, facts: Some(looked), file: None })
+            let acl = AclSeen::of_path(entry.fd.as_fd());
+            let subject = subject(role, &path, &entry.facts, entry, &acl, delivery.as_ref());
+            findings.extend(judge.file(&subject));
+            findings.push(judge.unopened(&path, &entry.facts, delivery.as_ref(), errno));
+            let seen = Some(seen.of_file(&entry.facts, &acl));
+            Ok(Inspection { findings, seen, ..Inspection::default() })
         }
     }
 }
 
-fn open(parent: &Dir, name: &OsStr) -> Result<(File, Facts), Errno> {
-    let file = File::from(openat(&parent.fd, name, READ, Mode::empty())?);
+fn subject<'a>(
+    role: Role,
+    path: &'a Path,
+    facts: &'a Facts,
+    entry: &'a Entry,
+    acl: &'a AclSeen,
+    delivery: Option<&'a Delivery>,
+) -> Subject<'a> {
+    Subject { role, path, facts, mount: &entry.mount, acl, delivery, opened: false }
+}
+
+fn open(entry: &Entry) -> Result<(File, Facts), Errno> {
+    let file = File::from(openat(&entry.parent.fd, entry.name.as_os_str(), READ, Mode::empty())?);
     let facts = Facts::of(&file)?;
     Ok((file, facts))
 }
 
-/// The finding for a file that does not hold still.
-pub(crate) fn changing(path: &Path) -> Finding {
-    Finding {
-        path: path.to_owned(),
-        code: Code::Changing,
-        severity: Severity::Refuse,
-        seen: "replaced or written while it was read".to_owned(),
-        why: "what was judged must be what is used".to_owned(),
-        fix: "try again; replace files by renaming a finished one over the old one".to_owned(),
+impl Moved {
+    /// It never held still.
+    pub(crate) fn given_up(self) -> Inspection {
+        let Self { mut findings } = self;
+        rules::deduplicate(&mut findings);
+        Inspection { findings, ..Inspection::default() }
     }
 }
 
 /// Neither waits for a FIFO's writer nor takes a terminal, should the name lead to one by now.
-const READ: OFlag = OFlag::O_RDONLY
+pub(crate) const READ: OFlag = OFlag::O_RDONLY
     .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_NOCTTY)
     .union(OFlag::O_CLOEXEC);
 
 /// A rotation replaces a name once; more than this many times in a row is no rotation.
-const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 512;
 
 #[cfg(test)]
 mod tests;

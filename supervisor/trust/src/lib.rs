@@ -4,31 +4,51 @@
 //! load, and what is judged is the very descriptor that is read. Decides nothing about what files
 //! mean and never prints what is in them. Follows openat2(2), path_resolution(7) and acl(5).
 
+pub mod acl;
+mod check;
+pub mod command;
 mod config_files;
+mod delivery;
 mod finding;
 mod identity;
 mod inspect;
 mod memory;
+mod mount;
 mod node;
 mod object;
 mod overflow;
+mod pair;
+mod repair;
 mod report;
 mod rules;
 mod secret;
+mod seen;
+mod sense;
 mod static_root;
-#[expect(unsafe_code, reason = "fgetxattr(2) and mappings have no safe wrapper among the dependencies")]
+#[expect(
+    unsafe_code,
+    reason = "statx(2), getxattr(2) and mappings have no safe wrapper among the dependencies"
+)]
 mod sys;
+mod terms;
+mod tree;
 mod walk;
 
 #[cfg(test)]
 mod testing;
 
+pub use check::{How, check};
 pub use config_files::{ConfigProblem, ConfigUnreadable, read_config};
+pub use delivery::DeliveryKind;
 pub use finding::{Code, Finding, Severity};
 pub use identity::Identity;
-pub use inspect::check;
 pub use memory::{Keeping, SecretPages};
-pub use object::{Object, Role, inventory};
-pub use report::{ObjectReport, StorageReport};
+pub use object::{Inventory, Item, NamedHost, Object, Pair, Role, inventory, pair};
+pub use pair::{PairRead, read_pair};
+pub use repair::Repaired;
+pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
+pub use seen::{DeliverySeen, MountSeen, Seen};
+pub use sense::CertificateFacts;
 pub use static_root::{StaticEntry, StaticError, StaticRoot, StaticRootUnusable};
+pub use terms::Terms;

@@ -1,16 +1,16 @@
 //! What the kernel says about one open descriptor.
 //!
-//! Owns the reading of stat, filesystem kind and ACL presence from descriptors, never from paths;
-//! judges nothing. Follows inode(7), statfs(2), acl(5).
+//! Owns the reading of facts and access ACLs from descriptors, never from paths that could lead
+//! elsewhere by now; judges nothing. Follows inode(7), statx(2), acl(5).
 
+use std::ffi::{CStr, CString};
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, fstat};
-use nix::sys::statfs::{self, FsType, fstatfs};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
 
+use crate::acl::{self, Acl};
 use crate::sys;
 
 /// One stat, taken from a descriptor.
@@ -25,6 +25,10 @@ pub(crate) struct Facts {
     pub links: u64,
     /// Bytes.
     pub size: u64,
+    /// Through which mount; `None` where the kernel would not say (before Linux 5.8).
+    pub mount: Option<u64>,
+    /// Whether something is mounted right here.
+    pub mount_root: bool,
     device: u64,
     inode: u64,
     modified: (i64, i64),
@@ -34,7 +38,12 @@ impl Facts {
     /// # Errors
     /// The kernel's, which for an open descriptor means a broken (network) filesystem.
     pub(crate) fn of(fd: impl AsFd) -> Result<Self, Errno> {
-        fstat(fd).map(|stat| Self::from(&stat))
+        match sys::statx(fd.as_fd()) {
+            Ok(seen) => Ok(Self::from(&seen)),
+            // What seccomp policies older than the call answer.
+            Err(Errno::ENOSYS | Errno::EPERM) => fstat(fd).map(|seen| Self::from(&seen)),
+            Err(errno) => Err(errno),
+        }
     }
 
     pub(crate) fn same_inode(&self, other: &Self) -> bool {
@@ -46,21 +55,48 @@ impl Facts {
     pub(crate) fn content_moved_since(&self, earlier: &Self) -> bool {
         (self.size, self.modified) != (earlier.size, earlier.modified)
     }
+
+    /// The mode as ls(1) shows it, without the type.
+    pub(crate) fn letters(&self) -> String {
+        letters(self.mode)
+    }
+}
+
+impl From<&libc::statx> for Facts {
+    fn from(seen: &libc::statx) -> Self {
+        let mode = u32::from(seen.stx_mode);
+        Self {
+            kind: Kind::of(mode),
+            mode: mode & 0o7777,
+            uid: seen.stx_uid,
+            gid: seen.stx_gid,
+            links: u64::from(seen.stx_nlink),
+            size: seen.stx_size,
+            mount: (seen.stx_mask & libc::STATX_MNT_ID != 0).then_some(seen.stx_mnt_id),
+            mount_root: u64::try_from(libc::STATX_ATTR_MOUNT_ROOT)
+                .is_ok_and(|bit| seen.stx_attributes & bit != 0),
+            device: u64::from(seen.stx_dev_major) << 32 | u64::from(seen.stx_dev_minor),
+            inode: seen.stx_ino,
+            modified: (seen.stx_mtime.tv_sec, i64::from(seen.stx_mtime.tv_nsec)),
+        }
+    }
 }
 
 impl From<&FileStat> for Facts {
-    fn from(stat: &FileStat) -> Self {
+    fn from(seen: &FileStat) -> Self {
         Self {
-            kind: Kind::from(SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())),
-            mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
+            kind: Kind::of(seen.st_mode),
+            mode: seen.st_mode & 0o7777,
+            uid: seen.st_uid,
+            gid: seen.st_gid,
             #[allow(clippy::useless_conversion, reason = "the field is 32 bits wide on aarch64")]
-            links: u64::from(stat.st_nlink),
-            size: u64::try_from(stat.st_size).unwrap_or_default(),
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            links: u64::from(seen.st_nlink),
+            size: u64::try_from(seen.st_size).unwrap_or_default(),
+            mount: None,
+            mount_root: false,
+            device: seen.st_dev,
+            inode: seen.st_ino,
+            modified: (seen.st_mtime, seen.st_mtime_nsec),
         }
     }
 }
@@ -69,11 +105,10 @@ impl From<&FileStat> for Facts {
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { mode, uid, gid, .. } = self;
-        write!(f, "mode {mode:04o} ({}), owner {uid}:{gid}", letters(*mode))
+        write!(f, "mode {mode:04o} ({}), owner {uid}:{gid}", self.letters())
     }
 }
 
-/// The mode as ls(1) shows it, without the type.
 fn letters(mode: u32) -> String {
     let special = [(0o4000, 's', 'S'), (0o2000, 's', 'S'), (0o1000, 't', 'T')];
     let class = |(index, (special, with_x, without_x)): (usize, (u32, char, char))| {
@@ -101,9 +136,9 @@ pub(crate) enum Kind {
     Unknown,
 }
 
-impl From<SFlag> for Kind {
-    fn from(flag: SFlag) -> Self {
-        match flag {
+impl Kind {
+    fn of(mode: u32) -> Self {
+        match SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) {
             SFlag::S_IFREG => Self::Regular,
             SFlag::S_IFDIR => Self::Folder,
             SFlag::S_IFLNK => Self::Link,
@@ -111,6 +146,19 @@ impl From<SFlag> for Kind {
             SFlag::S_IFSOCK => Self::Socket,
             SFlag::S_IFCHR | SFlag::S_IFBLK => Self::Device,
             _ => Self::Unknown,
+        }
+    }
+
+    /// The stable name in JSON reports.
+    pub(crate) const fn id(self) -> &'static str {
+        match self {
+            Self::Regular => "file",
+            Self::Folder => "folder",
+            Self::Link => "link",
+            Self::Fifo => "fifo",
+            Self::Socket => "socket",
+            Self::Device => "device",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -129,68 +177,65 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Whether an access ACL stands beside the mode bits. Entries are not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acl {
+/// What stands beside the mode bits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AclSeen {
+    /// None, or the filesystem knows none: the mode bits are all there is.
     Absent,
-    Present,
-    /// The kernel would not say.
-    Unknown(Errno),
+    Entries(Acl),
+    /// The kernel would not say, or said what can't be: words for it.
+    Unknown(String),
 }
 
-impl Acl {
-    /// `fd` must be readable: `O_PATH` descriptors give `EBADF`.
+impl AclSeen {
+    /// The access ACL; `fd` must be readable: `O_PATH` descriptors give `EBADF`.
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Self {
-        match sys::xattr_size(fd, c"system.posix_acl_access") {
-            Ok(_) => Self::Present,
+        Self::from(sys::xattr(fd, ACCESS))
+    }
+
+    /// The access ACL of what an `O_PATH` descriptor stands for. Needs procfs, and no right to read.
+    pub(crate) fn of_path(fd: BorrowedFd<'_>) -> Self {
+        Self::through_proc(fd, ACCESS)
+    }
+
+    /// The default ACL of a folder: what is given to every file that will be made in it.
+    pub(crate) fn default_of_path(fd: BorrowedFd<'_>) -> Self {
+        Self::through_proc(fd, DEFAULT)
+    }
+
+    fn through_proc(fd: BorrowedFd<'_>, name: &CStr) -> Self {
+        match CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())) {
+            Ok(path) => match sys::xattr_at(&path, name) {
+                Err(Errno::ENOENT) => Self::Unknown("needs /proc, which is not there".to_owned()),
+                seen => Self::from(seen),
+            },
+            Err(error) => Self::Unknown(error.to_string()),
+        }
+    }
+
+    pub(crate) const fn entries(&self) -> Option<&Acl> {
+        match self {
+            Self::Entries(acl) => Some(acl),
+            Self::Absent | Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl From<Result<Vec<u8>, Errno>> for AclSeen {
+    fn from(seen: Result<Vec<u8>, Errno>) -> Self {
+        match seen {
+            Ok(bytes) => match acl::parse(&bytes) {
+                Ok(acl) => Self::Entries(acl),
+                Err(malformed) => Self::Unknown(malformed.to_string()),
+            },
             Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Self::Absent,
-            Err(errno) => Self::Unknown(errno),
+            Err(errno) => Self::Unknown(format!("asking for it failed: {errno}")),
         }
     }
 }
 
-/// Whether the filesystem itself enforces the mode bits it shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Modes {
-    Enforced,
-    /// A server or a program decides; the name of the filesystem's kind.
-    Advisory(&'static str),
-    /// The kernel would not say.
-    Unknown(Errno),
-}
-
-impl Modes {
-    pub(crate) fn of(fd: impl AsFd) -> Self {
-        match fstatfs(fd) {
-            Ok(stat) => Self::from(stat.filesystem_type()),
-            Err(errno) => Self::Unknown(errno),
-        }
-    }
-}
-
-impl From<FsType> for Modes {
-    fn from(kind: FsType) -> Self {
-        #[expect(
-            clippy::cast_sign_loss,
-            clippy::cast_possible_truncation,
-            reason = "magic numbers are 32 bits"
-        )]
-        let magic = kind.0 as u32;
-        match kind {
-            statfs::NFS_SUPER_MAGIC => Self::Advisory("NFS"),
-            statfs::FUSE_SUPER_MAGIC => Self::Advisory("FUSE"),
-            _ if magic == 0xFF53_4D42 => Self::Advisory("CIFS"),
-            _ if magic == 0xFE53_4D42 => Self::Advisory("SMB"),
-            _ if magic == 0x0102_1997 => Self::Advisory("9p"),
-            _ => Self::Enforced,
-        }
-    }
-}
-
-/// Whether the mount through which `fd` was reached is read-only; doubt means no.
-pub(crate) fn on_read_only_mount(fd: impl AsFd) -> bool {
-    fstatvfs(fd).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY))
-}
+const ACCESS: &CStr = c"system.posix_acl_access";
+const DEFAULT: &CStr = c"system.posix_acl_default";
 
 #[cfg(test)]
 mod tests {
@@ -210,14 +255,17 @@ mod tests {
     }
 
     #[test]
-    fn knows_filesystems_whose_modes_are_advisory() {
-        assert_eq!(Modes::from(FsType(0x6969)), Modes::Advisory("NFS"));
-        assert_eq!(Modes::from(FsType(0x6573_5546)), Modes::Advisory("FUSE"));
-        assert_eq!(Modes::from(FsType(0xFF53_4D42)), Modes::Advisory("CIFS"));
-        assert_eq!(Modes::from(FsType(0xFE53_4D42)), Modes::Advisory("SMB"));
-        assert_eq!(Modes::from(FsType(0x0102_1997)), Modes::Advisory("9p"));
-        assert_eq!(Modes::from(statfs::OVERLAYFS_SUPER_MAGIC), Modes::Enforced);
-        assert_eq!(Modes::from(statfs::EXT4_SUPER_MAGIC), Modes::Enforced);
-        assert_eq!(Modes::from(statfs::TMPFS_MAGIC), Modes::Enforced);
+    fn sees_the_same_with_and_without_statx() {
+        let file = tempfile();
+        let (new, old) = (sys::statx(file.as_fd()).unwrap(), fstat(&file).unwrap());
+        let (new, old) = (Facts::from(&new), Facts::from(&old));
+        assert_eq!(Facts { mount: None, inode: 0, device: 0, ..new }, Facts { inode: 0, device: 0, ..old });
+        assert!(new.mount.is_some(), "this kernel is older than 5.8");
+    }
+
+    fn tempfile() -> std::fs::File {
+        let (file, path) = nix::unistd::mkstemp("/tmp/fluxheim-trust-XXXXXX").unwrap();
+        nix::unistd::unlink(&path).unwrap();
+        file.into()
     }
 }

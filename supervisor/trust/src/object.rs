@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use fluxheim_config::{Action, Config};
+use fluxheim_config::{Action, Config, HostPattern};
 
 /// What a file is for; decides which rules it is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,31 +16,85 @@ pub enum Role {
     Config,
     /// Public, but whoever can replace it can break the service.
     Certificate,
-    /// Whoever can read it can pose as the site.
+    /// Whoever can read it can pose as the site, or as us towards an upstream.
     PrivateKey,
+    /// Public; whoever can replace it decides whose certificates are believed.
+    CaBundle,
+    /// The name under which an ACME account is bound to a customer (RFC 8555 section 7.3.4).
+    EabKeyId,
+    /// Its secret: whoever can read it can open accounts in the customer's name.
+    EabHmac,
+    /// Whoever can read them can command the proxy.
+    AdminTokens,
+    /// Whoever can read it can read what the cache has on disk.
+    CacheKey,
+    /// A folder that the proxy writes, private keys among it, with everything below.
+    StateFolder,
     /// A folder whose content is published.
     StaticRoot,
 }
 
 impl Role {
-    /// Whether the content goes into pages for secrets.
+    /// Every role, in the order of the documentation.
+    pub const ALL: [Self; 10] = [
+        Self::Config,
+        Self::Certificate,
+        Self::PrivateKey,
+        Self::CaBundle,
+        Self::EabKeyId,
+        Self::EabHmac,
+        Self::AdminTokens,
+        Self::CacheKey,
+        Self::StateFolder,
+        Self::StaticRoot,
+    ];
+
+    /// Whether only the service user may read it, and the content goes into pages for secrets.
     #[must_use]
     pub const fn is_secret(self) -> bool {
         match self {
-            Self::PrivateKey => true,
-            Self::Config | Self::Certificate | Self::StaticRoot => false,
+            Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::AdminTokens | Self::CacheKey => true,
+            Self::Config | Self::Certificate | Self::CaBundle | Self::StateFolder | Self::StaticRoot => false,
         }
     }
 
-    /// The stable name in JSON reports.
+    /// Whether it is a folder, and not one file.
+    #[must_use]
+    pub const fn is_folder(self) -> bool {
+        matches!(self, Self::StateFolder | Self::StaticRoot)
+    }
+
+    /// Most bytes of such a file; no burden on memory, and more than any real one has.
+    pub(crate) const fn most_bytes(self) -> u64 {
+        match self {
+            Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::CacheKey => 64 << 10,
+            Self::Config | Self::Certificate | Self::AdminTokens => 1 << 20,
+            Self::CaBundle => 4 << 20,
+            Self::StateFolder | Self::StaticRoot => 0,
+        }
+    }
+
+    /// The stable name in JSON reports and on the command line.
     #[must_use]
     pub const fn id(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Certificate => "certificate",
             Self::PrivateKey => "private-key",
+            Self::CaBundle => "ca-bundle",
+            Self::EabKeyId => "eab-key-id",
+            Self::EabHmac => "eab-hmac",
+            Self::AdminTokens => "admin-tokens",
+            Self::CacheKey => "cache-key",
+            Self::StateFolder => "state-folder",
             Self::StaticRoot => "static-root",
         }
+    }
+
+    /// The role of that name.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.id() == id)
     }
 }
 
@@ -51,6 +105,12 @@ impl fmt::Display for Role {
             Self::Config => "configuration",
             Self::Certificate => "certificate",
             Self::PrivateKey => "private key",
+            Self::CaBundle => "CA bundle",
+            Self::EabKeyId => "EAB key id",
+            Self::EabHmac => "EAB HMAC key",
+            Self::AdminTokens => "admin token file",
+            Self::CacheKey => "cache key",
+            Self::StateFolder => "state folder",
             Self::StaticRoot => "static root",
         })
     }
@@ -67,26 +127,101 @@ pub struct Object {
     pub path: PathBuf,
 }
 
-/// Every file and folder that `config` names, in its order; a static root only once.
-#[must_use]
-pub fn inventory(config: &Config) -> Vec<Object> {
-    let mut objects = Vec::new();
-    for certificate in &config.tls.certificates {
-        let name = format!("tls.certificates {:?}", certificate.name);
-        objects.push(Object { role: Role::Certificate, name: name.clone(), path: certificate.cert.clone() });
-        objects.push(Object { role: Role::PrivateKey, name, path: certificate.key.clone() });
+/// A certificate and its key, which are of use only together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// Who names it: `tls.certificates "example"`.
+    pub name: String,
+    /// PEM chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
+    /// The hosts of the vhosts that ask for it by name.
+    pub hosts: Vec<HostPattern>,
+}
+
+impl Pair {
+    /// The two files as objects, certificate first.
+    #[must_use]
+    pub fn objects(&self) -> [Object; 2] {
+        let object = |role, path: &PathBuf| Object { role, name: self.name.clone(), path: path.clone() };
+        [object(Role::Certificate, &self.cert), object(Role::PrivateKey, &self.key)]
     }
-    let mut roots = BTreeSet::new();
-    for (number, vhost) in config.vhosts.iter().enumerate() {
-        for route in &vhost.routes {
-            let Action::Static(path) = &route.action else { continue };
-            if roots.insert(path) {
-                let name = format!("vhosts {}", number + 1);
-                objects.push(Object { role: Role::StaticRoot, name, path: path.clone() });
-            }
+}
+
+/// What is judged in one go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    One(Object),
+    Pair(Pair),
+}
+
+impl Item {
+    /// What it consists of.
+    #[must_use]
+    pub fn objects(&self) -> Vec<Object> {
+        match self {
+            Self::One(object) => vec![object.clone()],
+            Self::Pair(pair) => pair.objects().to_vec(),
         }
     }
-    objects
+}
+
+/// What a configuration names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inventory {
+    pub items: Vec<Item>,
+    /// Hosts of vhosts that name no certificate, and so are served whichever fits the name.
+    pub by_name: Vec<NamedHost>,
+}
+
+/// A host, and who names it: `vhosts 2`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedHost {
+    pub name: String,
+    pub host: HostPattern,
+}
+
+/// Every file and folder that `config` names, in its order; a static root only once.
+#[must_use]
+pub fn inventory(config: &Config) -> Inventory {
+    let pairs = (0..config.tls.certificates.len()).filter_map(|index| pair(config, index)).map(Item::Pair);
+    let vhosts = || config.vhosts.iter().enumerate().map(|(index, vhost)| (vhost_name(index), vhost));
+    let mut roots = BTreeSet::new();
+    let statics = vhosts().flat_map(|(name, vhost)| {
+        vhost.routes.iter().filter_map(move |route| match &route.action {
+            Action::Static(path) => Some((name.clone(), path)),
+            Action::Upstream(_) => None,
+        })
+    });
+    let statics = statics
+        .filter(|(_, path)| roots.insert(*path))
+        .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
+    let items = pairs.chain(statics).collect();
+    let unnamed =
+        vhosts().filter(|(_, vhost)| vhost.certificate.is_none() && !config.server.https.is_empty());
+    let by_name = unnamed.flat_map(|(name, vhost)| {
+        vhost.hosts.iter().map(move |host| NamedHost { name: name.clone(), host: host.clone() })
+    });
+    Inventory { items, by_name: by_name.collect() }
+}
+
+/// As messages call it; a vhost has no name of its own.
+fn vhost_name(index: usize) -> String {
+    format!("vhosts {}", index + 1)
+}
+
+/// The pair of `config.tls.certificates[index]`, with the hosts of every vhost that names it.
+#[must_use]
+pub fn pair(config: &Config, index: usize) -> Option<Pair> {
+    let certificate = config.tls.certificates.get(index)?;
+    let users = config.vhosts.iter().filter(|vhost| vhost.certificate == Some(index));
+    Some(Pair {
+        name: format!("tls.certificates {:?}", certificate.name),
+        cert: certificate.cert.clone(),
+        key: certificate.key.clone(),
+        hosts: users.flat_map(|vhost| vhost.hosts.iter().cloned()).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -106,6 +241,7 @@ mod tests {
         key = "/keys/a.key"
         [[vhosts]]
         hosts = ["a.example"]
+        certificate = "example"
         [[vhosts.routes]]
         path = "/"
         static = "/srv/a"
@@ -122,7 +258,12 @@ mod tests {
     #[test]
     fn names_every_file_once_with_who_asks_for_it() {
         let source = Source { path: "/etc/fluxheim/fluxheim.toml".into(), text: TEXT.to_owned() };
-        let objects = inventory(&fluxheim_config::parse(&[source]).unwrap());
+        let Inventory { items, by_name } = inventory(&fluxheim_config::parse(&[source]).unwrap());
+        let host = HostPattern::Exact("b.example".into());
+        assert_eq!(by_name, [NamedHost { name: "vhosts 2".into(), host }]);
+        let Item::Pair(pair) = &items[0] else { panic!("{items:?}") };
+        assert_eq!(pair.hosts, [HostPattern::Exact("a.example".into())]);
+        let objects: Vec<_> = items.iter().flat_map(Item::objects).collect();
         let seen: Vec<_> = objects.iter().map(|object| (object.role, &*object.name, &*object.path)).collect();
         let example = "tls.certificates \"example\"";
         assert_eq!(
@@ -134,5 +275,13 @@ mod tests {
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
             ]
         );
+    }
+
+    #[test]
+    fn every_role_is_found_by_its_name() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_id(role.id()), Some(role));
+        }
+        assert_eq!(Role::from_id("key"), None);
     }
 }

@@ -1,14 +1,18 @@
 //! The storage report: what was judged, what was found, as text and as JSON.
 //!
-//! Owns the two forms; the JSON's schema number changes when a reader would break.
+//! Owns the two forms; `docs/storage.schema.json` is the JSON's, and its number changes when a
+//! reader would break.
 
-use std::fmt;
+mod json;
+mod text;
 
-use serde_json::{Value, json};
-
-use crate::finding::{Finding, Severity, Shown};
+use crate::finding::{Finding, Severity};
 use crate::identity::Identity;
+use crate::inspect::Inspection;
 use crate::object::Object;
+use crate::repair::Repaired;
+use crate::seen::Seen;
+use crate::sense::CertificateFacts;
 
 /// What the check found, object by object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,98 +28,71 @@ pub struct StorageReport {
 pub struct ObjectReport {
     /// The object.
     pub object: Object,
-    /// Mode and owner, when it could be reached.
-    pub seen: Option<String>,
+    /// What it is and where it lies, when it could be reached.
+    pub seen: Option<Seen>,
     /// Empty when all is well.
     pub findings: Vec<Finding>,
+    /// Modes that were tightened before it was judged, when that was asked for.
+    pub repaired: Vec<Repaired>,
+    /// What a certificate says of itself, when it was read.
+    pub certificate: Option<CertificateFacts>,
+}
+
+/// What a check comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything may be used; there may be warnings.
+    Clean,
+    /// Not everything, but time alone may mend it.
+    MayHeal,
+    /// Not everything, and somebody must mend it.
+    Refused,
 }
 
 impl ObjectReport {
+    pub(crate) fn new(object: Object, inspection: Inspection) -> Self {
+        let Inspection { findings, seen, .. } = inspection;
+        Self { object, seen, findings, repaired: Vec::new(), certificate: None }
+    }
+
     /// Whether a finding forbids its use.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        self.findings.iter().any(|finding| finding.severity == Severity::Refuse)
+        self.findings.iter().any(|finding| !finding.severity.allows_use())
     }
 
-    fn verdict(&self) -> &'static str {
-        match (self.is_refused(), self.findings.is_empty()) {
-            (true, _) => "refused",
-            (false, false) => "warning",
-            (false, true) => "ok",
+    /// `ok`, `warning`, `unknown` or `refused`: the worst of its findings.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
+        match self.findings.iter().map(|finding| finding.severity).max() {
+            None => "ok",
+            Some(Severity::Warn) => "warning",
+            Some(Severity::Unknown) => "unknown",
+            Some(Severity::Refuse) => "refused",
         }
     }
 }
 
 impl StorageReport {
-    /// Whether nothing is refused; warnings alone leave it clean.
+    /// Whether everything may be used; warnings alone leave it clean.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        !self.objects.iter().any(ObjectReport::is_refused)
+        self.outcome() == Outcome::Clean
+    }
+
+    /// What it comes to as a whole.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let forbidding = self.findings().filter(|finding| !finding.severity.allows_use());
+        let worst = forbidding.map(|finding| match finding.code.may_heal() {
+            true => Outcome::MayHeal,
+            false => Outcome::Refused,
+        });
+        worst.max().unwrap_or(Outcome::Clean)
     }
 
     /// Every finding, object by object.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.objects.iter().flat_map(|object| &object.findings)
     }
-
-    /// One line of JSON; `docs/storage.md` has the schema.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let Identity { uid, gid, groups } = &self.identity;
-        json!({
-            "schema": 1,
-            "clean": self.is_clean(),
-            "identity": { "uid": uid, "gid": gid, "groups": groups },
-            "objects": self.objects.iter().map(object_json).collect::<Vec<_>>(),
-        })
-        .to_string()
-    }
-}
-
-fn object_json(report: &ObjectReport) -> Value {
-    json!({
-        "role": report.object.role.id(),
-        "name": report.object.name,
-        "path": report.object.path.to_string_lossy(),
-        "verdict": report.verdict(),
-        "seen": report.seen,
-        "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
-    })
-}
-
-fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "path": finding.path.to_string_lossy(),
-        "code": finding.code.id(),
-        "severity": finding.severity.id(),
-        "seen": finding.seen,
-        "why": finding.why,
-        "fix": finding.fix,
-    })
-}
-
-impl fmt::Display for StorageReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Identity { uid, gid, groups } = &self.identity;
-        writeln!(f, "storage as user {uid}, group {gid}, supplementary groups {groups:?}")?;
-        self.objects.iter().try_for_each(|object| write_object(f, object))?;
-        let refused = self.objects.iter().filter(|object| object.is_refused()).count();
-        let (count, plural) = (self.objects.len(), if self.objects.len() == 1 { "" } else { "s" });
-        writeln!(f, "{count} object{plural} judged, {refused} refused")
-    }
-}
-
-fn write_object(f: &mut fmt::Formatter<'_>, report: &ObjectReport) -> fmt::Result {
-    let Object { role, name, path } = &report.object;
-    write!(f, "{:<8}{role} of {name}: {}", report.verdict(), Shown(path))?;
-    match &report.seen {
-        Some(seen) => writeln!(f, ", {seen}")?,
-        None => writeln!(f)?,
-    }
-    for Finding { path, code, severity, seen, why, fix } in &report.findings {
-        writeln!(f, "    {} [{code}] {}: {seen}", severity.id(), Shown(path))?;
-        writeln!(f, "        why: {why}")?;
-        writeln!(f, "        fix: {fix}")?;
-    }
-    Ok(())
 }

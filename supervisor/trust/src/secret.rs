@@ -11,13 +11,13 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::finding::{Code, Finding, Severity};
-use crate::identity::Identity;
+use crate::finding::Finding;
 use crate::inspect::{self, Inspection, Judged};
 use crate::memory::{Keeping, SecretPages};
 use crate::node::Facts;
 use crate::object::{Object, Role};
-use crate::rules::Judge;
+use crate::rules;
+use crate::terms::{Judge, Terms};
 
 /// A file's content, wiped when dropped.
 pub struct Secret(Bytes);
@@ -64,6 +64,14 @@ pub struct Refused {
     pub findings: Vec<Finding>,
 }
 
+impl Refused {
+    /// Whether time alone may mend all that forbids its use.
+    #[must_use]
+    pub fn may_heal(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity.allows_use() || finding.code.may_heal())
+    }
+}
+
 /// One finding a line.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,50 +87,32 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Reads `object` if the rules allow it to `identity`: the same walk and rules as
-/// [`check`](crate::check), at most 1 MiB, from the very descriptor that was judged.
+/// Reads `object` if the rules allow it: the same walk and rules as [`check`](crate::check()), from
+/// the very descriptor that was judged.
 ///
 /// # Errors
 /// Everything that is wrong with the file and the way to it.
-pub fn read(object: &Object, identity: &Identity) -> Result<Secret, Refused> {
-    let judge = Judge::new(identity);
-    let Inspection { findings, file, .. } = inspect::inspect(object, &judge);
-    bytes(object.role, &object.path, findings, file)
-        .map_err(|findings| Refused { object: object.clone(), findings })
+pub fn read(object: &Object, terms: &Terms) -> Result<Secret, Refused> {
+    let mut inspection = inspect::inspect(object, &Judge::new(terms));
+    content(object.role, &object.path, &mut inspection)
+        .ok_or_else(|| Refused { object: object.clone(), findings: inspection.findings })
 }
 
-/// The content of a file that passed.
-pub(crate) fn bytes(
-    role: Role,
-    asked: &Path,
-    mut findings: Vec<Finding>,
-    file: Option<Judged>,
-) -> Result<Secret, Vec<Finding>> {
-    if findings.iter().any(|finding| finding.severity == Severity::Refuse) {
-        return Err(findings);
+/// The content of a file that passed; what keeps it from being read is added to the findings.
+pub(crate) fn content(role: Role, asked: &Path, inspection: &mut Inspection) -> Option<Secret> {
+    if !inspection.may_be_used() {
+        return None;
     }
-    let Some(Judged { file, facts, path }) = file else {
-        findings.push(Finding {
-            path: asked.to_owned(),
-            code: Code::NotAFile,
-            severity: Severity::Refuse,
-            seen: "a folder".to_owned(),
-            why: "only files can be read".to_owned(),
-            fix: "name a file".to_owned(),
-        });
-        return Err(findings);
+    let Some(Judged { file, facts, path, .. }) = &inspection.file else {
+        inspection.findings.push(rules::no_file(asked));
+        return None;
     };
-    match slurp(role, &file, &facts) {
-        Ok(Some(secret)) => Ok(secret),
-        Ok(None) => {
-            findings.push(inspect::changing(&path));
-            Err(findings)
-        }
-        Err(error) => {
-            findings.push(crate::rules::os_error(&path, "reading it failed", &error));
-            Err(findings)
-        }
+    match slurp(role, file, facts) {
+        Ok(Some(secret)) => return Some(secret),
+        Ok(None) => inspection.findings.push(rules::changing(path)),
+        Err(error) => inspection.findings.push(rules::os_error(path, "reading it failed", &error)),
     }
+    None
 }
 
 /// `None` when the file changed meanwhile.

@@ -1,31 +1,84 @@
-//! What has no safe wrapper: asking for an extended attribute, and mapping pages of one's own.
+//! What has no safe wrapper: statx, extended attributes, and mapping pages of one's own.
 //!
-//! Owns the crate's unsafe blocks; judges nothing. Follows fgetxattr(2), memfd_secret(2), mmap(2),
-//! mlock(2) and madvise(2).
+//! Owns the crate's unsafe blocks; judges nothing. Follows statx(2), getxattr(2), memfd_secret(2),
+//! mmap(2), mlock(2) and madvise(2).
 
 use std::ffi::{CStr, c_void};
+use std::mem::MaybeUninit;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::slice;
 
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap};
 use nix::unistd::ftruncate;
 
-/// The size in bytes of the attribute `name` of `fd`, which must not be an `O_PATH` descriptor.
+/// What the kernel says about an open descriptor, `O_PATH` ones included.
+///
+/// # Errors
+/// The kernel's: `ENOSYS` or `EPERM` where a seccomp policy is older than the call.
+pub(crate) fn statx(fd: BorrowedFd<'_>) -> Result<libc::statx, Errno> {
+    let mut seen = MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the empty path is NUL-terminated and, with AT_EMPTY_PATH, names the descriptor, which
+    // is borrowed, hence open. The kernel writes at most one `struct statx` to where `seen` is, and
+    // that is as large as the one of the kernel's header, spare fields included.
+    let result = unsafe {
+        libc::statx(
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_NO_AUTOMOUNT,
+            libc::STATX_BASIC_STATS | libc::STATX_MNT_ID,
+            seen.as_mut_ptr(),
+        )
+    };
+    Errno::result(result)?;
+    // SAFETY: every bit pattern is a `struct statx` (it has integers only), and it began as zeros.
+    Ok(unsafe { seen.assume_init() })
+}
+
+/// The attribute `name` of `fd`, which must not be an `O_PATH` descriptor.
 ///
 /// # Errors
 /// The kernel's: `ENODATA` when there is no such attribute, `EOPNOTSUPP` when the filesystem has
 /// none of this kind.
-pub(crate) fn xattr_size(fd: BorrowedFd<'_>, name: &CStr) -> Result<usize, Errno> {
-    // SAFETY: `name` is NUL-terminated and outlives the call. The kernel writes nothing through
-    // the value pointer when the size is 0 (fgetxattr(2): "return the current size"), so null is
-    // allowed there. A bad descriptor would give EBADF; this one is borrowed, hence open.
-    let size = unsafe { libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), ptr::null_mut(), 0) };
-    // Only -1 is negative, and it stands for errno.
-    usize::try_from(size).map_err(|_| Errno::last())
+pub(crate) fn xattr(fd: BorrowedFd<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
+    // SAFETY: `name` is NUL-terminated and outlives the call; `room` is writable for its length, and
+    // the kernel writes no more than that. The descriptor is borrowed, hence open.
+    attribute(|room| unsafe {
+        libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), room.as_mut_ptr().cast(), room.len())
+    })
 }
+
+/// The attribute `name` of what `path` leads to.
+///
+/// # Errors
+/// As of [`xattr`], and those of resolving a path.
+pub(crate) fn xattr_at(path: &CStr, name: &CStr) -> Result<Vec<u8>, Errno> {
+    // SAFETY: both strings are NUL-terminated and outlive the call; `room` as above.
+    attribute(|room| unsafe {
+        libc::getxattr(path.as_ptr(), name.as_ptr(), room.as_mut_ptr().cast(), room.len())
+    })
+}
+
+/// Asks once with room for what is usual, and once more with room for the longest there can be.
+fn attribute(ask: impl Fn(&mut [u8]) -> isize) -> Result<Vec<u8>, Errno> {
+    let into = |mut room: Vec<u8>| {
+        // Only -1 is negative, and it stands for errno.
+        let length = usize::try_from(ask(&mut room)).map_err(|_| Errno::last())?;
+        room.truncate(length);
+        Ok(room)
+    };
+    match into(vec![0; USUAL_ATTRIBUTE]) {
+        Err(Errno::ERANGE) => into(vec![0; LONGEST_ATTRIBUTE]),
+        result => result,
+    }
+}
+
+/// An ACL of some thirty entries.
+const USUAL_ATTRIBUTE: usize = 256;
+/// `XATTR_SIZE_MAX` of the kernel.
+const LONGEST_ATTRIBUTE: usize = 64 << 10;
 
 /// Pages with one owner: zero at first, neither dumped nor inherited by a fork, unmapped when
 /// dropped.

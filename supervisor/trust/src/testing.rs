@@ -7,13 +7,18 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, mknod};
-use nix::unistd::{geteuid, mkdtemp};
+use nix::unistd::{Pid, geteuid, mkdtemp};
+
+mod kubelet;
+
+pub(crate) use kubelet::SecretVolume;
 
 use crate::finding::Finding;
-use crate::{Identity, Object, Role};
+use crate::{How, Identity, Inventory, Item, Object, ObjectReport, Role, StorageReport, Terms};
 
 /// The service user of tests.
 pub(crate) const US: u32 = 65532;
@@ -87,16 +92,52 @@ impl Scratch {
         chown(self.path(name), Some(uid), Some(uid)).unwrap();
     }
 
+    pub(crate) fn group(&self, name: &str, uid: u32, gid: u32) {
+        chown(self.path(name), Some(uid), Some(gid)).unwrap();
+    }
+
     pub(crate) fn mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     pub(crate) fn setfacl(&self, entry: &str, name: &str) {
-        let status = Command::new("setfacl").args(["-m", entry]).arg(self.path(name)).status();
+        self.setfacl_with(&["-m", entry], name);
+    }
+
+    pub(crate) fn setfacl_with(&self, arguments: &[&str], name: &str) {
+        let status = Command::new("setfacl").args(arguments).arg(self.path(name)).status();
         assert!(
             status.expect("setfacl is missing: apt-get install acl").success(),
             "setfacl failed: /tmp must be on a filesystem with POSIX ACLs"
         );
+    }
+
+    /// A filesystem of its own at the folder `name`, which ends with this value.
+    pub(crate) fn tmpfs(&self, name: &str, options: &str) -> Mounted {
+        fs::create_dir_all(self.path(name)).unwrap();
+        Mounted::new(&["-t", "tmpfs", "-o", options, "tmpfs"], self.path(name))
+    }
+
+    /// `from` mounted at `name` as well.
+    pub(crate) fn bind(&self, from: &str, name: &str) -> Mounted {
+        Mounted::new(&["--bind", self.path(from).to_str().unwrap()], self.path(name))
+    }
+
+    /// `from` at `name` once more, through a program: a filesystem whose modes are advisory.
+    pub(crate) fn fuse(&self, from: &str, name: &str) -> Fuse {
+        fs::create_dir_all(self.path(name)).unwrap();
+        let child = Command::new("bindfs").arg("-f").arg(self.path(from)).arg(self.path(name)).spawn();
+        let child = child.expect("bindfs is missing: apt-get install bindfs");
+        let fuse = Fuse { child, mounted: Mounted(self.path(name)) };
+        let is_mounted = || {
+            fs::read_to_string("/proc/self/mountinfo").unwrap().contains(self.path(name).to_str().unwrap())
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !is_mounted() {
+            assert!(std::time::Instant::now() < end, "bindfs did not mount: is there /dev/fuse?");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        fuse
     }
 
     /// Runs the test `name` of this binary again as the service user, with `path` as its task.
@@ -133,6 +174,59 @@ impl Drop for Scratch {
     }
 }
 
+/// A mount that ends with this value.
+pub(crate) struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(what: &[&str], at: PathBuf) -> Self {
+        mount(what, &at);
+        Self(at)
+    }
+
+    /// Nothing can be written through it from now on.
+    pub(crate) fn read_only(&self) {
+        mount(&["-o", "remount,bind,ro"], &self.0);
+    }
+
+    pub(crate) fn writable(&self) {
+        mount(&["-o", "remount,bind,rw"], &self.0);
+    }
+}
+
+fn mount(what: &[&str], at: &Path) {
+    let output = Command::new("mount").args(what).arg(at).output();
+    let output = output.expect("mount is missing: apt-get install mount");
+    assert!(output.status.success(), "mounting needs root: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// A mount that a program answers for.
+pub(crate) struct Fuse {
+    child: Child,
+    mounted: Mounted,
+}
+
+impl Fuse {
+    /// It answers no more.
+    pub(crate) fn stop(&self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGSTOP).unwrap();
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        // Whoever still waits for an answer gets an error.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = &self.mounted;
+    }
+}
+
 /// What `Scratch::as_us` asks of this process, if it runs for it.
 pub(crate) fn task() -> Option<PathBuf> {
     std::env::var_os(TASK).map(PathBuf::from)
@@ -150,7 +244,23 @@ pub(crate) fn findings(role: Role, path: impl Into<PathBuf>) -> Vec<Finding> {
 }
 
 pub(crate) fn findings_for(identity: &Identity, role: Role, path: impl Into<PathBuf>) -> Vec<Finding> {
-    crate::check(&[object(role, path)], identity).objects.remove(0).findings
+    report_for(identity, role, path).findings
+}
+
+pub(crate) fn report_for(identity: &Identity, role: Role, path: impl Into<PathBuf>) -> ObjectReport {
+    check(&[object(role, path)], identity).objects.remove(0)
+}
+
+/// Judges access to `objects` for `identity`.
+pub(crate) fn check(objects: &[Object], identity: &Identity) -> StorageReport {
+    let items = objects.iter().cloned().map(Item::One).collect();
+    let inventory = Inventory { items, by_name: Vec::new() };
+    crate::check(&inventory, &Terms::strict(identity.clone()), How::ACCESS)
+}
+
+/// The terms of the service user.
+pub(crate) fn our_terms() -> Terms {
+    Terms::strict(us())
 }
 
 /// The codes of findings, in their order.

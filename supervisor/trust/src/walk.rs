@@ -4,8 +4,11 @@
 //! before, and links are followed by hand, so nothing is crossed unseen. Judges nothing. Follows
 //! path_resolution(7); one name at a time needs no openat2(2), so old seccomp policies do no harm.
 
+mod ground;
+
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
@@ -13,7 +16,10 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
 
-use crate::node::{Facts, Kind, on_read_only_mount};
+use crate::mount::Mount;
+use crate::node::{AclSeen, Facts, Kind};
+
+pub(crate) use ground::Ground;
 
 /// A folder held open.
 #[derive(Debug)]
@@ -23,12 +29,12 @@ pub(crate) struct Dir {
     /// Free of links and dots.
     pub path: PathBuf,
     pub facts: Facts,
-    /// Asked for only where the mode lets others write.
-    pub read_only: bool,
+    pub mount: Rc<Mount>,
+    acl: OnceCell<AclSeen>,
 }
 
 /// What was passed on the way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Passed {
     /// A folder, and who owns the entry that was taken in it.
     Folder {
@@ -45,12 +51,19 @@ pub(crate) enum Passed {
 #[derive(Debug)]
 pub(crate) enum End {
     /// No folder and no link; opened for nothing but stat.
-    Entry {
-        parent: Rc<Dir>,
-        name: OsString,
-        facts: Facts,
-    },
+    Entry(Entry),
     Folder(Rc<Dir>),
+}
+
+/// A name in a folder, and what it led to when it was looked at.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub parent: Rc<Dir>,
+    pub name: OsString,
+    /// `O_PATH`.
+    pub fd: OwnedFd,
+    pub facts: Facts,
+    pub mount: Rc<Mount>,
 }
 
 /// Where and why the way could not be gone to its end.
@@ -70,7 +83,7 @@ pub(crate) enum Cause {
     Os(Errno),
 }
 
-/// A walk that can go on from where it stands.
+/// A walk that can go on from where it stands: the root and every folder below it that leads there.
 #[derive(Debug, Clone)]
 pub(crate) struct Standpoint(Vec<Rc<Dir>>);
 
@@ -83,36 +96,43 @@ pub(crate) struct Trail {
     pub standpoint: Standpoint,
 }
 
-/// Goes to `path`; a relative one starts at the working directory.
-pub(crate) fn to(path: &Path) -> Trail {
-    match absolute(path).and_then(|absolute| Ok((root()?, absolute))) {
-        Ok((root, absolute)) => Standpoint(vec![root]).to(&absolute),
-        Err(errno) => Trail {
-            passed: Vec::new(),
-            end: Err(Stop { path: path.to_owned(), cause: Cause::Os(errno) }),
-            standpoint: Standpoint(Vec::new()),
-        },
-    }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Errno> {
-    if path.is_absolute() {
-        return Ok(path.to_owned());
-    }
-    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or_default());
-    Ok(std::env::current_dir().map_err(errno)?.join(path))
-}
-
-fn root() -> Result<Rc<Dir>, Errno> {
-    let fd = openat(AT_FDCWD, "/", CROSS | OFlag::O_DIRECTORY, Mode::empty())?;
-    let facts = Facts::of(&fd)?;
-    Ok(Rc::new(Dir::new(fd, PathBuf::from("/"), facts)))
-}
-
 impl Dir {
-    fn new(fd: OwnedFd, path: PathBuf, facts: Facts) -> Self {
-        let read_only = facts.mode & 0o022 != 0 && on_read_only_mount(&fd);
-        Self { fd, path, facts, read_only }
+    fn new(fd: OwnedFd, path: PathBuf, facts: Facts, mount: Rc<Mount>) -> Self {
+        Self { fd, path, facts, mount, acl: OnceCell::new() }
+    }
+
+    fn root() -> Result<Rc<Self>, Errno> {
+        let fd = openat(AT_FDCWD, "/", CROSS | OFlag::O_DIRECTORY, Mode::empty())?;
+        let facts = Facts::of(&fd)?;
+        let path = PathBuf::from("/");
+        let mount = Rc::new(Mount::of(&fd, facts.mount, &path));
+        Ok(Rc::new(Self::new(fd, path, facts, mount)))
+    }
+
+    /// Looks at one name in it: a descriptor for nothing but stat.
+    pub(crate) fn peek(&self, name: &OsStr) -> Result<(OwnedFd, Facts), Errno> {
+        let fd = openat(&self.fd, name, CROSS, Mode::empty())?;
+        let facts = Facts::of(&fd)?;
+        Ok((fd, facts))
+    }
+
+    /// On what the entry `name` lies: asked anew only where another mount begins.
+    pub(crate) fn mount_of(&self, name: &OsStr, fd: &OwnedFd, facts: &Facts) -> Rc<Mount> {
+        if facts.mount.is_some() && facts.mount == self.mount.id {
+            return Rc::clone(&self.mount);
+        }
+        Rc::new(Mount::of(fd, facts.mount, &self.path.join(name)))
+    }
+
+    /// The folder of that name in it.
+    pub(crate) fn enter(&self, name: &OsStr, fd: OwnedFd, facts: Facts) -> Rc<Self> {
+        let mount = self.mount_of(name, &fd, &facts);
+        Rc::new(Self::new(fd, self.path.join(name), facts, mount))
+    }
+
+    /// Asked for once, and only where it can make a difference.
+    pub(crate) fn acl(&self) -> &AclSeen {
+        self.acl.get_or_init(|| AclSeen::of_path(self.fd.as_fd()))
     }
 
     /// Whether this process may enter it, by trying.
@@ -121,18 +141,25 @@ impl Dir {
     }
 }
 
+impl Entry {
+    /// Free of links and dots.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.parent.path.join(&self.name)
+    }
+}
+
 impl Standpoint {
-    /// Goes on to `path` from here.
-    pub(crate) fn to(self, path: &Path) -> Trail {
-        let mut walk = Walk { stack: self.0, passed: Vec::new(), todo: Vec::new(), links: 0 };
+    /// Goes on to `path` from here; volumes that change by a link are seen as `ground` saw them.
+    pub(crate) fn to(self, path: &Path, ground: &Ground) -> Trail {
+        let mut walk = Walk { ground, stack: self.0, passed: Vec::new(), todo: Vec::new(), links: 0 };
         walk.push(path);
         let end = walk.run();
         Trail { passed: walk.passed, end, standpoint: Self(walk.stack) }
     }
 }
 
-struct Walk {
-    /// The root and every folder below it that leads to where the walk stands.
+struct Walk<'a> {
+    ground: &'a Ground,
     stack: Vec<Rc<Dir>>,
     passed: Vec<Passed>,
     /// Last one first.
@@ -146,7 +173,7 @@ enum Todo {
     Name(OsString),
 }
 
-impl Walk {
+impl Walk<'_> {
     fn push(&mut self, path: &Path) {
         let steps = path.components().rev().filter_map(|component| match component {
             Component::RootDir => Some(Todo::Root),
@@ -181,20 +208,33 @@ impl Walk {
     /// One name in the folder where the walk stands.
     fn take(&mut self, name: OsString) -> Result<Option<End>, Stop> {
         let parent = self.here()?;
+        if name == DATA && self.take_pinned(&parent) {
+            return Ok(None);
+        }
         let path = parent.path.join(&name);
-        let (fd, facts) = peek(&parent, &name).map_err(|errno| stop(errno, &parent, &path))?;
+        let (fd, facts) = parent.peek(&name).map_err(|errno| stop(errno, &parent, &path))?;
         self.passed.push(Passed::Folder { dir: Rc::clone(&parent), child_uid: facts.uid });
         match facts.kind {
-            Kind::Folder => self.stack.push(Rc::new(Dir::new(fd, path, facts))),
+            Kind::Folder => self.stack.push(parent.enter(&name, fd, facts)),
+            Kind::Link if name == DATA => return self.pin(&parent, &fd, path),
             Kind::Link => self.follow(&fd, path)?,
             _ if !self.todo.is_empty() => return Err(Stop { path, cause: Cause::NotAFolder(facts) }),
-            _ => return Ok(Some(End::Entry { parent, name, facts })),
+            _ => {
+                let mount = parent.mount_of(&name, &fd, &facts);
+                return Ok(Some(End::Entry(Entry { parent, name, fd, facts, mount })));
+            }
         }
         Ok(None)
     }
 
     /// Reads the link from its own descriptor, so the link that was seen is the one that is gone.
     fn follow(&mut self, link: &OwnedFd, path: PathBuf) -> Result<(), Stop> {
+        let target = self.read_link(link, path)?;
+        self.push(&target);
+        Ok(())
+    }
+
+    fn read_link(&mut self, link: &OwnedFd, path: PathBuf) -> Result<PathBuf, Stop> {
         self.links += 1;
         if self.links > MOST_LINKS {
             return Err(Stop { path, cause: Cause::LinkLoop });
@@ -202,19 +242,37 @@ impl Walk {
         match readlinkat(link, "") {
             Ok(target) => {
                 let target = PathBuf::from(target);
-                self.push(&target);
-                self.passed.push(Passed::Link { path, target });
-                Ok(())
+                self.passed.push(Passed::Link { path, target: target.clone() });
+                Ok(target)
             }
             Err(errno) => Err(Stop { path, cause: Cause::Os(errno) }),
         }
     }
-}
 
-fn peek(parent: &Dir, name: &OsStr) -> Result<(OwnedFd, Facts), Errno> {
-    let fd = openat(&parent.fd, name, CROSS, Mode::empty())?;
-    let facts = Facts::of(&fd)?;
-    Ok((fd, facts))
+    /// Goes through a link that whole volumes are exchanged by, and holds on to where it led: the
+    /// next file is taken from there too, whatever the link says by then.
+    fn pin(&mut self, parent: &Rc<Dir>, link: &OwnedFd, path: PathBuf) -> Result<Option<End>, Stop> {
+        let passed = self.passed.len().saturating_sub(1);
+        let rest = std::mem::take(&mut self.todo);
+        let end = self.follow(link, path).and_then(|()| self.run());
+        self.todo = rest;
+        match end? {
+            End::Folder(_) => {
+                let beyond = self.passed.get(passed..).unwrap_or_default().to_vec();
+                self.ground.pin(parent, beyond, Standpoint(self.stack.clone()));
+                Ok(None)
+            }
+            End::Entry(entry) if self.todo.is_empty() => Ok(Some(End::Entry(entry))),
+            End::Entry(entry) => Err(Stop { path: entry.path(), cause: Cause::NotAFolder(entry.facts) }),
+        }
+    }
+
+    fn take_pinned(&mut self, parent: &Dir) -> bool {
+        let Some((passed, Standpoint(stack))) = self.ground.pinned(parent) else { return false };
+        self.passed.extend(passed);
+        self.stack = stack;
+        true
+    }
 }
 
 fn stop(errno: Errno, parent: &Rc<Dir>, path: &Path) -> Stop {
@@ -225,6 +283,9 @@ fn stop(errno: Errno, parent: &Rc<Dir>, path: &Path) -> Stop {
     };
     Stop { path: path.to_owned(), cause }
 }
+
+/// The link by which Kubernetes exchanges all files of a volume at once.
+pub(crate) const DATA: &str = "..data";
 
 const CROSS: OFlag = OFlag::O_PATH.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 

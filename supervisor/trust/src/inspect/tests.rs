@@ -1,4 +1,7 @@
 //! Keys, certificates and the way to them, on real files.
 
+mod acls;
+mod delivered;
 mod files;
 mod parents;
+mod state;

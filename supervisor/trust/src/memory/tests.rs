@@ -16,7 +16,7 @@ use crate::node::Facts;
 use crate::read;
 use crate::secret::slurp;
 use crate::sys::unmapped;
-use crate::testing::{Scratch, object, task, us};
+use crate::testing::{Scratch, object, our_terms, task};
 
 /// What is to be expected where locking is allowed: asked of the kernel, not of `SecretPages`.
 fn best() -> Keeping {
@@ -96,16 +96,17 @@ fn is_locked_out_of_dumps_and_out_of_forks() {
 #[test]
 fn takes_keys_and_leaves_what_is_public_on_the_heap() {
     let scratch = Scratch::new();
-    let key = read(&object(PrivateKey, scratch.key("a.key")), &us()).unwrap();
+    let key = read(&object(PrivateKey, scratch.key("a.key")), &our_terms()).unwrap();
     assert_eq!(key.keeping(), best());
-    let certificate = read(&object(Certificate, scratch.file("a.pem", b"C", 0, 0o644)), &us()).unwrap();
+    let certificate =
+        read(&object(Certificate, scratch.file("a.pem", b"C", 0, 0o644)), &our_terms()).unwrap();
     assert_eq!((certificate.as_bytes(), certificate.keeping()), (&b"C"[..], Keeping::Heap));
 }
 
 #[test]
 fn reads_where_nothing_may_be_locked() {
     if let Some(path) = task() {
-        let secret = read(&object(PrivateKey, path), &us()).unwrap();
+        let secret = read(&object(PrivateKey, path), &our_terms()).unwrap();
         assert_eq!(secret.as_bytes(), b"KEY");
         assert_eq!(secret.keeping(), Keeping::Unlocked(Errno::EPERM));
         let mut pages = SecretPages::zeroed(1 << 20).unwrap();
@@ -131,7 +132,7 @@ fn holds_many_secrets_under_a_small_limit_and_leaves_threads_alone() {
 }
 
 fn hold_many(path: &Path) {
-    let read = || read(&object(PrivateKey, path), &us()).unwrap();
+    let read = || read(&object(PrivateKey, path), &our_terms()).unwrap();
     let secrets: Vec<_> = (0..200).map(|_| read()).collect();
     assert!(secrets.iter().all(|secret| secret.as_bytes() == b"KEY"));
     assert_eq!(secrets.first().unwrap().keeping(), best());
@@ -176,7 +177,7 @@ struct Held {
 
 /// Holds a key in both kinds until it is told to let go, and then lives on until told to end.
 fn hold(path: &Path) {
-    let best = read(&object(PrivateKey, path), &us()).unwrap();
+    let best = read(&object(PrivateKey, path), &our_terms()).unwrap();
     let mut locked = SecretPages::reachable(3).unwrap();
     locked.copy_from_slice(best.as_bytes());
     println!("\nholding {} {}", best.as_bytes().as_ptr().addr(), best.keeping() == Keeping::SecretMemory);

@@ -5,63 +5,74 @@
 
 use std::path::Path;
 
-use super::{Judge, OTHERS_WRITE, TRUSTED_OWNER, refuse};
-use crate::finding::{Code, Finding, Severity, Shown};
-use crate::node::{Acl, Facts, Modes};
+use super::grants::{Grant, WRITE, grants, listed};
+use super::{TRUSTED_OWNER, refuse, unknown, warn};
+use crate::delivery::{Delivery, DeliveryKind};
+use crate::finding::{Code, Finding, Shown};
+use crate::mount::{Filesystem, Mount};
+use crate::node::{AclSeen, Facts};
 use crate::object::Role;
+use crate::terms::Judge;
 
-/// What can be asked only of a readable descriptor.
+/// A regular file, with everything that is known of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Backing {
-    pub acl: Acl,
-    pub modes: Modes,
+pub(crate) struct Subject<'a> {
+    pub role: Role,
+    pub path: &'a Path,
+    pub facts: &'a Facts,
+    pub mount: &'a Mount,
+    pub acl: &'a AclSeen,
+    pub delivery: Option<&'a Delivery>,
+    /// Whether this process could open it.
+    pub opened: bool,
 }
 
 impl Judge<'_> {
-    /// Judges a regular file; `backing` is `None` when it could not be opened.
-    pub(crate) fn file(
-        &self,
-        role: Role,
-        path: &Path,
-        facts: &Facts,
-        backing: Option<Backing>,
-    ) -> Vec<Finding> {
-        let secret = role == Role::PrivateKey;
+    /// Judges a regular file.
+    pub(crate) fn file(&self, subject: &Subject<'_>) -> Vec<Finding> {
+        let Subject { role, path, facts, delivery, .. } = *subject;
+        // Of what the proxy keeps for itself, everything is as secret as the keys among it.
+        let guarded = role.is_secret() || role == Role::StateFolder;
         let mut findings = Vec::new();
-        findings.extend(self.file_owner(role, path, facts));
-        findings.extend(if secret { key_mode(path, facts) } else { public_mode(role, path, facts) });
+        findings.extend(self.file_owner(guarded, subject));
+        findings.extend(self.file_grants(guarded, subject));
         findings.extend(special_bits(path, facts));
-        findings.extend(secret.then(|| hard_links(path, facts)).flatten());
+        findings.extend(guarded.then(|| hard_links(path, facts)).flatten());
         findings.extend(size(role, path, facts));
-        if let Some(backing) = backing {
-            findings.extend(self.readable(path, facts));
-            // A configuration's group bits are checked, and they bound what an ACL can grant.
-            if role != Role::Config {
-                findings.extend(acl(secret, path, backing.acl));
-                findings.extend(advisory(path, backing.modes));
-            }
+        // Whose it is not can't read it either, and is told so by the first.
+        if subject.opened && findings.iter().all(|finding| finding.code != Code::ForeignOwner) {
+            findings.extend(self.readable(subject));
+        }
+        findings.extend(self.advisory(role, path, subject.mount));
+        findings.extend(pinned(subject));
+        if guarded {
+            findings.extend(delivery.and_then(|delivery| self.remark(delivery, path, facts)));
         }
         findings
     }
 
-    fn file_owner(&self, role: Role, path: &Path, facts: &Facts) -> Option<Finding> {
+    fn file_owner(&self, guarded: bool, subject: &Subject<'_>) -> Option<Finding> {
+        let Subject { role, path, facts, delivery, .. } = *subject;
         if self.is_unmapped(facts) {
             return Some(self.unmapped(path, facts));
         }
-        let secret = role == Role::PrivateKey;
-        let trusted =
-            if secret { facts.uid == self.identity.uid } else { self.identity.trusts_owner(facts.uid) };
+        let trusted = match guarded {
+            true => facts.uid == self.identity.uid || self.may_deliver(delivery, facts.uid),
+            false => self.identity.trusts_owner(facts.uid),
+        };
         if trusted {
             return None;
         }
-        Some(if secret { self.key_owner(path, facts) } else { self.public_owner(path, facts) })
+        Some(if guarded { self.secret_owner(role, path, facts) } else { self.public_owner(path, facts) })
     }
 
-    fn key_owner(&self, path: &Path, facts: &Facts) -> Finding {
-        let why = format!("a private key must belong to the service user, who is {}", self.identity.uid);
+    fn secret_owner(&self, role: Role, path: &Path, facts: &Facts) -> Finding {
+        let us = self.identity.uid;
+        let what = if role == Role::StateFolder { "what is in a state folder" } else { "a secret" };
+        let why = format!("{what} must belong to the service user, who is {us}");
         let mut fix = format!("chown {} {}", self.owner(), Shown(path));
-        if self.identity.uid == 0 {
-            fix.push_str(&format!(" (or run as user {}, whose key it is)", facts.uid));
+        if us == 0 {
+            fix.push_str(&format!(" (or run as user {}, whose it is)", facts.uid));
         }
         refuse(path, Code::ForeignOwner, facts, why, fix)
     }
@@ -75,38 +86,109 @@ impl Judge<'_> {
         refuse(path, Code::ForeignOwner, facts, why, format!("chown {TRUSTED_OWNER} {}", Shown(path)))
     }
 
-    /// By mode, for when this process may do more than the service user.
-    fn readable(&self, path: &Path, facts: &Facts) -> Option<Finding> {
-        let closed = !self.is_self && !self.is_unmapped(facts) && !self.identity.may_read(facts);
-        closed.then(|| self.unreadable(path, facts))
+    /// What mode and ACL grant to others: anything is too much of a secret, writing of the rest.
+    fn file_grants(&self, guarded: bool, subject: &Subject<'_>) -> Vec<Finding> {
+        let Subject { role, path, facts, acl, delivery, .. } = *subject;
+        let mut wrong = grants(facts, acl);
+        wrong.retain(|grant| {
+            let forgiven = || delivery.is_some_and(|delivery| self.forgives(delivery, path, *grant));
+            (guarded || grant.can(WRITE)) && !self.trusts(*grant) && !(guarded && forgiven())
+        });
+        let (by_acl, by_mode): (Vec<_>, Vec<_>) = wrong.into_iter().partition(|grant| grant.is_by_acl());
+        let mut findings = Vec::new();
+        if !by_mode.is_empty() {
+            findings.push(self.by_mode(guarded, subject, &by_mode));
+        }
+        if !by_acl.is_empty() {
+            findings.push(by_entries(subject, &by_acl));
+        }
+        findings.extend(dormant(guarded, subject, self));
+        if let AclSeen::Unknown(reason) = acl {
+            let why = format!("an ACL can let others {} the {role}", if guarded { "read" } else { "write" });
+            let fix = format!("setfacl -b {}, or use a filesystem that tells", Shown(path));
+            findings.push(unknown(path, Code::AclUnknown, format!("an ACL? {reason}"), why, fix));
+        }
+        findings
+    }
+
+    fn by_mode(&self, guarded: bool, subject: &Subject<'_>, wrong: &[Grant]) -> Finding {
+        let Subject { role, path, facts, delivery, .. } = *subject;
+        let who = listed(wrong);
+        let writes = wrong.iter().any(|grant| grant.can(WRITE));
+        if !guarded {
+            let why = format!("{who} can write the {role}");
+            let fix = format!("chmod go-w {}", Shown(path));
+            return refuse(path, Code::WritableByOthers, facts, why, fix);
+        }
+        let executes = wrong.iter().all(|grant| grant.bits == 0o1);
+        let deed = match (writes, executes) {
+            (true, _) => "read or replace",
+            (_, true) => "execute",
+            _ => "read",
+        };
+        let what = if role == Role::StateFolder { "what the proxy keeps there" } else { "the secret" };
+        let why = format!("{who} can {deed} {what}: only its owner may");
+        let fix = self.tighten(delivery, path, format!("chmod 0600 {}", Shown(path)));
+        refuse(path, Code::ModeTooOpen, facts, why, fix)
+    }
+
+    /// By mode and ACL, for when this process may do more than the service user.
+    fn readable(&self, subject: &Subject<'_>) -> Option<Finding> {
+        let Subject { path, facts, acl, delivery, .. } = *subject;
+        let closed = !self.is_self && !self.is_unmapped(facts) && !self.identity.may_read(facts, acl);
+        closed.then(|| self.unreadable(path, facts, delivery))
+    }
+
+    /// A filesystem whose modes are not the last word.
+    pub(super) fn advisory(&self, role: Role, path: &Path, mount: &Mount) -> Option<Finding> {
+        if let Filesystem::Unasked(_) = mount.filesystem {
+            let why = "whether its modes mean anything is not known".to_owned();
+            let fix = "mend the cause that the system names, then try again".to_owned();
+            return Some(unknown(path, Code::AdvisoryModes, mount, why, fix));
+        }
+        let kind = mount.filesystem.advisory()?;
+        let (name, why) = (kind.name(), "a server or a program decides who may read, not the mode seen here");
+        let vouched = self.trusted_filesystems.contains(&kind);
+        let fix = match vouched {
+            true => format!(
+                "nothing, as long as you see to the access rules of whoever serves it ([storage] trusts {name})"
+            ),
+            false => format!(
+                "use a local filesystem or tmpfs; or see to the access rules of whoever serves it, and say so: \
+                 [storage] trusted_filesystems = [\"{name}\"]"
+            ),
+        };
+        // Which filesystems are trusted stands in the configuration, so it can't hold for itself.
+        if vouched || role == Role::Config {
+            return Some(warn(path, Code::AdvisoryModes, mount, why.to_owned(), fix));
+        }
+        Some(unknown(path, Code::AdvisoryModes, mount, why.to_owned(), fix))
     }
 }
 
-fn key_mode(path: &Path, facts: &Facts) -> Option<Finding> {
-    let open = facts.mode & 0o077;
-    let who = match (open & 0o070 != 0, open & 0o007 != 0) {
-        (false, false) => return None,
-        (true, false) => "its group",
-        (false, true) => "every user",
-        (true, true) => "its group and every user",
-    };
-    let deed = if open & OTHERS_WRITE != 0 { "read or replace" } else { "read" };
-    let deed = if open & !0o011 == 0 { "execute" } else { deed };
-    let why = format!("{who} can {deed} the private key: only its owner may");
-    Some(refuse(path, Code::ModeTooOpen, facts, why, format!("chmod 0600 {}", Shown(path))))
+fn by_entries(subject: &Subject<'_>, wrong: &[Grant]) -> Finding {
+    let Subject { role, path, facts, acl, .. } = *subject;
+    let entries = acl.entries().map(ToString::to_string).unwrap_or_default();
+    let why = format!("the ACL lets {} at the {role}", listed(wrong));
+    let fix = format!("setfacl -b {}", Shown(path));
+    refuse(path, Code::AclGrants, format!("{facts}; ACL {entries}"), why, fix)
 }
 
-fn public_mode(role: Role, path: &Path, facts: &Facts) -> Option<Finding> {
-    let who = match (facts.mode & 0o020 != 0, facts.mode & 0o002 != 0) {
-        (false, false) => return None,
-        (true, false) => "its group",
-        (_, true) => "every user",
-    };
-    let why = format!("{who} can write the {role}");
-    Some(refuse(path, Code::WritableByOthers, facts, why, format!("chmod go-w {}", Shown(path))))
+/// Entries that the mask holds down now: the next chmod of the group bits arms them again.
+fn dormant(guarded: bool, subject: &Subject<'_>, judge: &Judge<'_>) -> Option<Finding> {
+    let Subject { path, facts, acl, .. } = *subject;
+    let acl = acl.entries()?;
+    let sleeps = acl.dormant().any(|(who, rights)| {
+        let grant = super::grants::named(who, facts, rights);
+        grant.is_some_and(|grant| !judge.trusts(grant) && (guarded || grant.can(WRITE)))
+    });
+    sleeps.then(|| {
+        let why = "the mode's group bits mask these entries; the next chmod of them arms them".to_owned();
+        warn(path, Code::AclDormant, format!("ACL {acl}"), why, format!("setfacl -b {}", Shown(path)))
+    })
 }
 
-fn special_bits(path: &Path, facts: &Facts) -> Option<Finding> {
+pub(super) fn special_bits(path: &Path, facts: &Facts) -> Option<Finding> {
     let why = "setuid, setgid or sticky on a file that nobody runs is a mistake or a trap".to_owned();
     let fix = || format!("chmod u-s,g-s,-t {}", Shown(path));
     (facts.mode & 0o7000 != 0).then(|| refuse(path, Code::SpecialBits, facts, why, fix()))
@@ -121,9 +203,13 @@ fn hard_links(path: &Path, facts: &Facts) -> Option<Finding> {
 }
 
 fn size(role: Role, path: &Path, facts: &Facts) -> Option<Finding> {
-    if facts.size > MOST_BYTES {
+    if role.is_folder() {
+        return None;
+    }
+    let most = role.most_bytes();
+    if facts.size > most {
         let seen = format!("{} bytes", facts.size);
-        let why = format!("a {role} has at most {MOST_BYTES} bytes");
+        let why = format!("a {role} has at most {most} bytes");
         let fix = format!("put the {role} alone into {}", Shown(path));
         return Some(refuse(path, Code::TooLarge, seen, why, fix));
     }
@@ -135,32 +221,14 @@ fn size(role: Role, path: &Path, facts: &Facts) -> Option<Finding> {
     None
 }
 
-fn acl(secret: bool, path: &Path, acl: Acl) -> Option<Finding> {
-    let (code, seen) = match acl {
-        Acl::Absent => return None,
-        Acl::Present => (Code::AclPresent, "a POSIX access ACL beside the mode".to_owned()),
-        Acl::Unknown(errno) => (Code::AclUnknown, format!("asking for an ACL failed: {errno}")),
-    };
-    let why = if secret {
-        "an ACL can let others read the private key, now or after the next chmod"
-    } else {
-        "who can write is bounded by the mode's group bits; the entries themselves are not judged"
-    };
-    let fix = format!("setfacl -b {}", Shown(path));
-    let severity = if secret { Severity::Refuse } else { Severity::Warn };
-    Some(Finding { severity, ..refuse(path, code, seen, why.to_owned(), fix) })
+/// A file that is mounted alone stays the inode it was at the start of the container.
+fn pinned(subject: &Subject<'_>) -> Option<Finding> {
+    let Subject { role, path, facts, mount, delivery, .. } = *subject;
+    let renewed = matches!(role, Role::Certificate | Role::PrivateKey | Role::CaBundle);
+    let secret = delivery.is_some_and(|delivery| delivery.kind == DeliveryKind::RuntimeSecret);
+    (facts.mount_root && renewed && !secret).then(|| {
+        let why = "a renewal that renames a new file over it is never seen in here".to_owned();
+        let fix = "mount the folder instead of the single file".to_owned();
+        warn(path, Code::PinnedFile, format!("the file itself is a mount: {mount}"), why, fix)
+    })
 }
-
-fn advisory(path: &Path, modes: Modes) -> Option<Finding> {
-    let seen = match modes {
-        Modes::Enforced => return None,
-        Modes::Advisory(name) => format!("on a {name} filesystem"),
-        Modes::Unknown(errno) => format!("asking for the filesystem's kind failed: {errno}"),
-    };
-    let why = "a server or a program decides who may read, not the mode seen here".to_owned();
-    let fix = "mount it from a local filesystem, or see to the access rules of whoever serves it".to_owned();
-    Some(Finding { severity: Severity::Warn, ..refuse(path, Code::AdvisoryModes, seen, why, fix) })
-}
-
-/// 1 MiB: more than any chain, key or configuration needs, and no burden on memory.
-const MOST_BYTES: u64 = 1 << 20;

@@ -8,12 +8,12 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use crate::Role::{PrivateKey, StaticRoot};
 use crate::read;
-use crate::testing::{Scratch, US, codes, object, us};
+use crate::testing::{Scratch, US, codes, object, our_terms};
 
 #[test]
 fn reads_what_passed_and_shows_only_its_length() {
     let scratch = Scratch::new();
-    let secret = read(&object(PrivateKey, scratch.key("a.key")), &us()).unwrap();
+    let secret = read(&object(PrivateKey, scratch.key("a.key")), &our_terms()).unwrap();
     assert_eq!(secret.as_bytes(), b"KEY");
     assert_eq!(format!("{secret:?}"), "Secret(3 bytes)");
 }
@@ -22,15 +22,15 @@ fn reads_what_passed_and_shows_only_its_length() {
 fn reads_up_to_the_limit() {
     let scratch = Scratch::new();
     let path = scratch.file("big", b"", US, 0o600);
-    scratch.grow("big", 1 << 20);
-    assert_eq!(read(&object(PrivateKey, path), &us()).unwrap().as_bytes().len(), 1 << 20);
+    scratch.grow("big", 64 << 10);
+    assert_eq!(read(&object(PrivateKey, path), &our_terms()).unwrap().as_bytes().len(), 64 << 10);
 }
 
 #[test]
 fn refuses_with_all_findings_in_the_message() {
     let scratch = Scratch::new();
     let path = scratch.file("a.key", b"VERY-SECRET", 0, 0o644);
-    let refused = read(&object(PrivateKey, &path), &us()).unwrap_err();
+    let refused = read(&object(PrivateKey, &path), &our_terms()).unwrap_err();
     assert_eq!(codes(&refused.findings), ["foreign-owner", "mode-too-open"]);
     let text = refused.to_string();
     assert_eq!(text.lines().count(), 2);
@@ -49,7 +49,7 @@ fn refuses_with_all_findings_in_the_message() {
 #[test]
 fn reads_no_folder() {
     let scratch = Scratch::new();
-    let refused = read(&object(StaticRoot, scratch.path("")), &us()).unwrap_err();
+    let refused = read(&object(StaticRoot, scratch.path("")), &our_terms()).unwrap_err();
     assert_eq!(codes(&refused.findings), ["not-a-file"]);
 }
 
@@ -75,7 +75,7 @@ fn gives_only_content_that_passed_while_the_file_is_exchanged() {
     let (mut passed, mut refused) = (0, 0);
     exchanging(&good, &bad, || {
         for _ in 0..3000 {
-            match read(&object(PrivateKey, &good), &us()) {
+            match read(&object(PrivateKey, &good), &our_terms()) {
                 Ok(secret) => {
                     assert_eq!(secret.as_bytes(), b"KEY");
                     passed += 1;
@@ -96,7 +96,7 @@ fn gives_only_content_that_passed_while_a_parent_is_exchanged() {
     scratch.file("bad/a.key", b"BAD", US, 0o600);
     exchanging(&good, &bad, || {
         for _ in 0..3000 {
-            if let Ok(secret) = read(&object(PrivateKey, good.join("a.key")), &us()) {
+            if let Ok(secret) = read(&object(PrivateKey, good.join("a.key")), &our_terms()) {
                 assert_eq!(secret.as_bytes(), b"KEY");
             }
         }
@@ -113,7 +113,7 @@ fn is_never_led_through_a_link_that_takes_a_folders_place() {
     let link = scratch.link("link", "elsewhere");
     exchanging(&good, &link, || {
         for _ in 0..3000 {
-            if let Ok(secret) = read(&object(PrivateKey, good.join("a.key")), &us()) {
+            if let Ok(secret) = read(&object(PrivateKey, good.join("a.key")), &our_terms()) {
                 assert_eq!(secret.as_bytes(), b"KEY");
             }
         }

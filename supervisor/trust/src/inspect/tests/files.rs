@@ -5,9 +5,8 @@ use std::path::Path;
 
 use nix::sys::stat::SFlag;
 
-use crate::Role::{Certificate, PrivateKey, StaticRoot};
-use crate::testing::{STRANGER, Scratch, US, codes, findings, findings_for, object, root, us};
-use crate::{Severity, check};
+use crate::Role::{AdminTokens, CaBundle, CacheKey, Certificate, EabHmac, EabKeyId, PrivateKey, StaticRoot};
+use crate::testing::{STRANGER, Scratch, US, check, codes, findings, findings_for, object, root, us};
 
 const NONE: [&str; 0] = [];
 
@@ -40,7 +39,7 @@ fn refuses_key_of_anyone_else_even_root() {
     for uid in [0, STRANGER] {
         let path = scratch.file("a.key", b"KEY", uid, 0o600);
         let found = findings(PrivateKey, &path);
-        assert_eq!(codes(&found), ["foreign-owner", "unreadable"], "{uid}");
+        assert_eq!(codes(&found), ["foreign-owner"], "{uid}");
         assert_eq!(found[0].fix, format!("chown 65532:65532 {}", path.display()));
     }
 }
@@ -112,12 +111,14 @@ fn refuses_second_name_of_a_key_but_not_of_a_certificate() {
 #[test]
 fn refuses_empty_and_oversized_files() {
     let scratch = Scratch::new();
-    for role in [PrivateKey, Certificate] {
+    for (role, most) in
+        [(PrivateKey, 64 << 10), (EabHmac, 64 << 10), (Certificate, 1 << 20), (CaBundle, 4 << 20)]
+    {
         let path = scratch.file("a.pem", b"", US, 0o600);
         assert_eq!(codes(&findings(role, &path)), ["empty"]);
-        scratch.grow("a.pem", 1 << 20);
+        scratch.grow("a.pem", most);
         assert_eq!(codes(&findings(role, &path)), NONE);
-        scratch.grow("a.pem", (1 << 20) + 1);
+        scratch.grow("a.pem", most + 1);
         assert_eq!(codes(&findings(role, &path)), ["too-large"]);
     }
 }
@@ -156,20 +157,17 @@ fn holds_certificates_to_their_writers_only() {
 }
 
 #[test]
-fn refuses_key_with_acl_and_warns_of_it_at_a_certificate() {
+fn holds_every_secret_to_the_rules_of_a_key() {
     let scratch = Scratch::new();
-    let path = scratch.key("a.pem");
-    scratch.setfacl("u:1234:r", "a.pem");
-    // setfacl widens the mask; closing the mode again leaves the entry dormant.
-    scratch.mode("a.pem", 0o600);
-    let found = findings(PrivateKey, &path);
-    assert_eq!(codes(&found), ["acl-present"]);
-    assert_eq!(found[0].fix, format!("setfacl -b {}", path.display()));
-    let report = check(&[object(Certificate, &path)], &us());
-    assert!(report.is_clean());
-    assert_eq!(report.findings().next().unwrap().severity, Severity::Warn);
-    scratch.mode("a.pem", 0o640);
-    assert_eq!(codes(&findings(PrivateKey, &path)), ["mode-too-open", "acl-present"]);
+    let open = scratch.file("open", b"SECRET", US, 0o640);
+    let foreign = scratch.file("foreign", b"SECRET", STRANGER, 0o600);
+    let good = scratch.key("good");
+    for role in [PrivateKey, EabKeyId, EabHmac, AdminTokens, CacheKey] {
+        assert_eq!(codes(&findings(role, &good)), NONE);
+        assert_eq!(codes(&findings(role, &open)), ["mode-too-open"]);
+        assert_eq!(codes(&findings(role, &foreign)), ["foreign-owner"]);
+    }
+    assert_eq!(codes(&findings(CaBundle, scratch.file("ca.pem", b"PEM", 0, 0o644))), NONE);
 }
 
 #[test]
@@ -208,7 +206,7 @@ fn reports_as_text_and_as_json() {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
-    assert_eq!(json["schema"], 1);
+    assert_eq!(json["schema"], 2);
     assert_eq!(json["clean"], false);
     assert_eq!(json["identity"]["uid"], US);
     assert_eq!(json["objects"][0]["findings"][0]["code"], "mode-too-open");

@@ -1,0 +1,178 @@
+//! The check: every object of an inventory judged, within bounds of time.
+//!
+//! Owns the order and the clock. The work is done on a thread of its own, so that a mount that does
+//! not answer holds that thread, not the program: what it was busy with is reported as such, and the
+//! next object gets another thread. Judges nothing itself.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::inspect::{self, Inspection};
+use crate::object::{Inventory, Item, Object, Role};
+use crate::pair;
+use crate::repair;
+use crate::report::{ObjectReport, StorageReport};
+use crate::rules;
+use crate::terms::{Judge, Terms};
+use crate::walk::Ground;
+
+/// How a check is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Whether certificates and keys that may be read are read, and looked at for what they are.
+    pub contents: bool,
+    /// Whether modes of files that the service user owns are tightened.
+    pub repair: bool,
+    /// Longest time for one object, or for a certificate and its key.
+    pub each: Duration,
+    /// Longest time for all of them.
+    pub total: Duration,
+}
+
+impl How {
+    /// Who can read or replace what, and nothing is read or changed.
+    pub const ACCESS: Self = Self { contents: false, repair: false, each: EACH, total: TOTAL };
+
+    /// The whole check.
+    pub const FULL: Self = Self { contents: true, ..Self::ACCESS };
+}
+
+/// Judges everything in `inventory`, and reads of it what `how` says.
+#[must_use]
+pub fn check(inventory: &Inventory, terms: &Terms, how: How) -> StorageReport {
+    let job = Arc::new(Job { items: inventory.items.clone(), terms: terms.clone(), how });
+    let mut objects = run(&job);
+    if how.contents {
+        pair::cover_by_name(&inventory.by_name, &mut objects);
+    }
+    StorageReport { identity: terms.identity.clone(), objects }
+}
+
+struct Job {
+    items: Vec<Item>,
+    terms: Terms,
+    how: How,
+}
+
+fn run(job: &Arc<Job>) -> Vec<ObjectReport> {
+    let end = Instant::now() + job.how.total;
+    let (mut reports, mut done, mut stuck) = (Vec::new(), 0, 0);
+    while done < job.items.len() && stuck < MOST_STUCK && Instant::now() < end {
+        let Some(worker) = Worker::start(job, done) else { break };
+        let ended = worker.collect(job, &mut done, end, &mut reports);
+        if !ended {
+            stuck += 1;
+        }
+    }
+    let rest = job.items.get(done..).unwrap_or_default();
+    reports.extend(rest.iter().flat_map(|item| failed(item, rules::not_reached)));
+    reports
+}
+
+struct Worker {
+    thread: JoinHandle<()>,
+    reports: Receiver<Vec<ObjectReport>>,
+}
+
+impl Worker {
+    /// `None` when there can be no thread.
+    fn start(job: &Arc<Job>, from: usize) -> Option<Self> {
+        let (sender, reports) = mpsc::channel();
+        let job = Arc::clone(job);
+        let work = move || work(&job, from, &sender);
+        let thread =
+            std::thread::Builder::new().name("storage".to_owned()).stack_size(STACK).spawn(work).ok()?;
+        Some(Self { thread, reports })
+    }
+
+    /// Takes reports until all are there or one is late; whether the thread has ended.
+    fn collect(self, job: &Job, done: &mut usize, end: Instant, reports: &mut Vec<ObjectReport>) -> bool {
+        while let Some(item) = job.items.get(*done) {
+            let patience = job.how.each.min(end.saturating_duration_since(Instant::now()));
+            let received = self.reports.recv_timeout(patience);
+            *done += 1;
+            match received {
+                Ok(report) => reports.extend(report),
+                Err(RecvTimeoutError::Timeout) => {
+                    reports.extend(failed(item, |path| rules::timed_out(path, patience)));
+                    return false;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    reports.extend(failed(item, rules::not_reached));
+                    break;
+                }
+            }
+        }
+        // Gone before anything else begins: what comes next counts on being the only thread.
+        let _ = self.thread.join();
+        true
+    }
+}
+
+fn work(job: &Job, from: usize, reports: &Sender<Vec<ObjectReport>>) {
+    let mut ground = Ground::new();
+    for item in job.items.get(from..).unwrap_or_default() {
+        let report = match item {
+            Item::One(object) => vec![one(job, object, &mut ground)],
+            Item::Pair(pair) => pair::reports(pair, &job.terms, job.how, &mut ground),
+        };
+        if reports.send(report).is_err() {
+            return;
+        }
+    }
+}
+
+fn one(job: &Job, object: &Object, ground: &mut Ground) -> ObjectReport {
+    let judge = match object.role {
+        Role::Config => Judge::of_config(&job.terms),
+        _ => Judge::new(&job.terms),
+    };
+    let mut inspection = over(object, &judge, ground);
+    let mut repaired = Vec::new();
+    if job.how.repair {
+        repaired = repair::tighten(object, &judge, &inspection);
+        if !repaired.is_empty() {
+            inspection = inspect::inspect(object, &judge);
+        }
+    }
+    if job.how.contents && object.role == Role::CaBundle {
+        pair::look_at_bundle(object, &mut inspection, now());
+    }
+    ObjectReport { repaired, ..ObjectReport::new(object.clone(), inspection) }
+}
+
+/// Over the ground that the others are reached by, or, when that moved, over fresh ground.
+pub(crate) fn over(object: &Object, judge: &Judge<'_>, ground: &mut Ground) -> Inspection {
+    inspect::attempt(object, judge, ground).unwrap_or_else(|_| {
+        *ground = Ground::new();
+        inspect::inspect(object, judge)
+    })
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
+fn failed(item: &Item, why: impl Fn(&std::path::Path) -> crate::Finding) -> Vec<ObjectReport> {
+    let report = |object: Object| {
+        let findings = vec![why(&object.path)];
+        ObjectReport::new(object, Inspection { findings, ..Inspection::default() })
+    };
+    item.objects().into_iter().map(report).collect()
+}
+
+/// A local disk answers within milliseconds, a network filesystem that lives within a second.
+const EACH: Duration = Duration::from_secs(5);
+/// What is left of a pod's patience after that is better spent on the next attempt.
+const TOTAL: Duration = Duration::from_secs(60);
+/// Threads that may wait for mounts that don't answer.
+const MOST_STUCK: usize = 4;
+/// Room for the deepest tree.
+const STACK: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! A folder that is kept, with everything below it.
+//!
+//! Owns the walk downwards and its bounds: so many entries, so deep, never onto another mount, and
+//! no link is followed. The rules are `rules`'s. Follows getdents(2) and openat(2).
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::rc::Rc;
+
+use nix::dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+
+use crate::delivery::Delivery;
+use crate::finding::Finding;
+use crate::inspect::READ;
+use crate::node::{AclSeen, Facts, Kind};
+use crate::object::{Object, Role};
+use crate::repair::{self, Repaired};
+use crate::rules::{self, Kept, Subject};
+use crate::terms::Judge;
+use crate::walk::{Dir, End, Ground};
+
+/// What was found below a folder, itself included.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub findings: Vec<Finding>,
+    /// Files and folders judged.
+    pub entries: usize,
+}
+
+/// Judges `root` and everything below it.
+pub(crate) fn judge(judge: &Judge<'_>, root: &Rc<Dir>, delivery: Option<&Delivery>) -> Tree {
+    let mut walk = Walk { judge, root, delivery, findings: Vec::new(), entries: 0, full: false };
+    walk.folder(root, 0);
+    let Walk { findings, entries, .. } = walk;
+    Tree { findings, entries }
+}
+
+/// Takes from `object` and everything below it what it grants too much.
+pub(crate) fn tighten(judge: &Judge<'_>, object: &Object) -> Vec<Repaired> {
+    let ground = Ground::new();
+    let Ok(End::Folder(root)) = ground.to(&object.path).end else { return Vec::new() };
+    let mut repaired = Vec::new();
+    tighten_folder(judge, &root, &root.facts, 0, &mut repaired);
+    repaired
+}
+
+fn tighten_folder(
+    judge: &Judge<'_>,
+    dir: &Rc<Dir>,
+    root: &Facts,
+    depth: usize,
+    repaired: &mut Vec<Repaired>,
+) {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    if let Ok(fd) = openat(&dir.fd, ".", flags, Mode::empty()) {
+        let excess = repair::excess(Role::StateFolder, &dir.facts);
+        repaired.extend(repair::change(judge, fd, &dir.facts, excess, dir.path.clone()));
+    }
+    let Ok((names, _)) = names(dir, MOST_ENTRIES) else { return };
+    for name in names {
+        let Ok((fd, facts)) = dir.peek(&name) else { continue };
+        match facts.kind {
+            _ if facts.mount != root.mount || repaired.len() >= MOST_ENTRIES => {}
+            Kind::Folder if depth < DEEPEST => {
+                tighten_folder(judge, &dir.enter(&name, fd, facts), root, depth + 1, repaired);
+            }
+            Kind::Regular => repaired.extend(tighten_file(judge, dir, &name, &facts)),
+            _ => {}
+        }
+    }
+}
+
+fn tighten_file(judge: &Judge<'_>, dir: &Dir, name: &OsStr, looked: &Facts) -> Option<Repaired> {
+    let fd = openat(&dir.fd, name, READ, Mode::empty()).ok()?;
+    let facts = Facts::of(&fd).ok().filter(|facts| facts.same_inode(looked))?;
+    let excess = repair::excess(Role::StateFolder, &facts);
+    repair::change(judge, fd, &facts, excess, dir.path.join(name))
+}
+
+struct Walk<'a> {
+    judge: &'a Judge<'a>,
+    root: &'a Dir,
+    delivery: Option<&'a Delivery>,
+    findings: Vec<Finding>,
+    entries: usize,
+    full: bool,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, dir: &Rc<Dir>, depth: usize) {
+        self.entries += 1;
+        let default_acl = AclSeen::default_of_path(dir.fd.as_fd());
+        let kept = Kept {
+            path: &dir.path,
+            facts: &dir.facts,
+            mount: &dir.mount,
+            acl: dir.acl(),
+            default_acl: &default_acl,
+            delivery: self.delivery,
+        };
+        let found = self.judge.state_folder(&kept);
+        self.findings.extend(found);
+        if depth == DEEPEST {
+            return self.findings.push(rules::too_deep(&dir.path, DEEPEST));
+        }
+        match names(dir, MOST_ENTRIES.saturating_sub(self.entries)) {
+            Ok((names, complete)) => {
+                names.iter().for_each(|name| self.entry(dir, name, depth));
+                if !complete && !self.full {
+                    self.full = true;
+                    self.findings.push(rules::too_many(&self.root.path, MOST_ENTRIES));
+                }
+            }
+            Err(Errno::EACCES) => self.findings.push(self.judge.closed(dir)),
+            Err(errno) => self.findings.push(rules::os_error(&dir.path, "listing it failed", &errno)),
+        }
+    }
+
+    fn entry(&mut self, dir: &Rc<Dir>, name: &OsStr, depth: usize) {
+        let path = dir.path.join(name);
+        let (fd, facts) = match dir.peek(name) {
+            Ok(seen) => seen,
+            // The proxy that keeps this folder may be at work in it.
+            Err(Errno::ENOENT) => return,
+            Err(errno) => return self.findings.push(rules::os_error(&path, "looking at it failed", &errno)),
+        };
+        if is_lost_and_found(dir, name, &facts) {
+            return;
+        }
+        if facts.mount_root || facts.mount != self.root.facts.mount {
+            return self.findings.push(rules::mount_inside(&path, &dir.mount_of(name, &fd, &facts)));
+        }
+        match facts.kind {
+            Kind::Folder => self.folder(&dir.enter(name, fd, facts), depth + 1),
+            Kind::Regular => {
+                self.entries += 1;
+                let acl = AclSeen::of_path(fd.as_fd());
+                let role = Role::StateFolder;
+                let (mount, delivery) = (&*dir.mount, self.delivery);
+                let subject =
+                    Subject { role, path: &path, facts: &facts, mount, acl: &acl, delivery, opened: true };
+                // What lies on an advisory filesystem was said of the folder.
+                let found = self.judge.file(&subject);
+                self.findings
+                    .extend(found.into_iter().filter(|finding| finding.code != crate::Code::AdvisoryModes));
+            }
+            _ => {
+                self.entries += 1;
+                self.findings.push(self.judge.foreign_entry(&path, &facts));
+            }
+        }
+        self.findings.truncate(MOST_FINDINGS);
+    }
+}
+
+/// At most `most` names, and whether those are all.
+fn names(dir: &Dir, most: usize) -> Result<(Vec<OsString>, bool), Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = dir::Dir::openat(&dir.fd, ".", flags, Mode::empty())?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        if names.len() == most {
+            return Ok((names, false));
+        }
+        names.push(OsStr::from_bytes(name).to_owned());
+    }
+    // The order of a listing is that of the disk; a report shall not depend on it.
+    names.sort();
+    Ok((names, true))
+}
+
+/// What mkfs(8) leaves in the root of a filesystem, closed to all but root.
+fn is_lost_and_found(dir: &Dir, name: &OsStr, facts: &Facts) -> bool {
+    let closed = facts.uid == 0 && facts.mode & 0o7007 == 0 && facts.kind == Kind::Folder;
+    dir.facts.mount_root && name == Path::new("lost+found") && closed
+}
+
+/// ACME needs three levels.
+const DEEPEST: usize = 16;
+/// A certificate takes some five; more than this is not a folder that only a proxy writes.
+const MOST_ENTRIES: usize = 20_000;
+/// What a person can read, per object.
+const MOST_FINDINGS: usize = 200;
