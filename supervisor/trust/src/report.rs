@@ -96,3 +96,6 @@ impl StorageReport {
         self.objects.iter().flat_map(|object| &object.findings)
     }
 }
+
+#[cfg(test)]
+mod tests;

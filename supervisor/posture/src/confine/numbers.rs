@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 83] = table![
+const COMMON: [(&str, libc::c_long); 84] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -37,6 +37,7 @@ const COMMON: [(&str, libc::c_long); 83] = table![
     SYS_ftruncate,
     SYS_futex,
     SYS_getcwd,
+    SYS_getxattr,
     SYS_getdents64,
     SYS_getegid,
     SYS_geteuid,

@@ -137,7 +137,7 @@ pub(crate) fn lines(control: Control) -> Vec<Fix> {
         Control::Storage => [
             "what each finding names, on the host; for a key: chown 65532:65532 KEY && chmod 0600 KEY",
             "what each finding names, inside `podman unshare`; for a key: mount with :U, chmod 0600 KEY",
-            "a secret volume is not accepted for keys yet: let an initContainer copy the key to an emptyDir, owned by 65532, mode 0600",
+            "securityContext: { fsGroup: 65532 }, and for a key secret: { defaultMode: 0400 }, the volume mounted as a whole and readOnly: true; else what each finding names",
         ],
     })
 }
