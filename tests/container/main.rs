@@ -22,3 +22,4 @@ mod memlock;
 mod mutation;
 mod posture;
 mod refusals;
+mod storage;

@@ -84,7 +84,7 @@ fn reports_storage_as_text_and_json() {
     let refused = check("json");
     assert_eq!(refused.status.code(), Some(78));
     let report: serde_json::Value = serde_json::from_slice(&refused.stdout).unwrap();
-    assert_eq!(report["schema"], 1);
+    assert_eq!(report["schema"], 2);
     assert!(report.to_string().contains("chmod 0600"), "{report}");
 }
 

@@ -13,9 +13,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::{Mode, SFlag, mknod};
 use nix::unistd::{Pid, geteuid, mkdtemp};
 
+#[path = "../../../tests/kubelet.rs"]
 mod kubelet;
 
-pub(crate) use kubelet::SecretVolume;
+pub(crate) use kubelet::{Mounted, SecretVolume};
 
 use crate::finding::Finding;
 use crate::{How, Identity, Inventory, Item, Object, ObjectReport, Role, StorageReport, Terms};
@@ -140,6 +141,11 @@ impl Scratch {
         fuse
     }
 
+    /// A Secret volume at the folder `volume`.
+    pub(crate) fn secret_volume(&self, mode: u32, gid: u32, files: &[(&str, &[u8])]) -> SecretVolume {
+        SecretVolume::new(&self.0, mode, gid, files)
+    }
+
     /// Runs the test `name` of this binary again as the service user, with `path` as its task.
     pub(crate) fn as_us(&self, name: &str, path: &Path) -> Output {
         self.command(&[], name, path).output().unwrap()
@@ -171,37 +177,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A mount that ends with this value.
-pub(crate) struct Mounted(PathBuf);
-
-impl Mounted {
-    fn new(what: &[&str], at: PathBuf) -> Self {
-        mount(what, &at);
-        Self(at)
-    }
-
-    /// Nothing can be written through it from now on.
-    pub(crate) fn read_only(&self) {
-        mount(&["-o", "remount,bind,ro"], &self.0);
-    }
-
-    pub(crate) fn writable(&self) {
-        mount(&["-o", "remount,bind,rw"], &self.0);
-    }
-}
-
-fn mount(what: &[&str], at: &Path) {
-    let output = Command::new("mount").args(what).arg(at).output();
-    let output = output.expect("mount is missing: apt-get install mount");
-    assert!(output.status.success(), "mounting needs root: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 

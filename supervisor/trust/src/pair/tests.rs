@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::Identity;
-use crate::testing::{Scratch, SecretVolume, US, our_terms, us};
+use crate::testing::{Scratch, US, our_terms, us};
 
 fn pair(cert: impl Into<std::path::PathBuf>, key: impl Into<std::path::PathBuf>) -> Pair {
     let (cert, key) = (cert.into(), key.into());
@@ -21,7 +21,7 @@ fn contents(moment: &Moment) -> Option<[&[u8]; 2]> {
 fn a_hundred_thousand_rotations_of_a_volume_never_give_a_mixed_pair() {
     const ROTATIONS: usize = 100_000;
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o440, 2000, &[("tls.crt", b"0"), ("tls.key", b"0")]);
+    let volume = scratch.secret_volume(0o440, 2000, &[("tls.crt", b"0"), ("tls.key", b"0")]);
     let terms = Terms::strict(Identity { groups: vec![2000], ..us() });
     let pair = pair(volume.path("tls.crt"), volume.path("tls.key"));
     let done = AtomicBool::new(false);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
-use crate::testing::{STRANGER, Scratch, SecretVolume, US, object, our_terms};
+use crate::testing::{STRANGER, Scratch, US, object, our_terms};
 use crate::{Code, DeliveryKind, How, Inventory, Item, Pair, Role, Severity};
 
 fn schema() -> Value {
@@ -36,7 +36,7 @@ fn names_every_word_there_is() {
 #[test]
 fn describes_reports_of_all_kinds() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o644, 0, &[("tls.crt", b"PEM"), ("tls.key", b"KEY")]);
+    let volume = scratch.secret_volume(0o644, 0, &[("tls.crt", b"PEM"), ("tls.key", b"KEY")]);
     scratch.folder("state", US, 0o750);
     scratch.file("open.key", b"KEY", US, 0o644);
     scratch.file("acl.pem", b"PEM", STRANGER, 0o644);

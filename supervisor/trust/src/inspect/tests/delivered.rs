@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use crate::Role::{Certificate, Config, PrivateKey, StateFolder};
-use crate::testing::{STRANGER, Scratch, SecretVolume, US, codes, findings, findings_for, report_for, us};
+use crate::testing::{STRANGER, Scratch, US, codes, findings, findings_for, report_for, us};
 use crate::{DeliveryKind, Identity, Severity};
 
 const NONE: [&str; 0] = [];
@@ -23,7 +23,7 @@ fn kind(identity: &Identity, path: impl Into<std::path::PathBuf>) -> Option<Deli
 #[test]
 fn accepts_a_secret_volume_that_only_our_group_can_read() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o440, 2000, &PAIR);
+    let volume = scratch.secret_volume(0o440, 2000, &PAIR);
     let report = report_for(&in_group(2000), PrivateKey, volume.path("tls.key"));
     assert_eq!(codes(&report.findings), NONE, "{:?}", report.findings);
     let delivery = report.seen.unwrap().delivery.unwrap();
@@ -47,7 +47,7 @@ fn names_the_yaml_for_what_a_secret_volume_grants_too_much_or_too_little() {
         // No fsGroup: root's alone.
         (0o400, 0, "unreadable", "securityContext: { fsGroup: 65532 }"),
     ] {
-        let volume = SecretVolume::new(&scratch, mode, gid, &PAIR);
+        let volume = scratch.secret_volume(mode, gid, &PAIR);
         let found = findings_for(&in_group(2000), PrivateKey, volume.path("tls.key"));
         let finding = found.iter().find(|finding| finding.code.id() == code);
         let finding = finding.unwrap_or_else(|| panic!("{mode:o} {gid}: {found:?}"));
@@ -62,7 +62,7 @@ fn names_the_yaml_for_what_a_secret_volume_grants_too_much_or_too_little() {
 #[test]
 fn accepts_a_projected_token_that_is_ours() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o600, 0, &[("token", b"KEY")]);
+    let volume = scratch.secret_volume(0o600, 0, &[("token", b"KEY")]);
     let dated = fs::read_link(volume.path("..data")).unwrap();
     scratch.own(&format!("kubelet/{}/token", dated.display()), US);
     assert_eq!(codes(&findings(PrivateKey, volume.path("token"))), NONE);
@@ -71,7 +71,7 @@ fn accepts_a_projected_token_that_is_ours() {
 #[test]
 fn takes_nothing_for_a_volume_that_lacks_a_part_of_it_and_says_which() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o440, 2000, &PAIR);
+    let volume = scratch.secret_volume(0o440, 2000, &PAIR);
     let judge = || findings_for(&in_group(2000), PrivateKey, volume.path("tls.key"));
     // Whoever can write there can make such links too.
     volume.mounted.writable();
@@ -99,7 +99,7 @@ fn takes_nothing_for_a_volume_that_lacks_a_part_of_it_and_says_which() {
 #[test]
 fn takes_no_way_out_of_a_volume_for_a_part_of_it() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o440, 2000, &PAIR);
+    let volume = scratch.secret_volume(0o440, 2000, &PAIR);
     scratch.key("outside.key");
     for (name, target) in [
         ("absolute", scratch.path("outside.key")),
@@ -121,7 +121,7 @@ fn takes_no_way_out_of_a_volume_for_a_part_of_it() {
 #[test]
 fn says_that_a_volume_is_not_filled_yet() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o440, 2000, &[]);
+    let volume = scratch.secret_volume(0o440, 2000, &[]);
     let found = findings_for(&in_group(2000), PrivateKey, volume.path("tls.key"));
     assert_eq!(codes(&found), ["missing"]);
     assert!(found[0].code.may_heal());
@@ -130,7 +130,7 @@ fn says_that_a_volume_is_not_filled_yet() {
 #[test]
 fn accepts_the_links_of_a_config_map() {
     let scratch = Scratch::new();
-    let volume = SecretVolume::new(&scratch, 0o644, 0, &[("fluxheim.toml", b"[server]\n")]);
+    let volume = scratch.secret_volume(0o644, 0, &[("fluxheim.toml", b"[server]\n")]);
     assert_eq!(codes(&findings(Config, volume.path("fluxheim.toml"))), NONE);
     let read = crate::read_config(&volume.path(""), &us()).unwrap();
     assert_eq!((read.len(), read[0].text.as_str()), (1, "[server]\n"));
