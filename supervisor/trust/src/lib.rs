@@ -4,6 +4,7 @@
 //! load, and what is judged is the very descriptor that is read. Decides nothing about what files
 //! mean and never prints what is in them. Follows openat2(2), path_resolution(7) and acl(5).
 
+pub mod acl;
 mod config_files;
 mod finding;
 mod identity;
