@@ -1,5 +1,8 @@
 //! What is a list, what it gives, and how it reads.
 
+mod kernel;
+mod properties;
+
 use super::*;
 
 /// Tags as in include/uapi/linux/posix_acl.h.
