@@ -1,283 +1,196 @@
-//! POSIX ACLs, from the bytes of the extended attribute.
+//! POSIX access control lists: whom a file lets in beside what its mode shows.
 //!
-//! Owns the format and the arithmetic of masks; asks no file. Follows acl(5), and the kernel's
-//! uapi/linux/posix_acl_xattr.h and `posix_acl_valid`: what the kernel would not take is malformed.
+//! Owns the meaning of the attributes `system.posix_acl_access` and `system.posix_acl_default`, as
+//! pure functions of their bytes; reads no file and judges nothing. Follows acl(5) and xattr(7), and
+//! the kernel's fs/posix_acl.c and fs/namei.c where these are stricter or laxer.
 
-use std::fmt;
+mod parse;
+mod show;
 
-use crate::identity::Identity;
+pub use parse::{Malformed, parse};
 
-/// A valid ACL: exactly one entry each for owner, owning group and others, and a mask where there
-/// are named entries.
+use std::ops::BitAnd;
+
+use crate::Identity;
+
+/// A valid list. Owner, owning group and others are in every one, so no value of this type lacks
+/// them; a mask is there whenever somebody is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acl {
-    entries: Vec<Entry>,
+    owner: Rights,
+    /// In the order of the file. The kernel takes one user twice, and then the first decides.
+    users: Vec<(u32, Rights)>,
+    owning_group: Rights,
+    groups: Vec<(u32, Rights)>,
     mask: Option<Rights>,
+    other: Rights,
 }
 
-/// One entry, as it stands there: the mask is not taken into account.
+/// One line of a list, apart from the mask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
+    /// Who gets the rights.
     pub who: Who,
+    /// Which.
     pub rights: Rights,
 }
 
-/// Whom an entry is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Whom an entry is about. The id 4294967295 is what the kernel gives for somebody who has no number
+/// in the reader's user namespace: a real user or group all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
+    /// The file's owner.
     Owner,
+    /// A user by number.
     User(u32),
+    /// The file's group.
     OwningGroup,
+    /// A group by number.
     Group(u32),
+    /// Everybody whom no other entry is about.
     Other,
 }
 
-impl Who {
-    /// Whether the mask bounds what the entry grants.
-    #[must_use]
-    pub const fn is_masked(self) -> bool {
-        matches!(self, Self::User(_) | Self::OwningGroup | Self::Group(_))
-    }
-}
-
-/// Read, write and execute (on folders: cross).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct Rights(u32);
+/// A set of the rights to read, write and execute (for a folder: to cross it).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights(u8);
 
 impl Rights {
-    /// Of the lowest three of `bits`.
+    /// No right at all.
+    pub const NONE: Self = Self(0);
+    /// As the mode's `r`.
+    pub const READ: Self = Self(4);
+    /// As the mode's `w`.
+    pub const WRITE: Self = Self(2);
+    /// As the mode's `x`.
+    pub const EXECUTE: Self = Self(1);
+
+    /// The rights that one octal digit of a mode stands for; `None` when there are other bits.
     #[must_use]
-    pub const fn from_bits(bits: u32) -> Self {
-        Self(bits & 0o7)
+    pub fn from_bits(bits: u32) -> Option<Self> {
+        u8::try_from(bits).ok().filter(|bits| *bits <= 0o7).map(Self)
     }
 
-    /// Read is 4, write 2, execute 1.
+    /// The octal digit of a mode.
     #[must_use]
     pub const fn bits(self) -> u32 {
-        self.0
+        self.0 as u32
     }
 
-    /// Whether it grants nothing.
+    /// Whether every right of `other` is among these.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether this is no right at all.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// What both grant.
+    /// These without those of `other`.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl BitAnd for Rights {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
-
-    const fn holds(self, wanted: Self) -> bool {
-        self.0 & wanted.0 == wanted.0
-    }
 }
 
-/// `rw-`
-impl fmt::Display for Rights {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letter = |bit, letter| if self.0 & bit != 0 { letter } else { '-' };
-        write!(f, "{}{}{}", letter(4, 'r'), letter(2, 'w'), letter(1, 'x'))
+impl Who {
+    /// Whether the mask bounds what this entry gives.
+    const fn is_masked(self) -> bool {
+        matches!(self, Self::User(_) | Self::OwningGroup | Self::Group(_))
     }
-}
 
-/// Why bytes are no ACL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    #[error("an ACL of {0} bytes, which can't be: 4 and then 8 an entry")]
-    Length(usize),
-    #[error("an ACL of the unknown version {0}")]
-    Version(u32),
-    #[error("an ACL entry of the unknown kind {0:#06x}")]
-    Tag(u16),
-    #[error("an ACL entry with the unknown rights {0:#06x}")]
-    Rights(u16),
-    #[error("an ACL whose entries are not in order, or one of a kind is there twice")]
-    Order,
-    #[error("an ACL without an entry for {0}")]
-    Lacks(&'static str),
-}
-
-/// Reads the value of `system.posix_acl_access` or `system.posix_acl_default`.
-///
-/// # Errors
-/// What the kernel would not take either.
-pub fn parse(bytes: &[u8]) -> Result<Acl, Malformed> {
-    let length = || Malformed::Length(bytes.len());
-    let (version, records) = bytes.split_first_chunk().ok_or_else(length)?;
-    if u32::from_le_bytes(*version) != VERSION {
-        return Err(Malformed::Version(u32::from_le_bytes(*version)));
+    const fn is_named(self) -> bool {
+        matches!(self, Self::User(_) | Self::Group(_))
     }
-    let (records, rest) = records.as_chunks::<8>();
-    if !rest.is_empty() {
-        return Err(length());
-    }
-    let mut acl = Acl { entries: Vec::with_capacity(records.len()), mask: None };
-    let mut last = None;
-    for record in records {
-        let [tag_low, tag_high, rights_low, rights_high, id @ ..] = *record;
-        let (tag, id) = (u16::from_le_bytes([tag_low, tag_high]), u32::from_le_bytes(id));
-        let rights = rights(u16::from_le_bytes([rights_low, rights_high]))?;
-        let place = acl.enter(tag, id, rights)?;
-        // Kinds rise; ids need not, and the kernel lets one stand there twice: the first counts.
-        if last.is_some_and(|last: u16| last > place || (last == place && !is_named(place))) {
-            return Err(Malformed::Order);
-        }
-        last = Some(place);
-    }
-    acl.complete()
-}
-
-fn rights(bits: u16) -> Result<Rights, Malformed> {
-    if bits & !0o7 == 0 { Ok(Rights::from_bits(bits.into())) } else { Err(Malformed::Rights(bits)) }
-}
-
-const fn is_named(tag: u16) -> bool {
-    matches!(tag, USER | GROUP)
 }
 
 impl Acl {
-    /// Adds what a record says; returns its place in the order of kinds.
-    fn enter(&mut self, tag: u16, id: u32, rights: Rights) -> Result<u16, Malformed> {
-        let who = match tag {
-            USER_OBJ => Who::Owner,
-            USER => Who::User(id),
-            GROUP_OBJ => Who::OwningGroup,
-            GROUP => Who::Group(id),
-            OTHER => Who::Other,
-            MASK => {
-                self.mask = Some(rights);
-                return Ok(tag);
-            }
-            unknown => return Err(Malformed::Tag(unknown)),
-        };
-        self.entries.push(Entry { who, rights });
-        Ok(tag)
+    /// Every entry as it is written, in the kernel's order. The mask, which stands before the last,
+    /// is left out.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        let owner = Entry { who: Who::Owner, rights: self.owner };
+        let users = self.users.iter().map(|&(id, rights)| Entry { who: Who::User(id), rights });
+        let owning_group = Entry { who: Who::OwningGroup, rights: self.owning_group };
+        let groups = self.groups.iter().map(|&(id, rights)| Entry { who: Who::Group(id), rights });
+        let other = Entry { who: Who::Other, rights: self.other };
+        [owner].into_iter().chain(users).chain([owning_group]).chain(groups).chain([other])
     }
 
-    fn complete(self) -> Result<Self, Malformed> {
-        let has = |who| self.entries.iter().any(|entry| entry.who == who);
-        for (who, name) in
-            [(Who::Owner, "the owner"), (Who::OwningGroup, "the group"), (Who::Other, "others")]
-        {
-            if !has(who) {
-                return Err(Malformed::Lacks(name));
-            }
-        }
-        if self.named().next().is_some() && self.mask.is_none() {
-            return Err(Malformed::Lacks("the mask"));
-        }
-        Ok(self)
-    }
-
-    /// In the order of the attribute, without the mask.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
-    /// The most that anybody but the owner and others is granted.
+    /// What named users, the owning group and named groups get at most; on a file with a list it is
+    /// what the mode shows as the group's bits, and what chmod(1) changes there.
     #[must_use]
     pub const fn mask(&self) -> Option<Rights> {
         self.mask
     }
 
-    fn named(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| matches!(entry.who, Who::User(_) | Who::Group(_)))
-    }
-
-    /// What an entry comes to, the mask taken into account.
+    /// What is left of an entry's rights under the mask.
     #[must_use]
-    pub fn effective(&self, entry: &Entry) -> Rights {
-        match self.mask {
-            Some(mask) if entry.who.is_masked() => entry.rights.and(mask),
-            _ => entry.rights,
-        }
+    pub fn effective(&self, entry: Entry) -> Rights {
+        if entry.who.is_masked() { self.masked(entry.rights) } else { entry.rights }
     }
 
-    /// Everybody beside the owner who is granted anything, with what it comes to.
-    pub fn grants(&self) -> impl Iterator<Item = (Who, Rights)> {
-        let effective = self.entries.iter().map(|entry| (entry.who, self.effective(entry)));
-        effective.filter(|(who, rights)| *who != Who::Owner && !rights.is_empty())
+    fn masked(&self, rights: Rights) -> Rights {
+        self.mask.map_or(rights, |mask| rights & mask)
     }
 
-    /// Named entries with rights that only the mask holds back: a later chmod of the group bits
-    /// would give them.
-    pub fn dormant(&self) -> impl Iterator<Item = (Who, Rights)> {
-        let held_back = self.named().map(|entry| {
-            let effective = self.effective(entry);
-            (entry.who, Rights::from_bits(entry.rights.bits() & !effective.bits()))
-        });
-        held_back.filter(|(_, rights)| !rights.is_empty())
+    /// Everybody beside the owner who gets something now, with what they get.
+    pub fn grants(&self) -> impl Iterator<Item = Entry> {
+        self.entries()
+            .filter(|entry| entry.who != Who::Owner)
+            .map(|entry| Entry { rights: self.effective(entry), ..entry })
+            .filter(|entry| !entry.rights.is_empty())
     }
 
-    /// The access check of acl(5) for a file of `uid` and `gid`; root's own powers don't count.
+    /// Named users and groups whose rights the mask cuts now, with what it cuts: what they get as
+    /// soon as a chmod(1) gives the group more.
+    pub fn dormant(&self) -> impl Iterator<Item = Entry> {
+        self.entries()
+            .filter(|entry| entry.who.is_named())
+            .map(|entry| Entry { rights: entry.rights.without(self.effective(entry)), ..entry })
+            .filter(|entry| !entry.rights.is_empty())
+    }
+
+    /// Whether `identity` gets all of `wanted` on a file of `uid` and `gid` that has this access
+    /// list. What root and capabilities may do beyond it is not asked here.
+    ///
+    /// In one case it differs from acl(5): under an empty mask the mode shows no group bits, and Linux
+    /// then looks at no named entry (`acl_permission_check` in fs/namei.c). Whom the list names gets
+    /// what others get there, not nothing.
     #[must_use]
     pub fn allows(&self, identity: &Identity, uid: u32, gid: u32, wanted: Rights) -> bool {
-        let of = |who| self.entries.iter().find(|entry| entry.who == who);
         if identity.uid == uid {
-            return of(Who::Owner).is_some_and(|entry| entry.rights.holds(wanted));
+            return self.owner.contains(wanted);
         }
-        if let Some(entry) = of(Who::User(identity.uid)) {
-            return self.effective(entry).holds(wanted);
+        if let Some((_, rights)) = self.consulted(&self.users).iter().find(|(id, _)| *id == identity.uid) {
+            return self.masked(*rights).contains(wanted);
         }
-        let mut groups = self
-            .entries
-            .iter()
-            .filter(|entry| match entry.who {
-                Who::OwningGroup => identity.is_in(gid),
-                Who::Group(id) => identity.is_in(id),
-                Who::Owner | Who::User(_) | Who::Other => false,
-            })
+        let mut groups = [(gid, self.owning_group)]
+            .into_iter()
+            .chain(self.consulted(&self.groups).iter().copied())
+            .filter(|(id, _)| identity.is_in(*id))
             .peekable();
         if groups.peek().is_some() {
-            // One group must grant all that is wanted; two can't share it.
-            return groups.any(|entry| self.effective(entry).holds(wanted));
+            // One group must give all of it: rights of several groups don't add up.
+            return groups.any(|(_, rights)| self.masked(rights).contains(wanted));
         }
-        of(Who::Other).is_some_and(|entry| entry.rights.holds(wanted))
+        self.other.contains(wanted)
+    }
+
+    fn consulted<'a>(&self, named: &'a [(u32, Rights)]) -> &'a [(u32, Rights)] {
+        if self.mask == Some(Rights::NONE) { &[] } else { named }
     }
 }
 
-/// As getfacl(1) has it, on one line: `user::rw- user:1234:rw- (effective r--) group::--- ...`
-impl fmt::Display for Acl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, entry) in self.entries.iter().take(MOST_SHOWN).enumerate() {
-            let gap = if number == 0 { "" } else { " " };
-            write!(f, "{gap}{entry}")?;
-            let effective = self.effective(entry);
-            if effective != entry.rights {
-                write!(f, " (effective {effective})")?;
-            }
-        }
-        if let Some(mask) = self.mask {
-            write!(f, " mask::{mask}")?;
-        }
-        match self.entries.len().saturating_sub(MOST_SHOWN) {
-            0 => Ok(()),
-            more => write!(f, " and {more} more"),
-        }
-    }
-}
-
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.who {
-            Who::Owner => write!(f, "user::{}", self.rights),
-            Who::User(id) => write!(f, "user:{id}:{}", self.rights),
-            Who::OwningGroup => write!(f, "group::{}", self.rights),
-            Who::Group(id) => write!(f, "group:{id}:{}", self.rights),
-            Who::Other => write!(f, "other::{}", self.rights),
-        }
-    }
-}
-
-const VERSION: u32 = 2;
-const USER_OBJ: u16 = 0x01;
-const USER: u16 = 0x02;
-const GROUP_OBJ: u16 = 0x04;
-const GROUP: u16 = 0x08;
-const MASK: u16 = 0x10;
-const OTHER: u16 = 0x20;
-/// What a person reads of a line.
-const MOST_SHOWN: usize = 16;
+#[cfg(test)]
+mod tests;

@@ -48,21 +48,21 @@ impl Identity {
 
     /// Whether mode and ACL let this user read.
     pub(crate) fn may_read(&self, facts: &Facts, acl: &AclSeen) -> bool {
-        self.may(0o4, facts, acl)
+        self.may(Rights::READ, facts, acl)
     }
 
     /// Whether mode and ACL let this user cross the folder.
     pub(crate) fn may_cross(&self, facts: &Facts, acl: &AclSeen) -> bool {
-        self.may(0o1, facts, acl)
+        self.may(Rights::EXECUTE, facts, acl)
     }
 
-    fn may(&self, wanted: u32, facts: &Facts, acl: &AclSeen) -> bool {
+    fn may(&self, wanted: Rights, facts: &Facts, acl: &AclSeen) -> bool {
         if self.uid == 0 {
             return true;
         }
         match acl.entries() {
-            Some(acl) => acl.allows(self, facts.uid, facts.gid, Rights::from_bits(wanted)),
-            None => self.class_bits(facts) & wanted != 0,
+            Some(acl) => acl.allows(self, facts.uid, facts.gid, wanted),
+            None => self.class_bits(facts) & wanted.bits() != 0,
         }
     }
 

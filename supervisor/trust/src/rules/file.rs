@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::grants::{Grant, WRITE, grants, listed};
+use super::grants::{Grant, WRITE, grants, listed, named};
 use super::{TRUSTED_OWNER, refuse, unknown, warn};
 use crate::delivery::{Delivery, DeliveryKind};
 use crate::finding::{Code, Finding, Shown};
@@ -178,8 +178,8 @@ fn by_entries(subject: &Subject<'_>, wrong: &[Grant]) -> Finding {
 fn dormant(guarded: bool, subject: &Subject<'_>, judge: &Judge<'_>) -> Option<Finding> {
     let Subject { path, facts, acl, .. } = *subject;
     let acl = acl.entries()?;
-    let sleeps = acl.dormant().any(|(who, rights)| {
-        let grant = super::grants::named(who, facts, rights);
+    let sleeps = acl.dormant().any(|entry| {
+        let grant = named(entry, facts);
         grant.is_some_and(|grant| !judge.trusts(grant) && (guarded || grant.can(WRITE)))
     });
     sleeps.then(|| {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::acl::{Rights, Who};
+use crate::acl::{Entry, Who};
 use crate::node::{AclSeen, Facts};
 
 /// Somebody beside the owner who can do something.
@@ -57,7 +57,7 @@ impl fmt::Display for Grant {
 /// Everybody beside the owner who can do anything.
 pub(super) fn grants(facts: &Facts, acl: &AclSeen) -> Vec<Grant> {
     match acl.entries() {
-        Some(acl) => acl.grants().filter_map(|(who, rights)| named(who, facts, rights)).collect(),
+        Some(acl) => acl.grants().filter_map(|entry| named(entry, facts)).collect(),
         // Where an ACL may be that can't be read, the group bits bound what it grants.
         None => [(Grantee::Group(facts.gid), facts.mode >> 3 & 0o7), (Grantee::Everyone, facts.mode & 0o7)]
             .into_iter()
@@ -68,15 +68,15 @@ pub(super) fn grants(facts: &Facts, acl: &AclSeen) -> Vec<Grant> {
 }
 
 /// An entry of an ACL as a grant; `None` for the owner's.
-pub(super) fn named(who: Who, facts: &Facts, rights: Rights) -> Option<Grant> {
-    let who = match who {
+pub(super) fn named(entry: Entry, facts: &Facts) -> Option<Grant> {
+    let who = match entry.who {
         Who::Owner => return None,
         Who::User(id) => Grantee::User(id),
         Who::OwningGroup => Grantee::Group(facts.gid),
         Who::Group(id) => Grantee::OtherGroup(id),
         Who::Other => Grantee::Everyone,
     };
-    Some(Grant { who, bits: rights.bits() })
+    Some(Grant { who, bits: entry.rights.bits() })
 }
 
 /// `its group 100 (r--) and every user (r--)`

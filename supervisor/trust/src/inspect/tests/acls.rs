@@ -28,7 +28,7 @@ fn tells_dormant_entries_from_live_ones() {
     scratch.mode("a.key", 0o600);
     let found = findings(PrivateKey, &path);
     assert_eq!((codes(&found), found[0].severity), (vec!["acl-dormant"], Severity::Warn));
-    assert!(found[0].seen.contains("user:1234:r-- (effective ---)"), "{}", found[0].seen);
+    assert!(found[0].seen.contains("user:1234:r-- #effective:---"), "{}", found[0].seen);
     // What the finding warns of: the next chmod arms it.
     scratch.mode("a.key", 0o640);
     assert_eq!(codes(&findings(PrivateKey, &path)), ["acl-grants"]);
@@ -113,5 +113,5 @@ fn reports_the_entries_of_what_was_judged() {
     let path = scratch.file("a.pem", b"PEM", STRANGER, 0o644);
     scratch.setfacl("u:1234:rw,g:7:r", "a.pem");
     let seen = report_for(&us(), Certificate, &path).seen.unwrap();
-    assert_eq!(seen.acl.unwrap(), "user::rw- user:1234:rw- group::r-- group:7:r-- other::r-- mask::rw-");
+    assert_eq!(seen.acl.unwrap(), "user::rw-, user:1234:rw-, group::r--, group:7:r--, mask::rw-, other::r--");
 }
