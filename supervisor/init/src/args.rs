@@ -303,9 +303,18 @@ mod tests {
     fn reads_every_mode() {
         let config = PathBuf::from("/c");
         let json = Format::Json;
+        let request = Request {
+            config: config.clone(),
+            profile: Some(Profile::Strict),
+            also: vec![parse_also("state-folder=/s".as_ref()).unwrap()],
+            repair: true,
+            wait: Some(Duration::from_secs(30)),
+            json: true,
+        };
+        let flags = "--also state-folder=/s --repair --wait 30s --profile strict";
         assert_eq!(
-            parsed("--check-tls-storage --format json --config /c"),
-            Ok(Command::CheckStorage { config: config.clone(), format: json })
+            parsed(&format!("--check-tls-storage --format json --config /c {flags}")),
+            Ok(Command::CheckStorage(request))
         );
         assert_eq!(
             parsed("--posture --running --format=json --config=/c"),
@@ -342,6 +351,11 @@ mod tests {
             "--exec --posture",
             "--profile docker",
             "--health --profile strict",
+            "--repair",
+            "--posture --wait 1s",
+            "--also state-folder=/s",
+            "--check-tls-storage --wait soon",
+            "--check-tls-storage --also /s",
             "--posture --running --profile strict",
         ] {
             assert!(parsed(line).is_err(), "{line}");

@@ -76,7 +76,7 @@ fn a_term_before_the_fork_is_not_lost() {
 fn a_term_during_the_storage_check_is_not_lost() {
     let scene = with_key_and(0o600, TRACED);
     // The certificate is opened before the key; half a second between the two.
-    let hold = ["-e", "trace=openat,fgetxattr", "-e", "inject=fgetxattr:delay_enter=500000"];
+    let hold = ["-f", "-e", "trace=openat,fgetxattr", "-e", "inject=fgetxattr:delay_enter=500000"];
     let Traced { strace, init } = trace(&scene, "serve", &hold);
     until("the storage check", || traced(&scene).contains("\"a.pem\""));
     kill(init, Signal::SIGTERM).unwrap();
