@@ -12,9 +12,12 @@ mod memory;
 mod node;
 mod object;
 mod overflow;
+mod pem;
 mod report;
 mod rules;
 mod secret;
+#[cfg_attr(not(test), expect(dead_code, reason = "the storage check is about to call it"))]
+mod sense;
 mod static_root;
 #[expect(unsafe_code, reason = "fgetxattr(2) and mappings have no safe wrapper among the dependencies")]
 mod sys;
@@ -29,6 +32,8 @@ pub use identity::Identity;
 pub use inspect::check;
 pub use memory::{Keeping, SecretPages};
 pub use object::{Object, Role, inventory};
+pub use pem::{Instead, KeyForm, PemError, PemKey, certificate_chain};
 pub use report::{ObjectReport, StorageReport};
 pub use secret::{Refused, Secret, read};
+pub use sense::CertificateFacts;
 pub use static_root::{StaticEntry, StaticError, StaticRoot, StaticRootUnusable};
