@@ -26,6 +26,8 @@ pub(super) struct Certificate<'a> {
     pub(super) names: Vec<San<'a>>,
     /// Whether it says where its issuer's certificate can be fetched.
     pub(super) names_its_issuer: bool,
+    /// The OID of an extension that forbids its use to whoever does not know it, as the proxy's library.
+    pub(super) demands: Option<String>,
     key_id: Option<&'a [u8]>,
     issuer_key_id: Option<&'a [u8]>,
 }
@@ -34,6 +36,10 @@ impl<'a> Certificate<'a> {
     /// # Errors
     /// What it is instead.
     pub(super) fn parse(der: &'a [u8]) -> Result<Self, &'static str> {
+        // The limit of the proxy's library, and of clients that use it.
+        if der.len() > usize::from(u16::MAX) {
+            return Err("longer than 64 KiB");
+        }
         let (rest, parsed) = X509CertificateParser::new()
             .with_deep_parse_extensions(false)
             .parse(der)
@@ -48,6 +54,11 @@ impl<'a> Certificate<'a> {
     /// Whether it is of the version that has extensions, the only one that TLS clients take of a site.
     pub(super) fn is_v3(&self) -> bool {
         self.parsed.version == X509Version::V3
+    }
+
+    /// Whether both places that tell how it is signed say the same (RFC 5280 section 4.1.1.2).
+    pub(super) fn is_signed_as_it_says(&self) -> bool {
+        self.parsed.signature == self.parsed.signature_algorithm
     }
 
     /// What it is certified for, in words.
@@ -112,24 +123,32 @@ impl<'a> Certificate<'a> {
 }
 
 /// The extensions of a certificate, each there once.
-struct Extensions<'a>(Vec<(Vec<u8>, &'a [u8])>);
+struct Extensions<'a> {
+    found: Vec<(Vec<u8>, &'a [u8])>,
+    demands: Option<String>,
+}
 
 impl<'a> Extensions<'a> {
     fn of(parsed: &X509Certificate<'a>) -> Option<Self> {
         let mut found: Vec<(Vec<u8>, &'a [u8])> = Vec::new();
+        let mut demands = None;
         for extension in parsed.extensions() {
             let oid = extension.oid.as_bytes();
             if found.iter().any(|(other, _)| other == oid) {
                 return None;
             }
             found.push((oid.to_vec(), extension.value));
+            if extension.critical && !MAY_BE_CRITICAL.contains(&oid) {
+                demands = Some(extension.oid.to_id_string());
+            }
         }
-        Some(Self(found))
+        Some(Self { found, demands })
     }
 
     fn read(&self, parsed: X509Certificate<'a>) -> Option<Certificate<'a>> {
         Some(Certificate {
             parsed,
+            demands: self.demands.clone(),
             is_ca: self.get(&oid!(raw 2.5.29.19), is_ca)?,
             may_sign: self.get(&oid!(raw 2.5.29.15), may_sign)?,
             may_serve: self.get(&oid!(raw 2.5.29.37), may_serve)?,
@@ -142,7 +161,7 @@ impl<'a> Extensions<'a> {
 
     /// None when it is damaged, none within when it isn't there.
     fn get<T>(&self, oid: &[u8], read: impl Fn(&'a [u8]) -> Option<T>) -> Option<Option<T>> {
-        match self.0.iter().find(|(known, _)| known == oid) {
+        match self.found.iter().find(|(known, _)| known == oid) {
             Some((_, value)) => read(value).map(Some),
             None => Some(None),
         }
@@ -205,6 +224,18 @@ fn named_curve<'a>(algorithm: &'a AlgorithmIdentifier<'_>) -> Option<&'a [u8]> {
     let is_oid = parameters.class() == Class::Universal && parameters.tag().0 == 6;
     is_oid.then_some(parameters.data)
 }
+
+/// What webpki knows, by which the proxy loads a leaf: key usage, names, basic constraints, name
+/// constraints, CRL distribution points, extended key usage, and timestamps of certificate logs.
+const MAY_BE_CRITICAL: &[&[u8]] = &[
+    &oid!(raw 2.5.29.15),
+    &oid!(raw 2.5.29.17),
+    &oid!(raw 2.5.29.19),
+    &oid!(raw 2.5.29.30),
+    &oid!(raw 2.5.29.31),
+    &oid!(raw 2.5.29.37),
+    &oid!(raw 1.3.6.1.4.1.11129.2.4.2),
+];
 
 const WEAK: &[(&[u8], &str)] = &[
     (&oid!(raw 1.2.840.113549.1.1.2), "MD2"),

@@ -26,17 +26,32 @@ impl San<'_> {
         }
     }
 
-    fn covers(&self, host: &HostPattern) -> bool {
-        match (self, host) {
-            (_, HostPattern::Any) => true,
-            (Self::Ip(octets), HostPattern::Exact(host)) => {
-                host.parse().is_ok_and(|host: IpAddr| address(octets) == Some(host))
-            }
-            (Self::Dns(name), HostPattern::Exact(host)) => covers_name(name, host),
-            (Self::Dns(name), HostPattern::Wildcard(parent)) => {
+    fn covers(&self, asked: &Asked<'_>) -> bool {
+        match (self, asked) {
+            (Self::Ip(octets), Asked::Ip(ip)) => address(octets).as_ref() == Some(ip),
+            (Self::Dns(name), Asked::Name(host)) => covers_name(name, host),
+            (Self::Dns(name), Asked::Wildcard(parent)) => {
                 name.strip_prefix(b"*.").is_some_and(|own| own.eq_ignore_ascii_case(parent.as_bytes()))
             }
-            (Self::Ip(_), HostPattern::Wildcard(_)) => false,
+            // A DNS name never covers an address, even if it looks like one.
+            (Self::Ip(_), Asked::Name(_) | Asked::Wildcard(_)) | (Self::Dns(_), Asked::Ip(_)) => false,
+        }
+    }
+}
+
+/// What a client can ask for.
+enum Asked<'a> {
+    Ip(IpAddr),
+    Name(&'a str),
+    Wildcard(&'a str),
+}
+
+impl<'a> Asked<'a> {
+    fn of(host: &'a HostPattern) -> Option<Self> {
+        match host {
+            HostPattern::Exact(host) => Some(host.parse().map_or(Self::Name(host), Self::Ip)),
+            HostPattern::Wildcard(parent) => Some(Self::Wildcard(parent)),
+            HostPattern::Any => None,
         }
     }
 }
@@ -57,8 +72,10 @@ pub(super) fn read(extension: &[u8]) -> Option<Vec<San<'_>>> {
 
 /// The hosts that no name covers; a host that stands for any name asks for none.
 pub(super) fn uncovered<'a>(hosts: &'a [HostPattern], names: &[San<'_>]) -> Vec<&'a HostPattern> {
-    let asks = |host: &&HostPattern| **host != HostPattern::Any;
-    hosts.iter().filter(asks).filter(|host| !names.iter().any(|name| name.covers(host))).collect()
+    let is_uncovered = |host: &&HostPattern| {
+        Asked::of(host).is_some_and(|asked| !names.iter().any(|name| name.covers(&asked)))
+    };
+    hosts.iter().filter(is_uncovered).collect()
 }
 
 /// As the configuration has it.
@@ -71,10 +88,6 @@ pub(super) fn shown(host: &HostPattern) -> String {
 }
 
 fn covers_name(name: &[u8], host: &str) -> bool {
-    // A DNS name never covers an address, even if it looks like one.
-    if host.parse::<IpAddr>().is_ok() {
-        return false;
-    }
     match (name.strip_prefix(b"*."), host.split_once('.')) {
         (Some(parent), Some((_, below))) => parent.eq_ignore_ascii_case(below.as_bytes()),
         (Some(_), None) => false,

@@ -8,7 +8,7 @@ use std::path::Path;
 use fluxheim_config::HostPattern;
 
 use super::certificate::Certificate;
-use super::{names, refuse, warn};
+use super::{names, refuse, text, warn};
 use crate::finding::{Code, Finding, Shown};
 
 /// The leaf's own fields.
@@ -16,16 +16,27 @@ pub(super) fn judge(path: &Path, leaf: &Certificate<'_>) -> Vec<Finding> {
     unusable(path, leaf).into_iter().chain(no_server(path, leaf)).collect()
 }
 
-/// What the proxy's library refuses to load, or loads as another key.
+/// What the proxy's library refuses to load, or takes for another key.
 fn unusable(path: &Path, leaf: &Certificate<'_>) -> Option<Finding> {
     let (kind, key) = leaf.key();
     let (seen, why, fix) = if !leaf.is_v3() {
         let fix =
             "have it made again as version 3, with subjectAltName (`openssl x509 -req`: add `-extfile`)";
-        ("the leaf is a certificate of version 1 or 2", "TLS clients take version 3 only", fix)
+        ("the leaf is a certificate of version 1 or 2".to_owned(), "TLS clients take version 3 only", fix)
     } else if key.is_some_and(|key| key.is_compressed(kind)) {
         let fix = "have it certified again, for the key as `openssl ec -conv_form uncompressed` writes it";
-        ("the leaf's key is a compressed point", "TLS clients take whole points only (RFC 8422)", fix)
+        (
+            "the leaf's key is a compressed point".to_owned(),
+            "TLS clients take whole points only (RFC 8422)",
+            fix,
+        )
+    } else if let Some(oid) = &leaf.demands {
+        let seen =
+            format!("the leaf has the critical extension {}", text::shortened(oid.clone(), LONGEST_OID));
+        (seen, "the proxy and many clients don't know it, and must refuse it", "have it made without")
+    } else if !leaf.is_signed_as_it_says() {
+        let seen = "the leaf names its signature's algorithm in two ways".to_owned();
+        (seen, "the proxy and its clients refuse it (RFC 5280 section 4.1.1.2)", "have it made again")
     } else {
         return None;
     };
@@ -105,3 +116,5 @@ pub(super) fn listed(names: impl Iterator<Item = String>) -> String {
 
 /// Names that a line of a report can bear.
 const MOST_LISTED: usize = 8;
+/// Of an OID within a sentence.
+const LONGEST_OID: usize = 40;

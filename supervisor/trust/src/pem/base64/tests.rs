@@ -27,7 +27,8 @@ fn reference(text: &[u8]) -> Option<Vec<u8>> {
         let mut bits = 0_u32;
         for place in 0..4 {
             let digit = group.get(place).copied().unwrap_or(b'A');
-            bits = bits << 6 | ALPHABET.iter().position(|known| *known == digit)? as u32;
+            let value = (0..).zip(ALPHABET).find(|(_, known)| **known == digit)?.0;
+            bits = bits << 6 | value;
         }
         bytes.extend(&bits.to_be_bytes()[1..group.len()]);
     }
