@@ -34,6 +34,7 @@ fn reads_every_kind_of_key_as_the_library_does() {
         (&["ecparam", "-name", "prime256v1", "-genkey"], KeyForm::Sec1),
         (&["ecparam", "-name", "secp384r1", "-genkey", "-noout"], KeyForm::Sec1),
         (&["ecparam", "-name", "secp521r1", "-genkey", "-noout"], KeyForm::Sec1),
+        (&["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-param_enc", "explicit"], KeyForm::Sec1),
     ] {
         let pem = openssl(args);
         for pem in [pem.clone(), pem.replace('\n', "\r\n"), format!("Bag Attributes\n  a: b\n{pem}\n{TEXT}")]
@@ -60,10 +61,21 @@ fn can_not_sign_with_what_the_check_refuses() {
         &["genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:secp224r1"],
         &["genpkey", "-algorithm", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1"],
         &["ecparam", "-name", "secp256k1", "-genkey", "-noout"],
-        &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-param_enc", "explicit"],
+        &["ecparam", "-name", "secp256k1", "-genkey", "-noout", "-param_enc", "explicit"],
     ] {
         assert!(!signs(&openssl(args)), "{args:?}");
     }
+}
+
+/// As the storage check takes it, though RFC 5915 asks for the curve.
+#[test]
+fn signs_with_a_key_that_leaves_its_curve_out() {
+    let pem = openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout"]);
+    let key = PemKey::read(pem.as_bytes()).unwrap();
+    // Without the ten bytes that name the curve, and their two of tag and length.
+    let fields = [&key.der()[2..39], &key.der()[51..]].concat();
+    let bare = [&[0x30, u8::try_from(fields.len()).unwrap()], &*fields].concat();
+    assert!(any_supported_type(&PrivateSec1KeyDer::from(bare).into()).is_ok());
 }
 
 /// Texts of every short length from a small alphabet, the awkward characters among it.

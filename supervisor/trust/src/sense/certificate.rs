@@ -104,7 +104,10 @@ impl<'a> Certificate<'a> {
     /// The kind of its key, and the key.
     pub(super) fn key(&self) -> (Kind, Option<Public<'_>>) {
         let key = &self.parsed.subject_pki;
-        let kind = Kind::of(key.algorithm.algorithm.as_bytes(), named_curve(&key.algorithm));
+        let kind = match (Kind::of(key.algorithm.algorithm.as_bytes()), named_curve(&key.algorithm)) {
+            (Kind::OtherEc, Some(curve)) => Kind::on_curve(curve),
+            (kind, _) => kind,
+        };
         match Public::of_certificate(kind, &key.subject_public_key.data) {
             Some(public) => (public.sized(kind), Some(public)),
             None => (kind, None),

@@ -20,7 +20,7 @@ impl<'a> Private<'a> {
     pub(super) fn parse(key: &'a PemKey) -> Option<Self> {
         match key.form() {
             KeyForm::Pkcs1 => rsa(key.der()),
-            KeyForm::Sec1 => ec(key.der(), Kind::OtherEc),
+            KeyForm::Sec1 => ec(key.der(), None),
             KeyForm::Pkcs8 => pkcs8(key.der()),
         }
     }
@@ -30,7 +30,10 @@ fn pkcs8(der: &[u8]) -> Option<Private<'_>> {
     let mut fields = Elements::of(Elements::only(der, Tag::Sequence)?);
     let version = fields.take(Tag::Integer)?;
     let mut algorithm = Elements::of(fields.take(Tag::Sequence)?);
-    let kind = Kind::of(algorithm.take(Tag::Oid)?, algorithm.take_if(Tag::Oid));
+    let kind = match Kind::of(algorithm.take(Tag::Oid)?) {
+        Kind::OtherEc => Kind::of_parameters(&mut algorithm)?,
+        kind => kind,
+    };
     let key = fields.take(Tag::OctetString)?;
     let _attributes = fields.take_if(Tag::Context(0));
     let public = fields.take_if(Tag::Context(1));
@@ -39,7 +42,7 @@ fn pkcs8(der: &[u8]) -> Option<Private<'_>> {
     }
     match kind {
         Kind::Rsa(_) => rsa(key),
-        Kind::Ec(_) | Kind::OtherEc => ec(key, kind),
+        Kind::Ec(_) | Kind::OtherEc => ec(key, Some(kind)),
         Kind::Ed25519 => {
             let seed = Elements::only(key, Tag::OctetString)?;
             let public = match public {
@@ -65,19 +68,32 @@ fn rsa(der: &[u8]) -> Option<Private<'_>> {
     (version != [0] || numbers.is_empty()).then_some(Private { kind, public: Some(public) })
 }
 
-/// `kind` is what PKCS#8 says around it.
-fn ec(der: &[u8], kind: Kind) -> Option<Private<'_>> {
+/// `outside` is what PKCS#8 says around it.
+fn ec(der: &[u8], outside: Option<Kind>) -> Option<Private<'_>> {
     let mut fields = Elements::of(Elements::only(der, Tag::Sequence)?);
     let version = fields.take(Tag::Integer)?;
-    let _scalar = fields.take(Tag::OctetString)?;
-    let curve = fields.take_if(Tag::Context(0)).and_then(|named| Elements::only(named, Tag::Oid));
+    let scalar = fields.take(Tag::OctetString)?;
+    let inside = match fields.take_if(Tag::Context(0)) {
+        Some(parameters) => Some(Kind::of_parameters(&mut Elements::of(parameters))?),
+        None => None,
+    };
     let public = match fields.take_if(Tag::Context(1)) {
         Some(bits) => Some(Public::of_bits(Elements::only(bits, Tag::BitString)?)?),
         None => None,
     };
-    let within = curve.map_or(kind, Kind::on_curve);
-    let agree = kind == Kind::OtherEc || kind == within;
-    (version == [1] && agree && fields.is_empty()).then_some(Private { kind: within, public })
+    let agree = outside.is_none() || inside.is_none() || outside == inside;
+    let kind = outside.or(inside).unwrap_or_else(|| by_length(scalar));
+    (version == [1] && agree && fields.is_empty()).then_some(Private { kind, public })
+}
+
+/// Some leave the curve out, though RFC 5915 forbids it; the library then tries those it signs on.
+fn by_length(scalar: &[u8]) -> Kind {
+    match scalar.len() {
+        32 => Kind::Ec("P-256"),
+        48 => Kind::Ec("P-384"),
+        66 => Kind::Ec("P-521"),
+        _ => Kind::OtherEc,
+    }
 }
 
 const ED25519_SEED: usize = 32;

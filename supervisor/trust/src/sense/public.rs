@@ -17,7 +17,7 @@ pub(super) enum Kind {
     RsaPss,
     /// On a curve of that name.
     Ec(&'static str),
-    /// On a curve that is none of those, or is described in place of named.
+    /// On a curve that is none of those; of a certificate also one that is told by its numbers.
     OtherEc,
     Ed25519,
     /// With its parameter set.
@@ -27,18 +27,32 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// By the algorithm of a certificate or of PKCS#8. An RSA key's bits are not in there.
-    pub(super) fn of(oid: &[u8], parameters: Option<&[u8]>) -> Self {
-        let known = ALGORITHMS.iter().find(|(known, _)| *known == oid);
-        match known.map_or(Self::Unknown, |(_, kind)| *kind) {
-            Self::OtherEc => parameters.map_or(Self::OtherEc, Self::on_curve),
-            kind => kind,
-        }
+    /// By the OID of an algorithm. An RSA key's bits and a curve are told elsewhere.
+    pub(super) fn of(oid: &[u8]) -> Self {
+        ALGORITHMS.iter().find(|(known, _)| *known == oid).map_or(Self::Unknown, |(_, kind)| *kind)
     }
 
     /// By the OID of a curve.
     pub(super) fn on_curve(oid: &[u8]) -> Self {
         CURVES.iter().find(|(known, _)| *known == oid).map_or(Self::OtherEc, |(_, name)| Self::Ec(name))
+    }
+
+    /// By the parameters of a private key (RFC 3279 section 2.3.5): the name of a curve, or all of its
+    /// numbers, among which the prime tells the curve. That the others fit is for the library to see.
+    pub(super) fn of_parameters(parameters: &mut Elements<'_>) -> Option<Self> {
+        match parameters.any()? {
+            (Some(Tag::Oid), oid) => Some(Self::on_curve(oid)),
+            (Some(Tag::Sequence), numbers) => {
+                let mut numbers = Elements::of(numbers);
+                numbers.take(Tag::Integer)?;
+                let mut field = Elements::of(numbers.take(Tag::Sequence)?);
+                field.take(Tag::Oid)?;
+                let prime = field.take(Tag::Integer).and_then(positive);
+                let curve = PRIMES.iter().find(|(known, _)| Some(*known) == prime);
+                Some(curve.map_or(Self::OtherEc, |(_, name)| Self::Ec(name)))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the proxy's library signs with such a key, the size of RSA apart.
@@ -53,7 +67,7 @@ impl Kind {
     /// Whether a key of one kind can belong to a certificate of the other.
     pub(super) fn may_be(self, other: Self) -> bool {
         match (self, other) {
-            (Self::Rsa(_), Self::Rsa(_)) => true,
+            (Self::Rsa(_), Self::Rsa(_)) | (Self::Ec(_), Self::OtherEc) => true,
             (one, other) => one == other,
         }
     }
@@ -164,3 +178,22 @@ const CURVES: &[(&[u8], &str)] = &[
     (&oid!(raw 1.3.36.3.3.2.8.1.1.11), "brainpoolP384r1"),
     (&oid!(raw 1.3.36.3.3.2.8.1.1.13), "brainpoolP512r1"),
 ];
+
+/// Of the curves that the proxy signs on (FIPS 186-4, appendix D.1.2).
+const PRIMES: &[(&[u8], &str)] = &[
+    (
+        b"\xff\xff\xff\xff\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        "P-256",
+    ),
+    (
+        b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\
+          \xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff\xff\0\0\0\0\0\0\0\0\xff\xff\xff\xff",
+        "P-384",
+    ),
+    (&P_521, "P-521"),
+];
+const P_521: [u8; 66] = {
+    let mut prime = [0xff; 66];
+    prime[0] = 1;
+    prime
+};

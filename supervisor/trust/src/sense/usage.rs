@@ -8,6 +8,7 @@ use std::path::Path;
 use fluxheim_config::HostPattern;
 
 use super::certificate::Certificate;
+use super::public::Kind;
 use super::{names, refuse, text, warn};
 use crate::finding::{Code, Finding, Shown};
 
@@ -23,6 +24,11 @@ fn unusable(path: &Path, leaf: &Certificate<'_>) -> Option<Finding> {
         let fix =
             "have it made again as version 3, with subjectAltName (`openssl x509 -req`: add `-extfile`)";
         ("the leaf is a certificate of version 1 or 2".to_owned(), "TLS clients take version 3 only", fix)
+    } else if kind == Kind::OtherEc {
+        let fix =
+            "have it certified again, for a key on P-256 as `openssl ec -param_enc named_curve` writes it";
+        let seen = "the leaf's key is on a curve that is unknown, or told by its numbers".to_owned();
+        (seen, "TLS clients know named curves only (RFC 8422)", fix)
     } else if key.is_some_and(|key| key.is_compressed(kind)) {
         let fix = "have it certified again, for the key as `openssl ec -conv_form uncompressed` writes it";
         (

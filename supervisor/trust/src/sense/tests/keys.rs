@@ -105,7 +105,7 @@ fn refuses_keys_that_can_not_sign_here() {
             "ECDSA on an unknown curve",
         ),
         (
-            "ecparam -name prime256v1 -genkey -noout -param_enc explicit",
+            "ecparam -name secp256k1 -genkey -noout -param_enc explicit",
             "key-unsupported",
             "ECDSA on an unknown curve",
         ),
@@ -190,4 +190,41 @@ fn takes_a_key_that_writes_its_point_short() {
     // In a certificate no TLS client takes it.
     let found = sense(&lab.signed("short", "root", SERVER, 90), &short);
     assert_eq!((codes(&found.key), codes(&found.certificate)), (vec![], vec!["certificate-unusable"]));
+}
+
+/// The library knows the curve by its numbers too, in a key and not in a certificate.
+#[test]
+fn takes_a_key_that_tells_its_curve_by_numbers() {
+    let lab = Lab::new();
+    for (name, kind) in [("prime256v1", "P-256"), ("secp384r1", "P-384"), ("secp521r1", "P-521")] {
+        lab.make("a.key", &format!("ecparam -name {name} -genkey -noout"));
+        let cert = lab.signed("a", "root", SERVER, 90);
+        lab.make("told.key", "ec -in a.key -param_enc explicit");
+        for line in ["ec -in told.key -param_enc explicit", "pkcs8 -topk8 -nocrypt -in told.key"] {
+            let key = lab.openssl(line);
+            assert!(key.len() > lab.key("a").len() + 100, "{key}");
+            let found = sense(&cert, &key);
+            assert!(found.key.is_empty() && found.certificate.is_empty(), "{line}: {found:#?}");
+        }
+        let found = sense(&lab.signed("told", "root", SERVER, 90), &lab.key("told"));
+        assert_eq!(
+            (codes(&found.key), codes(&found.certificate)),
+            (vec![], vec!["certificate-unusable"]),
+            "{kind}"
+        );
+    }
+}
+
+#[test]
+fn takes_a_key_that_leaves_its_curve_out() {
+    let lab = Lab::new();
+    let cert = lab.signed("a", "root", SERVER, 90);
+    let der = Lab::der(&lab.openssl("ec -in a.key"));
+    // SEQUENCE, version, scalar; ten bytes that name the curve; the public half.
+    let bare = element(0x30, &[&der[2..39], &[0xa0, 10], &der[41..]]);
+    assert_eq!(bare, der);
+    let bare = element(0x30, &[&der[2..39], &der[51..]]);
+    assert!(sense(&cert, &pem("EC PRIVATE KEY", &bare)).key.is_empty());
+    let bare = element(0x30, &[&der[2..39]]);
+    assert_eq!(codes(&sense(&cert, &pem("EC PRIVATE KEY", &bare)).key), ["key-unproven"]);
 }
