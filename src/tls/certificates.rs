@@ -8,15 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fluxheim_config::{Certificate, Config, HostPattern};
-use fluxheim_trust::{Keeping, PairRead, Refused, Secret, Terms};
+use fluxheim_trust::{Keeping, PairRead, PemKey, Refused, Secret, Terms};
 use rustls::InconsistentKeys;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use webpki::EndEntityCert;
 
-use super::key::PrivateKey;
+use super::key;
 
 /// The certificates of a configuration.
 #[derive(Debug, Default)]
@@ -174,10 +173,10 @@ fn signing_pair(
         source: Box::new(source),
     };
     let chain = chain(certificate, &read.chain)?;
-    let key = key(certificate, &read.key, keys_read)?;
+    let pem = private_key(certificate, &read.key, keys_read)?;
     // The library parses in place, so no DER is anywhere but in the pages, and those end here.
-    let signing: Arc<dyn SigningKey> = any_supported_type(&key.der()).map_err(fail)?;
-    drop(key);
+    let signing: Arc<dyn SigningKey> = any_supported_type(&key::der(&pem)).map_err(fail)?;
+    drop(pem);
     let pair = CertifiedKey::new(chain, signing);
     match pair.keys_match() {
         // Unknown: a kind of key that can't tell its public half.
@@ -188,22 +187,18 @@ fn signing_pair(
 
 fn chain(certificate: &Certificate, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let fail = |reason: String| CertificateError::Pem { path: certificate.cert.clone(), reason };
-    let chain = CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| fail(format!("not a PEM certificate chain: {error}")))?;
-    if chain.is_empty() {
-        return Err(fail("holds no BEGIN CERTIFICATE block: give the chain as PEM, leaf first".to_owned()));
-    }
-    Ok(chain)
+    let chain = fluxheim_trust::certificate_chain(pem.as_bytes())
+        .map_err(|error| fail(format!("no usable chain ({error}): give it as PEM, leaf first")))?;
+    Ok(chain.into_iter().map(CertificateDer::from).collect())
 }
 
 /// Counts the worse of the two ways in which the file and the decoded key are kept.
-fn key(
+fn private_key(
     certificate: &Certificate,
     pem: &Secret,
     keys_read: &mut KeysRead,
-) -> Result<PrivateKey, CertificateError> {
-    let key = PrivateKey::from_pem(pem.as_bytes()).map_err(|error| CertificateError::Pem {
+) -> Result<PemKey, CertificateError> {
+    let key = PemKey::read(pem.as_bytes()).map_err(|error| CertificateError::Pem {
         path: certificate.key.clone(),
         reason: format!(
             "no usable private key ({error}): give an unencrypted PKCS#8, PKCS#1 or SEC1 key as PEM"

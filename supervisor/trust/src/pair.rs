@@ -151,11 +151,11 @@ fn look(
 ) -> Option<CertificateFacts> {
     let [chain, key] = contents;
     let [chain, key] = [chain, key].map(|content| content.as_ref().map(Secret::as_bytes));
-    let Sense { certificate, key, facts } = sense::judge(&sense::Pems {
+    let Sense { certificate, key, facts } = sense::judge(&sense::Pair {
         cert_path: &pair.cert,
-        cert: chain,
+        cert_pem: chain,
         key_path: &pair.key,
-        key,
+        key_pem: key,
         hosts: &pair.hosts,
         now: now(),
     });

@@ -86,3 +86,90 @@ fn files_that_are_renamed_one_by_one_are_read_when_both_stay() {
     let moment = Moment::of(&pair, &Judge::new(&terms), Ground::new());
     assert_eq!(contents(&moment), Some([&b"2000"[..], b"2000"]));
 }
+
+/// A self-signed pair for `names`, the key the service user's.
+fn real_pair(scratch: &Scratch, name: &str, names: &[&str]) -> Pair {
+    let (cert, key) = (scratch.path(format!("{name}.pem")), scratch.path(format!("{name}.key")));
+    let san = names.iter().map(|name| format!("DNS:{name}")).collect::<Vec<_>>().join(",");
+    let output = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "90",
+        ])
+        .args(["-subj", "/CN=x", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-addext", &format!("subjectAltName={san}"), "-out"])
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output();
+    assert!(output.expect("openssl is missing: apt-get install openssl").status.success());
+    scratch.own(&format!("{name}.key"), US);
+    pair(cert, key)
+}
+
+fn host(name: &str) -> fluxheim_config::HostPattern {
+    fluxheim_config::HostPattern::Exact(name.to_owned())
+}
+
+fn verdicts(report: &crate::StorageReport) -> Vec<String> {
+    let codes = |object: &ObjectReport| crate::testing::codes(&object.findings).join(" ");
+    report.objects.iter().map(|object| format!("{}: {}", object.verdict(), codes(object))).collect()
+}
+
+#[test]
+fn looks_at_what_the_files_are_in_the_same_pass() {
+    let scratch = Scratch::new();
+    let (a, b) = (real_pair(&scratch, "a", &["a.test"]), real_pair(&scratch, "b", &["b.test"]));
+    let crossed = Pair { key: b.key.clone(), ..a.clone() };
+    let elsewhere = Pair { hosts: vec![host("c.test")], ..a.clone() };
+    let items = [a.clone(), crossed.clone(), elsewhere].map(crate::Item::Pair).to_vec();
+    let report = crate::check(&crate::Inventory { items, by_name: vec![] }, &our_terms(), How::FULL);
+    assert_eq!(
+        verdicts(&report),
+        ["ok: ", "ok: ", "ok: ", "refused: key-mismatch", "warning: name-not-covered", "ok: "]
+    );
+    assert_eq!(report.objects[0].certificate.as_ref().unwrap().names, ["a.test"]);
+    // A pair that is being renewed file by file may fit again by the next look.
+    assert_eq!(report.outcome(), crate::Outcome::MayHeal);
+    // The load says the same, and gives what was judged.
+    let refused = read_pair(&crossed, &our_terms()).unwrap_err();
+    assert_eq!(crate::testing::codes(&refused[0].findings), ["key-mismatch"]);
+    let read = read_pair(&a, &our_terms()).unwrap();
+    assert!(read.warnings.is_empty() && read.key.as_bytes().starts_with(b"-----BEGIN"));
+}
+
+#[test]
+fn reads_no_key_where_only_access_is_asked() {
+    let scratch = Scratch::new();
+    let crossed =
+        Pair { key: real_pair(&scratch, "b", &["b.test"]).key, ..real_pair(&scratch, "a", &["a.test"]) };
+    let inventory = crate::Inventory { items: vec![crate::Item::Pair(crossed)], by_name: vec![] };
+    let report = crate::check(&inventory, &our_terms(), How::ACCESS);
+    assert!(report.is_clean() && report.objects[0].certificate.is_none());
+}
+
+#[test]
+fn says_which_hosts_no_certificate_is_for() {
+    let scratch = Scratch::new();
+    let items = [real_pair(&scratch, "a", &["a.test", "*.w.test"]), real_pair(&scratch, "b", &["b.test"])]
+        .map(crate::Item::Pair)
+        .to_vec();
+    let named = |number: usize, name: &str| NamedHost { name: format!("vhosts {number}"), host: host(name) };
+    let any = NamedHost { name: "vhosts 9".to_owned(), host: fluxheim_config::HostPattern::Any };
+    let by_name = vec![named(1, "b.test"), named(2, "x.w.test"), any];
+    let report =
+        |by_name| crate::check(&crate::Inventory { items: items.clone(), by_name }, &our_terms(), How::FULL);
+    assert_eq!(report(by_name.clone()).findings().next(), None);
+    let bare = [by_name, vec![named(3, "c.test"), named(4, "y.x.w.test")]].concat();
+    let report = report(bare);
+    assert_eq!(verdicts(&report)[0], "warning: name-not-covered");
+    let seen = &report.objects[0].findings[0].seen;
+    assert_eq!(seen, "no certificate is for c.test of vhosts 3, y.x.w.test of vhosts 4");
+}

@@ -77,6 +77,7 @@ fn delivery(delivery: &DeliverySeen) -> Value {
 fn certificate(facts: &CertificateFacts) -> Value {
     json!({
         "names": facts.names,
+        "more_names": facts.more_names,
         "issuer": facts.issuer,
         "key": facts.key,
         "not_before": facts.not_before,
