@@ -49,7 +49,7 @@ fn pair(name: &str) -> (Vec<u8>, Vec<u8>) {
     (std::fs::read(cert).unwrap(), std::fs::read(key).unwrap())
 }
 
-fn files<'a>((cert, key): &'a (Vec<u8>, Vec<u8>)) -> [(&'static str, &'a [u8]); 2] {
+fn files((cert, key): &(Vec<u8>, Vec<u8>)) -> [(&'static str, &[u8]); 2] {
     [("tls.crt", cert), ("tls.key", key)]
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns the list that is made while the only descriptor of ours is known; closes nothing else. See
 //! proc(5) on PID/fd, close(2).
+#![expect(clippy::disallowed_methods, reason = "what the kernel shows in /proc and /sys")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 

@@ -2,6 +2,7 @@
 //!
 //! Owns who was asked already. As PID 1 one kill(-1) reaches them all; elsewhere that would reach
 //! strangers, so only our own children are named. See kill(2), proc(5) on task/TID/children.
+#![expect(clippy::disallowed_methods, reason = "what the kernel shows in /proc and /sys")]
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;

@@ -1,6 +1,7 @@
 //! Reads of /proc and /sys: bounded, and an error that says which file and why.
 //!
 //! Owns how those files are opened; knows nothing of what they mean (that is [`crate::parse`]).
+#![expect(clippy::disallowed_methods, reason = "what the kernel shows in /proc and /sys")]
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};

@@ -154,5 +154,4 @@ fn at_least_one(len: usize) -> NonZeroUsize {
 static NO_SECRET_MEMORY: AtomicBool = AtomicBool::new(false);
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "what the kernel says in /proc is read as it is")]
 mod tests;

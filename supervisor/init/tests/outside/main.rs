@@ -16,6 +16,8 @@ mod docs;
 #[cfg(test)]
 mod exec;
 #[cfg(test)]
+#[path = "../../../../tests/fixtures.rs"]
+mod fixtures;
 mod health;
 #[cfg(test)]
 mod notify;

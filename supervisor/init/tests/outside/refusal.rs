@@ -48,6 +48,9 @@ fn a_key_of_ours_alone_is_fine() {
 fn the_storage_check_alone_says_the_same_in_text_and_json() {
     for (mode, code) in [(0o644, 78), (0o600, 0)] {
         let scene = with_key(mode);
+        // The check alone looks at what certificates and keys are.
+        crate::fixtures::certificate(&scene.path(""), "a", &["a.test"]);
+        crate::fixtures::set_mode(&scene.path("a.key"), mode);
         let text = scene.call(&["--check-tls-storage"]);
         assert_eq!(text.status.code(), Some(code), "{}", String::from_utf8_lossy(&text.stdout));
         assert!(String::from_utf8_lossy(&text.stdout).contains("a.key"));

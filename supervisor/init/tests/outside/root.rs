@@ -170,14 +170,13 @@ fn no_capability_is_left_where_they_are_only_observed() {
 #[test]
 fn the_storage_check_judges_for_whom_a_start_becomes() {
     let scene = Scene::hardened("");
-    let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"c.pem\"\nkey = \"k.pem\"\n";
+    let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"c.pem\"\nkey = \"c.key\"\n";
     scene.write("fluxheim.toml", &format!("[server]\nhttps = [\"127.0.0.1:8443\"]\n{pair}"), 0o644);
-    scene.write("c.pem", "not empty", 0o644);
-    scene.write("k.pem", "not empty", 0o600);
+    crate::fixtures::certificate(&scene.path(""), "c", &["c.test"]);
     let check = || scene.call(&["--check-tls-storage"]);
     let refused = check();
     assert_eq!(refused.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&refused.stdout).contains("as user 65532"), "{refused:?}");
-    chown(scene.path("k.pem"), Some(65532), Some(65532)).unwrap();
+    chown(scene.path("c.key"), Some(65532), Some(65532)).unwrap();
     assert_eq!(check().status.code(), Some(0), "{:?}", check());
 }
