@@ -135,6 +135,7 @@ fn a_verdict_while_serving_is_an_error() {
 
 #[test]
 fn only_a_seqpacket_unix_socket_is_taken_over() {
+    #[expect(clippy::disallowed_methods, reason = "a device of the kernel's")]
     let null = OwnedFd::from(std::fs::OpenOptions::new().read(true).open("/dev/null").unwrap());
     assert!(check_kind(&null).is_err());
     let tcp = OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
