@@ -195,6 +195,15 @@ fn supervisor_crates_depend_only_downward() {
 }
 
 #[test]
+fn fuzz_targets_link_no_framework() {
+    let lock = std::fs::read_to_string(root().join("tests/fuzz/Cargo.lock")).unwrap();
+    assert!(lock.contains("name = \"fluxheim-trust\""));
+    for name in NOT_IN_SUPERVISOR {
+        assert!(!lock.contains(&format!("name = \"{name}\"")), "tests/fuzz needs {name}");
+    }
+}
+
+#[test]
 fn unsafe_code_stays_in_modules_named_sys() {
     for folder in ["src", "supervisor"] {
         for file in sources(&root().join(folder)) {
