@@ -52,6 +52,6 @@ pub use repair::Repaired;
 pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
 pub use seen::{DeliverySeen, MountSeen, Seen};
-pub use sense::CertificateFacts;
+pub use sense::{CertificateFacts, judge_contents};
 pub use static_root::{StaticEntry, StaticError, StaticRoot, StaticRootUnusable};
 pub use terms::Terms;

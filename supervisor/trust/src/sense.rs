@@ -78,6 +78,16 @@ impl CertificateFacts {
     }
 }
 
+/// Everything that the check would say of a certificate file and a key file with these contents, at
+/// `now` in seconds since 1970. Opens nothing: for contents that are in no file yet.
+#[must_use]
+pub fn judge_contents(certificate: &[u8], key: &[u8], hosts: &[HostPattern], now: i64) -> Vec<Finding> {
+    let (cert_path, key_path) = (Path::new("CERT"), Path::new("KEY"));
+    let (cert_pem, key_pem) = (Some(certificate), Some(key));
+    let Sense { certificate, key, .. } = judge(&Pair { cert_path, cert_pem, key_path, key_pem, hosts, now });
+    certificate.into_iter().chain(key).collect()
+}
+
 /// Judges a pair, or the one of the two files that could be read.
 pub(crate) fn judge(pair: &Pair<'_>) -> Sense {
     let mut sense = Sense::default();

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 
 #[path = "../../../tests/fuzz/properties/acl.rs"]
 mod acl;
+#[path = "../../../tests/fuzz/properties/pair.rs"]
+mod pair;
 
 /// Names and contents of a target's seeds.
 fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
@@ -37,5 +39,14 @@ fn seeds_of_acl_are_what_their_names_say() {
     }
     for kind in ["valid-", "refused-"] {
         assert!(seeds.iter().any(|(name, _)| name.starts_with(kind)), "no seed is {kind}...");
+    }
+}
+
+#[test]
+fn seeds_of_pair_are_judged_without_giving_a_key_away() {
+    let seeds = seeds("pair");
+    seeds.iter().for_each(|(_, bytes)| pair::holds(bytes));
+    for name in ["ec", "ed25519-chain", "encrypted", "nothing", "rsa-weak", "sec1"] {
+        assert!(seeds.iter().any(|(seed, _)| seed == name), "no seed {name}");
     }
 }

@@ -18,6 +18,7 @@ mod exec;
 #[cfg(test)]
 #[path = "../../../../tests/fixtures.rs"]
 mod fixtures;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod notify;

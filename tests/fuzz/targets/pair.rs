@@ -1,0 +1,7 @@
+//! Certificate and key files: `fluxheim_trust::judge_contents`.
+#![no_main]
+
+#[path = "../properties/pair.rs"]
+mod pair;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pair::holds(bytes));
