@@ -8,7 +8,7 @@ use std::path::Path;
 use fluxheim_config::{Config, Control, Level, Profile};
 use fluxheim_posture::apply::becomes;
 use fluxheim_posture::judge::StorageSeen;
-use fluxheim_trust::{How, Identity, StorageReport, Terms};
+use fluxheim_trust::{How, Identity, Severity, StorageReport, Terms};
 
 /// Reads and validates the configuration; `Err` is for people.
 ///
@@ -46,7 +46,9 @@ pub(crate) fn storage_seen(config: &Config, say: impl Fn(&StorageReport)) -> Sto
         let more = named.len().saturating_sub(NAMED);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         let named = named.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-        StorageSeen::Findings(format!("objects judged: {objects}, findings: {findings}: {named}{rest}"))
+        let text = format!("objects judged: {objects}, findings: {findings}: {named}{rest}");
+        let refused = report.findings().any(|finding| finding.severity == Severity::Refuse);
+        if refused { StorageSeen::Findings(text) } else { StorageSeen::Unknown(text) }
     }
 }
 

@@ -118,7 +118,7 @@ fn prepare(start: &Start) -> Result<Prepared, u8> {
 impl Prepared {
     fn storage_refuses(&self) -> bool {
         let required = self.config.hardening.level(Control::Storage) == Level::Required;
-        required && matches!(self.storage, StorageSeen::Findings(_))
+        required && matches!(self.storage, StorageSeen::Findings(_) | StorageSeen::Unknown(_))
     }
 
     /// Refused for its storage alone already; what else would be refused is told in the same report,

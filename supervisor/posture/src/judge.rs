@@ -40,6 +40,8 @@ pub enum StorageSeen {
     Clean(String),
     /// The findings in one line; the details are printed beside the report.
     Findings(String),
+    /// Nothing is refused, but not everything could be judged; the same.
+    Unknown(String),
 }
 
 /// Judges every control.

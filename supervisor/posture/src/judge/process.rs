@@ -68,5 +68,6 @@ pub(super) fn storage(seen: &StorageSeen) -> Finding {
         StorageSeen::NotChecked => Finding::new(Outcome::Unknown, "not checked"),
         StorageSeen::Clean(text) => Finding::new(Outcome::Inherited, text.clone()),
         StorageSeen::Findings(text) => Finding::new(Outcome::Violated, text.clone()),
+        StorageSeen::Unknown(text) => Finding::new(Outcome::Unknown, text.clone()),
     }
 }

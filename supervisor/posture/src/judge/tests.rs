@@ -274,6 +274,7 @@ fn storage_findings_are_a_violation() {
     };
     assert_eq!(judged(&StorageSeen::Findings("1 finding".into())), ["storage"]);
     assert_eq!(judged(&StorageSeen::NotChecked), ["storage"]);
+    assert_eq!(judged(&StorageSeen::Unknown("1 finding".into())), ["storage"]);
     assert!(judged(&StorageSeen::Clean("1 object".into())).is_empty());
 }
 

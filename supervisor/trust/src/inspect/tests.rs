@@ -3,5 +3,6 @@
 mod acls;
 mod delivered;
 mod files;
+mod namespaces;
 mod parents;
 mod state;
