@@ -3,8 +3,8 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
@@ -169,7 +169,8 @@ fn twenty_thousand_requests_succeed(at: IpAddr) {
 #[derive(Default)]
 struct Seen {
     answered: AtomicUsize,
-    lost: AtomicUsize,
+    /// What became of each request that got no whole answer.
+    lost: Mutex<Vec<String>>,
     stopped: AtomicBool,
 }
 
@@ -186,9 +187,11 @@ fn stop_under_load_loses_nothing(flux: &Container, at: IpAddr) {
     let last = clients.into_iter().map(|client| client.join().unwrap()).max().unwrap();
     assert_eq!(flux.exit_code(), 0, "{}", flux.logs());
     seen.stopped.store(true, Ordering::Relaxed);
-    assert_eq!(seen.lost.load(Ordering::Relaxed), 0, "requests in flight were lost\n{}", flux.logs());
+    let lost = seen.lost.lock().unwrap();
+    assert!(lost.is_empty(), "requests in flight were lost: {lost:?}\n{}", flux.logs());
+    // Idle, it ends at once, not after drain_timeout (8 s). In between is what Docker takes to see it.
     let idle = finished_at(flux).duration_since(last).unwrap_or_default();
-    assert!(idle < Duration::from_secs(1), "took {idle:?} after the last response");
+    assert!(idle < Duration::from_secs(5), "took {idle:?} after the last response\n{}", flux.logs());
 }
 
 fn finished_at(flux: &Container) -> SystemTime {
@@ -204,17 +207,17 @@ fn client(at: SocketAddr, seen: &Seen) -> SystemTime {
     let mut last = SystemTime::UNIX_EPOCH;
     while let Ok(mut stream) = TcpStream::connect(at) {
         stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        loop {
+        for number in 1.. {
             match ask(&mut stream) {
-                Some(keep) => {
+                Ok(keep) => {
                     seen.answered.fetch_add(1, Ordering::Relaxed);
                     last = SystemTime::now();
                     if !keep {
                         break;
                     }
                 }
-                None => {
-                    seen.lost.fetch_add(1, Ordering::Relaxed);
+                Err(how) => {
+                    seen.lost.lock().unwrap().push(format!("request {number} of a connection: {how}"));
                     break;
                 }
             }
@@ -223,15 +226,17 @@ fn client(at: SocketAddr, seen: &Seen) -> SystemTime {
     last
 }
 
-/// One request; whether the connection may be used again, or `None` when the answer never came.
-fn ask(stream: &mut TcpStream) -> Option<bool> {
-    stream.write_all(b"GET /small HTTP/1.1\r\nHost: a.test\r\n\r\n").ok()?;
+/// One request; whether the connection may be used again, or what became of it.
+fn ask(stream: &mut TcpStream) -> Result<bool, String> {
+    let request = b"GET /small HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    stream.write_all(request).map_err(|error| format!("sending it: {error}"))?;
     let (mut got, mut buffer) = (Vec::new(), [0; 2048]);
     while !got.ends_with(b"\r\n\r\nsmall") {
         match stream.read(&mut buffer) {
             Ok(read @ 1..) => got.extend_from_slice(&buffer[..read]),
-            _ => return None,
+            Ok(0) => return Err(format!("end after {} bytes", got.len())),
+            Err(error) => return Err(format!("after {} bytes: {error}", got.len())),
         }
     }
-    Some(!String::from_utf8_lossy(&got).to_ascii_lowercase().contains("connection: close"))
+    Ok(!String::from_utf8_lossy(&got).to_ascii_lowercase().contains("connection: close"))
 }

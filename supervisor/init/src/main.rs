@@ -28,6 +28,7 @@ use args::Command;
 use fluxheim_config::exit;
 
 fn main() -> ExitCode {
+    sys::keep_to_one_heap();
     std::panic::set_hook(Box::new(|fault| {
         say::line(format_args!("internal error: {fault}; please report it"));
         sys::exit_now(exit::INTERNAL);

@@ -9,11 +9,22 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::unistd::{ForkResult, Pid};
 
+/// Lets all threads share one heap: a second one would reserve 64 MiB of addresses for good, for the
+/// few milliseconds of the storage check.
+pub(crate) fn keep_to_one_heap() {
+    // SAFETY: mallopt only sets a number of the allocator's, and there is no other thread yet. That
+    // it may fail is no harm.
+    let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
 /// Forks; `child` runs in the child, which ends with the code it returns.
 pub(crate) fn fork(child: impl FnOnce() -> u8) -> nix::Result<Pid> {
     // SAFETY: fork asks of a multi-threaded caller to use only async-signal-safe functions in the
-    // child. This program never starts a thread, so no lock can be held by a thread that is gone,
-    // and the child may allocate like the parent.
+    // child, for a lock could be held by a thread that is gone there. The only threads this program
+    // ever starts are those of the storage check. Each is joined before this, save one that a dead
+    // mount holds: that one is inside a system call on a path or a descriptor, outside of any
+    // function that takes a lock. The heap's own locks are glibc's to free in the child (it does, in
+    // its fork), so the child may allocate like the parent.
     match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => exit_now(child()),
