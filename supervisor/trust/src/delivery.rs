@@ -11,6 +11,7 @@ use crate::finding::Shown;
 use crate::identity::Identity;
 use crate::mount::Mount;
 use crate::node::Facts;
+use crate::object::Role;
 use crate::walk::{DATA, Dir, Passed};
 
 /// A way in which runtimes put secrets into containers.
@@ -75,12 +76,13 @@ pub(crate) type Lacking = Option<String>;
 
 /// Recognises how the file or folder at the end of a way was delivered.
 pub(crate) fn recognise(
+    role: Role,
     passed: &[Passed],
     end: &Facts,
     end_mount: &Mount,
     identity: &Identity,
 ) -> (Option<Delivery>, Lacking) {
-    match kubernetes_volume(passed, identity) {
+    match kubernetes_volume(role, passed, identity) {
         (None, None) => {
             let secret = || runtime_secret(passed, end, end_mount, identity);
             let claim = || fs_group_claim(passed.iter().filter_map(folder_of), end_mount, identity);
@@ -92,11 +94,12 @@ pub(crate) fn recognise(
 
 /// The same for a folder at the end of a way.
 pub(crate) fn recognise_folder(
+    role: Role,
     passed: &[Passed],
     end: &Rc<Dir>,
     identity: &Identity,
 ) -> (Option<Delivery>, Lacking) {
-    match kubernetes_volume(passed, identity) {
+    match kubernetes_volume(role, passed, identity) {
         (None, None) => {
             let crossed = passed.iter().filter_map(folder_of).chain([end]);
             (fs_group_claim(crossed, &end.mount, identity), None)
@@ -112,7 +115,7 @@ pub(crate) fn is_through_data(passed: &[Passed]) -> bool {
 
 /// `tls.key -> ..data/tls.key`, `..data -> ..2026_11_25_08_30_00.123456789`, both in the root of a
 /// read-only mount.
-fn kubernetes_volume(passed: &[Passed], identity: &Identity) -> (Option<Delivery>, Lacking) {
+fn kubernetes_volume(role: Role, passed: &[Passed], identity: &Identity) -> (Option<Delivery>, Lacking) {
     let links: Vec<_> = passed.iter().filter_map(link).collect();
     let [(entry, to_data), (data, to_dated)] = links[..] else { return (None, None) };
     let (Some(root), Some(name)) = (entry.parent(), entry.file_name()) else { return (None, None) };
@@ -126,6 +129,9 @@ fn kubernetes_volume(passed: &[Passed], identity: &Identity) -> (Option<Delivery
         "but nothing is mounted right there"
     } else if !volume.mount.is_read_only() {
         "but its mount is not read-only"
+    } else if role.is_secret() && !volume.mount.is_memory() {
+        // Secrets never touch a disk there; a folder of the host's may be anybody's to write.
+        "but it is not in memory (tmpfs)"
     } else if !identity.trusts_owner(volume.facts.uid) {
         "but its folder belongs to somebody else"
     } else {

@@ -100,7 +100,7 @@ pub(crate) fn inspect_trail(role: Role, judge: &Judge<'_>, trail: Trail) -> Resu
 }
 
 fn folder(role: Role, judge: &Judge<'_>, passed: &[Passed], dir: Rc<Dir>) -> Inspection {
-    let (delivery, lacking) = delivery::recognise_folder(passed, &dir, judge.identity);
+    let (delivery, lacking) = delivery::recognise_folder(role, passed, &dir, judge.identity);
     let mut findings = judge.passed(role, passed, delivery.as_ref(), &lacking);
     let mut seen = Seen::new(&dir.facts, &dir.mount, passed, delivery.as_ref());
     match role {
@@ -118,7 +118,7 @@ fn folder(role: Role, judge: &Judge<'_>, passed: &[Passed], dir: Rc<Dir>) -> Ins
 
 fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Result<Inspection, Moved> {
     let path = entry.path();
-    let (delivery, lacking) = delivery::recognise(passed, &entry.facts, &entry.mount, judge.identity);
+    let (delivery, lacking) = delivery::recognise(role, passed, &entry.facts, &entry.mount, judge.identity);
     let mut findings = judge.passed(role, passed, delivery.as_ref(), &lacking);
     let seen = Seen::new(&entry.facts, &entry.mount, passed, delivery.as_ref());
     if entry.facts.kind != Kind::Regular || role.is_folder() {

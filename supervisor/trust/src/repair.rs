@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use nix::sys::stat::{Mode, fchmod};
 
+use crate::finding::Code;
 use crate::inspect::Inspection;
 use crate::node::{Facts, Kind};
 use crate::object::{Object, Role};
@@ -26,6 +27,10 @@ pub struct Repaired {
 
 /// Takes from a judged object what it grants too much; what can't be changed stays as it was found.
 pub(crate) fn tighten(object: &Object, judge: &Judge<'_>, inspection: &Inspection) -> Vec<Repaired> {
+    // Where somebody else decides what a name leads to, nothing is changed through it.
+    if inspection.findings.iter().any(|finding| is_of_the_way(finding.code)) {
+        return Vec::new();
+    }
     match object.role {
         Role::StateFolder => tree::tighten(judge, object),
         Role::StaticRoot => Vec::new(),
@@ -35,6 +40,10 @@ pub(crate) fn tighten(object: &Object, judge: &Judge<'_>, inspection: &Inspectio
             change(judge, &judged.file, &judged.facts, excess, judged.path.clone()).into_iter().collect()
         }
     }
+}
+
+const fn is_of_the_way(code: Code) -> bool {
+    matches!(code, Code::LinkLoop | Code::ParentForeignOwner | Code::ParentWritable | Code::Symlink)
 }
 
 /// The bits that such a file must not have.

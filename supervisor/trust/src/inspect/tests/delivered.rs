@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::Role::{Certificate, Config, PrivateKey, StateFolder};
+use crate::Role::{CaBundle, Certificate, Config, PrivateKey, StateFolder};
 use crate::testing::{STRANGER, Scratch, US, codes, findings, findings_for, report_for, us};
 use crate::{DeliveryKind, Identity, Severity};
 
@@ -94,6 +94,27 @@ fn takes_nothing_for_a_volume_that_lacks_a_part_of_it_and_says_which() {
     let found = findings(PrivateKey, &path);
     assert_eq!(codes(&found), ["symlink", "symlink"]);
     assert!(found[0].seen.contains("nothing is mounted right there"), "{}", found[0]);
+}
+
+#[test]
+fn takes_no_folder_of_the_hosts_disk_for_a_volume_of_secrets() {
+    let scratch = Scratch::new();
+    scratch.folder("disk", 0, 0o777);
+    scratch.folder("disk/..2026", 0, 0o755);
+    scratch.key("disk/..2026/tls.key");
+    scratch.file("disk/..2026/ca.crt", b"PEM", 0, 0o644);
+    scratch.link("disk/..data", "..2026");
+    for name in ["tls.key", "ca.crt"] {
+        scratch.link(&format!("disk/{name}"), format!("..data/{name}"));
+    }
+    scratch.folder("volume", 0, 0o755);
+    let mounted = scratch.bind("disk", "volume");
+    mounted.read_only();
+    let found = findings(PrivateKey, scratch.path("volume/tls.key"));
+    assert_eq!(codes(&found), ["parent-writable", "symlink", "symlink"]);
+    assert!(found[1].seen.contains("not in memory"), "{}", found[1]);
+    // A bundle of CAs may come by a ConfigMap, which lies on the node's disk.
+    assert_eq!(codes(&findings(CaBundle, scratch.path("volume/ca.crt"))), NONE);
 }
 
 #[test]

@@ -144,3 +144,20 @@ fn repair_takes_excess_rights_from_what_is_ours_and_nothing_else() {
     // A second pass has nothing left to do.
     assert!(crate::check(&inventory, &our_terms(), how).objects[0].repaired.is_empty());
 }
+
+#[test]
+fn repair_changes_nothing_through_a_link_or_a_folder_of_others() {
+    let scratch = state();
+    scratch.mode("state", 0o755);
+    scratch.link("link", "state");
+    scratch.folder("open", 0, 0o777);
+    scratch.folder("open/state", US, 0o755);
+    for name in ["link", "open/state"] {
+        let item = Item::One(object(StateFolder, scratch.path(name)));
+        let how = How { repair: true, ..How::ACCESS };
+        let report = crate::check(&Inventory { items: vec![item], by_name: vec![] }, &our_terms(), how);
+        assert!(report.objects[0].repaired.is_empty() && !report.is_clean(), "{name}");
+    }
+    let mode = |name: &str| std::fs::metadata(scratch.path(name)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!([mode("state"), mode("open/state")], [0o755; 2]);
+}
