@@ -165,8 +165,9 @@ fn failed(item: &Item, why: impl Fn(&std::path::Path) -> crate::Finding) -> Vec<
     item.objects().into_iter().map(report).collect()
 }
 
-/// A local disk answers within milliseconds, a network filesystem that lives within a second.
-const EACH: Duration = Duration::from_secs(5);
+/// A local disk answers within milliseconds, a network filesystem that lives within a second; the rest
+/// is for containers with a tenth of a core.
+const EACH: Duration = Duration::from_secs(10);
 /// What is left of a pod's patience after that is better spent on the next attempt.
 const TOTAL: Duration = Duration::from_secs(60);
 /// Threads that may wait for mounts that don't answer.

@@ -4,15 +4,10 @@
 //! rules are those of `Role::Config`: no untrusted writer, links followed and judged.
 
 use std::cell::Cell;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-use fluxheim_config::Source;
-use nix::dir;
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 
 use crate::finding::{Code, Finding, Shown};
 use crate::identity::Identity;
@@ -22,6 +17,7 @@ use crate::rules;
 use crate::secret::{self, Refused};
 use crate::terms::{Judge, Terms};
 use crate::walk::{Dir, End, Ground, Standpoint, Trail};
+use fluxheim_config::Source;
 
 /// Why the configuration can't be read: everything that is wrong, one line each.
 #[derive(Debug)]
@@ -150,30 +146,20 @@ impl Reading<'_> {
     }
 }
 
+/// Those of the very folder that was judged.
 fn names(path: &Path, dir: &Dir) -> Result<Vec<OsString>, ConfigProblem> {
-    let mut names = list(dir)
+    let (mut names, _) = dir
+        .names(usize::MAX)
         .map_err(|errno| refused(path, vec![rules::os_error(&dir.path, "listing it failed", &errno)]))?;
-    if names.is_empty() {
-        return Err(ConfigProblem::NoFiles { path: path.to_owned() });
-    }
+    names.retain(|name| {
+        let name = name.as_bytes();
+        name.ends_with(b".toml") && !name.starts_with(b".")
+    });
     if names.len() > MOST_FILES {
         return Err(ConfigProblem::TooManyFiles { path: path.to_owned(), count: names.len() });
     }
-    names.sort();
-    Ok(names)
-}
-
-/// Lists the very folder that was judged.
-fn list(dir: &Dir) -> nix::Result<Vec<OsString>> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut listing = dir::Dir::openat(&dir.fd, ".", flags, Mode::empty())?;
-    let mut names = Vec::new();
-    for entry in listing.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name.ends_with(b".toml") && !name.starts_with(b".") {
-            names.push(OsStr::from_bytes(name).to_owned());
-        }
+    if names.is_empty() {
+        return Err(ConfigProblem::NoFiles { path: path.to_owned() });
     }
     Ok(names)
 }

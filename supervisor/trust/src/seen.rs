@@ -84,18 +84,17 @@ impl Seen {
     }
 
     /// The same with the facts of the very descriptor that was opened.
-    pub(crate) fn of_file(self, facts: &Facts, acl: &AclSeen) -> Self {
-        let mut seen = Self {
-            mode: facts.mode,
-            mode_text: facts.letters(),
-            uid: facts.uid,
-            gid: facts.gid,
-            size: facts.size,
-            hard_links: facts.links,
-            ..self
-        };
-        seen.set_acl(acl);
-        seen
+    pub(crate) fn of_file(mut self, facts: &Facts, acl: &AclSeen) -> Self {
+        self.set_facts(facts);
+        self.set_acl(acl);
+        self
+    }
+
+    fn set_facts(&mut self, facts: &Facts) {
+        self.mode = facts.mode;
+        self.mode_text = facts.letters();
+        (self.uid, self.gid) = (facts.uid, facts.gid);
+        (self.size, self.hard_links) = (facts.size, facts.links);
     }
 
     pub(crate) fn set_acl(&mut self, acl: &AclSeen) {

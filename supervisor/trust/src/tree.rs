@@ -3,13 +3,11 @@
 //! Owns the walk downwards and its bounds: so many entries, so deep, never onto another mount, and
 //! no link is followed. The rules are `rules`'s. Follows getdents(2) and openat(2).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use nix::dir;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -61,7 +59,7 @@ fn tighten_folder(
         let excess = repair::excess(Role::StateFolder, &dir.facts);
         repaired.extend(repair::change(judge, fd, &dir.facts, excess, dir.path.clone()));
     }
-    let Ok((names, _)) = names(dir, MOST_ENTRIES) else { return };
+    let Ok((names, _)) = dir.names(MOST_ENTRIES) else { return };
     for name in names {
         let Ok((fd, facts)) = dir.peek(&name) else { continue };
         match facts.kind {
@@ -108,7 +106,7 @@ impl Walk<'_> {
         if depth == DEEPEST {
             return self.findings.push(rules::too_deep(&dir.path, DEEPEST));
         }
-        match names(dir, MOST_ENTRIES.saturating_sub(self.entries)) {
+        match dir.names(MOST_ENTRIES.saturating_sub(self.entries)) {
             Ok((names, complete)) => {
                 names.iter().for_each(|name| self.entry(dir, name, depth));
                 if !complete && !self.full {
@@ -156,27 +154,6 @@ impl Walk<'_> {
         }
         self.findings.truncate(MOST_FINDINGS);
     }
-}
-
-/// At most `most` names, and whether those are all.
-fn names(dir: &Dir, most: usize) -> Result<(Vec<OsString>, bool), Errno> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut listing = dir::Dir::openat(&dir.fd, ".", flags, Mode::empty())?;
-    let mut names = Vec::new();
-    for entry in listing.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
-        }
-        if names.len() == most {
-            return Ok((names, false));
-        }
-        names.push(OsStr::from_bytes(name).to_owned());
-    }
-    // The order of a listing is that of the disk; a report shall not depend on it.
-    names.sort();
-    Ok((names, true))
 }
 
 /// What mkfs(8) leaves in the root of a filesystem, closed to all but root.

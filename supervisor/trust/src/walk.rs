@@ -9,9 +9,11 @@ mod ground;
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
+use nix::dir;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
@@ -133,6 +135,27 @@ impl Dir {
     /// Asked for once, and only where it can make a difference.
     pub(crate) fn acl(&self) -> &AclSeen {
         self.acl.get_or_init(|| AclSeen::of_path(self.fd.as_fd()))
+    }
+
+    /// At most `most` names in it, sorted, and whether those are all.
+    pub(crate) fn names(&self, most: usize) -> Result<(Vec<OsString>, bool), Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let mut listing = dir::Dir::openat(&self.fd, ".", flags, Mode::empty())?;
+        let (mut names, mut complete) = (Vec::new(), true);
+        for entry in listing.iter() {
+            let entry = entry?;
+            match entry.file_name().to_bytes() {
+                b"." | b".." => {}
+                _ if names.len() == most => {
+                    complete = false;
+                    break;
+                }
+                name => names.push(OsStr::from_bytes(name).to_owned()),
+            }
+        }
+        // The order of a listing is that of the disk; a report shall not depend on it.
+        names.sort();
+        Ok((names, complete))
     }
 
     /// Whether this process may enter it, by trying.
