@@ -71,18 +71,13 @@ fn check_storage(request: &Request) -> u8 {
         say(&format!("fluxheim: cannot keep others from reading this process's memory: {errno}"));
         return exit::INTERNAL;
     }
-    let pause = |time| {
-        std::thread::sleep(time);
-        None
-    };
     // As fluxheim-init would start it from here.
-    match answer(request, |config| becomes(&config.hardening), pause) {
+    match answer(request, |config| becomes(&config.hardening)) {
         Answer::Report(text, code) => print(&text).max(code),
         Answer::Refused(said, code) => {
             say(&said);
             code
         }
-        Answer::Ended(code) => code,
     }
 }
 

@@ -56,7 +56,7 @@ fn row(name: &str, program: &str, arguments: &[&str]) -> f64 {
 fn cost(program: &str, arguments: &[&str]) -> (Duration, Duration) {
     let used = || {
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-        [usage.user_time(), usage.system_time()].iter().map(|time| micros(time)).sum::<Duration>()
+        [usage.user_time(), usage.system_time()].into_iter().map(micros).sum::<Duration>()
     };
     let (before, started) = (used(), Instant::now());
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
@@ -68,7 +68,7 @@ fn cost(program: &str, arguments: &[&str]) -> (Duration, Duration) {
     (used() - before, started.elapsed())
 }
 
-fn micros(time: &nix::sys::time::TimeVal) -> Duration {
+fn micros(time: nix::sys::time::TimeVal) -> Duration {
     let seconds = Duration::from_secs(time.tv_sec().try_into().unwrap());
     seconds + Duration::from_micros(time.tv_usec().try_into().unwrap())
 }

@@ -98,11 +98,13 @@ pub enum AdvisoryFilesystem {
     Vboxsf,
     /// vfat and exfat, which keep no owners.
     Fat,
+    /// Any that is not known here.
+    Other,
 }
 
 impl AdvisoryFilesystem {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Nfs,
         Self::Cifs,
         Self::NineP,
@@ -112,6 +114,7 @@ impl AdvisoryFilesystem {
         Self::Lustre,
         Self::Vboxsf,
         Self::Fat,
+        Self::Other,
     ];
 
     /// The name in configuration and reports.
@@ -127,6 +130,7 @@ impl AdvisoryFilesystem {
             Self::Lustre => "lustre",
             Self::Vboxsf => "vboxsf",
             Self::Fat => "fat",
+            Self::Other => "other",
         }
     }
 }

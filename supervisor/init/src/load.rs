@@ -42,7 +42,7 @@ pub(crate) fn storage_seen(config: &Config, say: impl Fn(&StorageReport)) -> Sto
     } else {
         let refused = report.findings().filter(|finding| !finding.severity.allows_use());
         let named: Vec<_> =
-            refused.map(|finding| format!("{} {}", finding.code.id(), finding.path.display())).collect();
+            refused.map(|finding| format!("{} {}", finding.code.id(), finding.shown_path())).collect();
         let more = named.len().saturating_sub(NAMED);
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         let named = named.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");

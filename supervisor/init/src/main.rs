@@ -48,7 +48,7 @@ fn obey(command: Command) -> u8 {
         Command::Exec(start) => run::become_proxy(start),
         Command::Posture { start, format } => run::posture(start, format),
         Command::Running { config, format } => health::posture_of_running(&config, format),
-        Command::CheckStorage(request) => storage::check(&request),
+        Command::CheckStorage(request) => storage::check(request),
         Command::Health { config, ready } => health::ask(&config, ready),
         Command::Sleep(duration) => sleep::run(duration),
         Command::Probe { config, profile } => probe::run(&config, profile),

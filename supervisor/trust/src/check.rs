@@ -5,6 +5,7 @@
 //! next object gets another thread. Judges nothing itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
@@ -43,11 +44,11 @@ impl How {
 #[must_use]
 pub fn check(inventory: &Inventory, terms: &Terms, how: How) -> StorageReport {
     let job = Arc::new(Job { items: inventory.items.clone(), terms: terms.clone(), how });
-    let mut objects = run(&job);
+    let (mut objects, stuck) = run(&job);
     if how.contents {
         pair::cover_by_name(&inventory.by_name, &mut objects);
     }
-    StorageReport { identity: terms.identity.clone(), objects }
+    StorageReport { identity: terms.identity.clone(), objects, stuck }
 }
 
 struct Job {
@@ -56,7 +57,8 @@ struct Job {
     how: How,
 }
 
-fn run(job: &Arc<Job>) -> Vec<ObjectReport> {
+/// The reports, and how many threads are held by mounts that don't answer.
+fn run(job: &Arc<Job>) -> (Vec<ObjectReport>, usize) {
     let end = Instant::now() + job.how.total;
     let (mut reports, mut done, mut stuck) = (Vec::new(), 0, 0);
     while done < job.items.len() && stuck < MOST_STUCK && Instant::now() < end {
@@ -68,23 +70,26 @@ fn run(job: &Arc<Job>) -> Vec<ObjectReport> {
     }
     let rest = job.items.get(done..).unwrap_or_default();
     reports.extend(rest.iter().flat_map(|item| failed(item, rules::not_reached)));
-    reports
+    (reports, stuck)
 }
 
 struct Worker {
     thread: JoinHandle<()>,
     reports: Receiver<Vec<ObjectReport>>,
+    /// Tells the thread that nobody waits for it any more.
+    abandoned: Arc<AtomicBool>,
 }
 
 impl Worker {
     /// `None` when there can be no thread.
     fn start(job: &Arc<Job>, from: usize) -> Option<Self> {
         let (sender, reports) = mpsc::channel();
-        let job = Arc::clone(job);
-        let work = move || work(&job, from, &sender);
+        let (job, abandoned) = (Arc::clone(job), Arc::new(AtomicBool::new(false)));
+        let seen = Arc::clone(&abandoned);
+        let work = move || work(&job, from, &seen, &sender);
         let thread =
             std::thread::Builder::new().name("storage".to_owned()).stack_size(STACK).spawn(work).ok()?;
-        Some(Self { thread, reports })
+        Some(Self { thread, reports, abandoned })
     }
 
     /// Takes reports until all are there or one is late; whether the thread has ended.
@@ -96,6 +101,7 @@ impl Worker {
             match received {
                 Ok(report) => reports.extend(report),
                 Err(RecvTimeoutError::Timeout) => {
+                    self.abandoned.store(true, Ordering::Release);
                     reports.extend(failed(item, |path| rules::timed_out(path, patience)));
                     return false;
                 }
@@ -111,24 +117,27 @@ impl Worker {
     }
 }
 
-fn work(job: &Job, from: usize, reports: &Sender<Vec<ObjectReport>>) {
+fn work(job: &Job, from: usize, abandoned: &AtomicBool, reports: &Sender<Vec<ObjectReport>>) {
     let mut ground = Ground::new();
     for item in job.items.get(from..).unwrap_or_default() {
         let report = match item {
-            Item::One(object) => vec![one(job, object, &mut ground)],
-            Item::Pair(pair) => pair::reports(pair, &job.terms, job.how, &mut ground),
+            Item::One(object) => vec![one(job, object, abandoned, &mut ground)],
+            Item::Pair(pair) => {
+                pair::reports(pair, &Judge::new(&job.terms).until(abandoned), job.how, &mut ground)
+            }
         };
-        if reports.send(report).is_err() {
+        if abandoned.load(Ordering::Acquire) || reports.send(report).is_err() {
             return;
         }
     }
 }
 
-fn one(job: &Job, object: &Object, ground: &mut Ground) -> ObjectReport {
+fn one(job: &Job, object: &Object, abandoned: &AtomicBool, ground: &mut Ground) -> ObjectReport {
     let judge = match object.role {
         Role::Config => Judge::of_config(&job.terms),
         _ => Judge::new(&job.terms),
     };
+    let judge = judge.until(abandoned);
     let mut inspection = over(object, &judge, ground);
     let mut repaired = Vec::new();
     if job.how.repair {
@@ -171,7 +180,7 @@ const EACH: Duration = Duration::from_secs(10);
 /// What is left of a pod's patience after that is better spent on the next attempt.
 const TOTAL: Duration = Duration::from_secs(60);
 /// Threads that may wait for mounts that don't answer.
-const MOST_STUCK: usize = 4;
+pub(crate) const MOST_STUCK: usize = 4;
 /// Room for the deepest tree.
 const STACK: usize = 1 << 20;
 

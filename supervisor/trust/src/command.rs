@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use fluxheim_config::{Config, Profile, exit, parse_under};
 
-use crate::check::{How, check};
+use crate::check::{How, MOST_STUCK, check};
 use crate::config_files::read_config;
 use crate::identity::Identity;
 use crate::object::{Item, Object, Role, inventory};
@@ -41,30 +41,25 @@ pub enum Answer {
     Report(String, u8),
     /// There is none, for the configuration could not be read: for stderr, and the exit code.
     Refused(String, u8),
-    /// `pause` ended the wait with this code.
-    Ended(u8),
 }
 
-/// Checks, and checks again while waiting may help.
-///
-/// `becomes` says under which id a process of this configuration serves; `pause` sleeps, and gives
-/// an exit code when it was told to stop.
-pub fn answer(
-    request: &Request,
-    becomes: impl Fn(&Config) -> Option<u32>,
-    mut pause: impl FnMut(Duration) -> Option<u8>,
-) -> Answer {
+/// Checks, and checks again while waiting may help. `becomes` says under which id a process of this
+/// configuration serves.
+pub fn answer(request: &Request, becomes: impl Fn(&Config) -> Option<u32>) -> Answer {
     // A sum beyond any clock is as good as never.
     let end = request.wait.and_then(|wait| Instant::now().checked_add(wait));
-    let waits = || request.wait.is_some() && end.is_none_or(|end| Instant::now() < end);
+    let left = || end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+    let mut stuck = 0;
     loop {
-        let attempt = Attempt::make(request, &becomes);
-        if attempt.outcome() != Outcome::MayHeal || !waits() {
+        let attempt = Attempt::make(request, &becomes, left());
+        stuck += attempt.stuck();
+        // Each of them would be left behind once more.
+        let in_vain = stuck >= MOST_STUCK;
+        let waits = request.wait.is_some() && !left().is_zero() && !in_vain;
+        if attempt.outcome() != Outcome::MayHeal || !waits {
             return attempt.answer(request);
         }
-        if let Some(code) = pause(AGAIN) {
-            return Answer::Ended(code);
-        }
+        std::thread::sleep(AGAIN.min(left()));
     }
 }
 
@@ -74,7 +69,7 @@ enum Attempt {
 }
 
 impl Attempt {
-    fn make(request: &Request, becomes: impl Fn(&Config) -> Option<u32>) -> Self {
+    fn make(request: &Request, becomes: impl Fn(&Config) -> Option<u32>, left: Duration) -> Self {
         let sources = match read_config(&request.config, &Identity::current()) {
             Ok(sources) => sources,
             Err(unreadable) => {
@@ -84,9 +79,17 @@ impl Attempt {
         match parse_under(&sources, request.profile) {
             Ok(config) => {
                 let paths = sources.iter().map(|source| source.path.as_path());
-                Self::Judged(judge(request, &config, paths, becomes(&config)))
+                Self::Judged(judge(request, &config, paths, becomes(&config), left))
             }
             Err(mistakes) => Self::NoConfig { said: mistakes.to_string(), may_heal: false },
+        }
+    }
+
+    /// Threads that it left behind.
+    const fn stuck(&self) -> usize {
+        match self {
+            Self::Judged(report) => report.stuck,
+            Self::NoConfig { .. } => 0,
         }
     }
 
@@ -118,6 +121,7 @@ fn judge<'a>(
     config: &Config,
     sources: impl Iterator<Item = &'a Path>,
     becomes: Option<u32>,
+    left: Duration,
 ) -> StorageReport {
     let mut inventory = inventory(config);
     let configs = sources.map(|path| {
@@ -127,7 +131,12 @@ fn judge<'a>(
     let also = request.also.iter().cloned().map(Item::One);
     inventory.items = configs.chain(inventory.items).chain(also).collect();
     let identity = becomes.map_or_else(Identity::current, Identity::of);
-    check(&inventory, &Terms::of(config, identity), How { repair: request.repair, ..How::FULL })
+    // A wait bounds the attempts of it, but each gets what one object may take.
+    let total = match request.wait {
+        Some(_) => left.clamp(How::FULL.each, How::FULL.total),
+        None => How::FULL.total,
+    };
+    check(&inventory, &Terms::of(config, identity), How { repair: request.repair, total, ..How::FULL })
 }
 
 /// Reads `ROLE=PATH`, as `--also` takes it.

@@ -8,7 +8,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::bounded;
 use crate::finding::{Code, Finding, Shown};
 use crate::identity::Identity;
 use crate::inspect::{self, Inspection};
@@ -74,17 +76,24 @@ impl From<ConfigProblem> for ConfigUnreadable {
 
 /// Reads the file at `path`, or every `*.toml` of the folder at `path` in byte order of their
 /// names; hidden files don't count. At most 1 MiB a file and 256 files. What one link exchanges as a
-/// whole (the `..data` of Kubernetes) is read as it was at one moment.
+/// whole (the `..data` of Kubernetes) is read as it was at one moment. Takes at most 10 s.
 ///
 /// # Errors
 /// Everything that is wrong, of all files.
 pub fn read_config(path: &Path, identity: &Identity) -> Result<Vec<Source>, ConfigUnreadable> {
-    let terms = Terms::strict(identity.clone());
+    let (asked, terms) = (path.to_owned(), Terms::strict(identity.clone()));
+    match bounded::within(PATIENCE, move || read_by(&asked, &terms)) {
+        Ok(read) => read,
+        Err(late) => Err(refused(path, vec![rules::late(path, &late)]).into()),
+    }
+}
+
+fn read_by(path: &Path, terms: &Terms) -> Result<Vec<Source>, ConfigUnreadable> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let reading =
-            Reading { path, judge: Judge::of_config(&terms), ground: Ground::new(), moved: Cell::new(false) };
+        let (judge, ground) = (Judge::of_config(terms), Ground::new());
+        let reading = Reading { path, judge, ground, moved: Cell::new(false) };
         let read = reading.sources();
         // A file was replaced between the look at it and its opening: everything is read anew.
         if read.is_ok() || !reading.moved.get() || attempts == inspect::ATTEMPTS {
@@ -178,6 +187,8 @@ fn refused(path: &Path, findings: Vec<Finding>) -> ConfigProblem {
     ConfigProblem::Refused(Refused { object, findings })
 }
 
+/// Much longer than a disk or a network filesystem that lives needs for them.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// More is a generated configuration that should be one file.
 const MOST_FILES: usize = 256;
 

@@ -65,6 +65,11 @@ impl Delivery {
         self.mount.is_some() && self.mount == mount.id
     }
 
+    /// The group that an fsGroup opened it to.
+    pub(crate) const fn gid(&self) -> Option<u32> {
+        self.gid
+    }
+
     /// Whether the kubelet lets members of that group read and write, and only it would.
     pub(crate) fn opened_to(&self, gid: u32) -> bool {
         self.gid == Some(gid)

@@ -4,6 +4,7 @@
 //! every code.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// How much a finding matters.
@@ -229,6 +230,14 @@ pub struct Finding {
     pub fix: String,
 }
 
+impl Finding {
+    /// Its path as it can stand in a line of a report and in a shell command.
+    #[must_use]
+    pub fn shown_path(&self) -> String {
+        Shown(&self.path).to_string()
+    }
+}
+
 /// One line, everything in it.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -242,16 +251,32 @@ pub(crate) struct Shown<'a>(pub &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(text) = self.0.to_str() else { return write!(f, "{:?}", self.0) };
+        let bytes = self.0.as_os_str().as_bytes();
         let plain = |c: char| c.is_alphanumeric() || "/._-+=:@,%".contains(c);
-        if text.chars().any(char::is_control) {
-            // Never let a name move the cursor or fake a line of the report.
-            write!(f, "{text:?}")
-        } else if !text.is_empty() && text.chars().all(plain) {
-            f.write_str(text)
-        } else {
-            write!(f, "'{}'", text.replace('\'', r"'\''"))
+        match self.0.to_str() {
+            // A dash in front would be an option.
+            Some(text) if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) => {
+                f.write_str(text)
+            }
+            Some(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+                write!(f, "'{}'", text.replace('\'', r"'\''"))
+            }
+            // Whatever it is made of, it moves no cursor, fakes no line of the report, and runs nothing
+            // when it is pasted into a shell: between $' and ' only the backslash means anything.
+            _ => write!(f, "$'{}'", Escaped(bytes)),
         }
+    }
+}
+
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| match byte {
+            b'\\' | b'\'' => write!(f, "\\{}", char::from(*byte)),
+            b' '..=b'~' => write!(f, "{}", char::from(*byte)),
+            other => write!(f, "\\x{other:02x}"),
+        })
     }
 }
 
@@ -265,7 +290,12 @@ mod tests {
         assert_eq!(shown("/etc/fluxheim/tls/a.key"), "/etc/fluxheim/tls/a.key");
         assert_eq!(shown("/a b/it's"), r"'/a b/it'\''s'");
         assert_eq!(shown("/a;rm"), "'/a;rm'");
-        assert_eq!(shown("/a\n\u{1b}[2J"), r#""/a\n\u{1b}[2J""#);
+        assert_eq!(shown("/a\n\u{1b}[2J"), r"$'/a\x0a\x1b[2J'");
+        assert_eq!(shown("/a\u{1}$(touch x)'`y`"), r"$'/a\x01$(touch x)\'`y`'");
+        assert_eq!(shown("/\u{202e}gpj.exe"), r"$'/\xe2\x80\xaegpj.exe'");
+        assert_eq!(shown("-rf"), "'-rf'");
+        let bytes = std::ffi::OsStr::from_bytes(b"b\xff`touch y`");
+        assert_eq!(Shown(Path::new(bytes)).to_string(), r"$'b\xff`touch y`'");
     }
 
     #[test]

@@ -27,6 +27,8 @@ use crate::walk::{Cause, Dir, End, Entry, Ground, Passed, Trail};
 #[derive(Debug, Default)]
 pub(crate) struct Inspection {
     pub findings: Vec<Finding>,
+    /// How many more there were, none of them worse.
+    pub left_out: usize,
     /// Of the object itself, when it was reached.
     pub seen: Option<Seen>,
     /// The very file that was judged.
@@ -103,17 +105,20 @@ fn folder(role: Role, judge: &Judge<'_>, passed: &[Passed], dir: Rc<Dir>) -> Ins
     let (delivery, lacking) = delivery::recognise_folder(role, passed, &dir, judge.identity);
     let mut findings = judge.passed(role, passed, delivery.as_ref(), &lacking);
     let mut seen = Seen::new(&dir.facts, &dir.mount, passed, delivery.as_ref());
+    let mut left_out = 0;
     match role {
         Role::StaticRoot => findings.extend(judge.static_root(&dir)),
         Role::StateFolder => {
             let kept = tree::judge(judge, &dir, delivery.as_ref());
             seen.set_acl(dir.acl());
             seen.entries = Some(kept.entries);
-            findings.extend(kept.findings);
+            let (of_tree, more) = kept.findings.into_parts();
+            findings.extend(of_tree);
+            left_out = more;
         }
         _ => findings.push(judge.wrong_kind(role, &dir.path, &dir.facts)),
     }
-    Inspection { findings, seen: Some(seen), ..Inspection::default() }
+    Inspection { findings, left_out, seen: Some(seen), ..Inspection::default() }
 }
 
 fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Result<Inspection, Moved> {
@@ -147,7 +152,7 @@ fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Res
             let acl = AclSeen::of_path(entry.fd.as_fd());
             let subject = subject(role, &path, &entry.facts, entry, &acl, delivery.as_ref());
             findings.extend(judge.file(&subject));
-            findings.push(judge.unopened(&path, &entry.facts, delivery.as_ref(), errno));
+            findings.push(judge.unopened(&path, &entry.facts, &acl, delivery.as_ref(), errno));
             let seen = Some(seen.of_file(&entry.facts, &acl));
             Ok(Inspection { findings, seen, ..Inspection::default() })
         }

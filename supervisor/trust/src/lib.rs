@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "this crate is the door")]
 
 pub mod acl;
+pub mod bounded;
 mod check;
 pub mod command;
 mod config_files;

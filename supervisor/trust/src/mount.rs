@@ -32,7 +32,7 @@ pub(crate) enum Filesystem {
         /// Whether somebody else than this kernel decides who may read.
         advisory: Option<AdvisoryFilesystem>,
     },
-    /// Not in the table: local as far as is known.
+    /// Not in the table: nothing is known of it.
     Other(u32),
     /// The kernel would not say.
     Unasked(Errno),
@@ -79,7 +79,8 @@ impl Filesystem {
     pub(crate) const fn advisory(&self) -> Option<AdvisoryFilesystem> {
         match self {
             Self::Known { advisory, .. } => *advisory,
-            Self::Other(_) | Self::Unasked(_) => None,
+            Self::Other(_) => Some(AdvisoryFilesystem::Other),
+            Self::Unasked(_) => None,
         }
     }
 }
@@ -114,6 +115,19 @@ const FILESYSTEMS: &[(u32, &str, Option<AdvisoryFilesystem>)] = &[
     (0x794C_7630, "overlay", None),
     (0x7371_7368, "squashfs", None),
     (0xE0F5_E1E2, "erofs", None),
+    (0x0000_72B6, "jffs2", None),
+    (0x2405_1905, "ubifs", None),
+    (0x0000_3434, "nilfs2", None),
+    (0x3153_464A, "jfs", None),
+    (0x5265_4973, "reiserfs", None),
+    (0x1501_3346, "udf", None),
+    (0x0000_9660, "iso9660", None),
+    (0x28CD_3D45, "cramfs", None),
+    (0x0000_F15F, "ecryptfs", None),
+    (0x6175_6673, "aufs", None),
+    // Of a cluster, but every node's kernel goes by the same modes.
+    (0x0116_1970, "gfs2", None),
+    (0x7461_636F, "ocfs2", None),
     (0x0000_9FA0, "proc", None),
     (0x6265_6572, "sysfs", None),
     (0x0000_6969, "nfs", Some(AdvisoryFilesystem::Nfs)),
@@ -145,15 +159,17 @@ mod tests {
         assert_eq!(advisory(0xFF53_4D42), Some("cifs"));
         assert_eq!(advisory(0xFE53_4D42), Some("cifs"));
         assert_eq!(advisory(0x0102_1997), Some("9p"));
-        for local in [0x794C_7630, 0xEF53, 0x0102_1994, 0x1234_5678] {
+        for local in [0x794C_7630, 0xEF53, 0x0102_1994] {
             assert_eq!(advisory(local), None);
         }
+        assert_eq!(advisory(0x1234_5678), Some("other"));
     }
 
     #[test]
     fn every_advisory_filesystem_can_be_met() {
         for filesystem in AdvisoryFilesystem::ALL {
-            assert!(FILESYSTEMS.iter().any(|(.., advisory)| *advisory == Some(filesystem)));
+            let known = FILESYSTEMS.iter().any(|(.., advisory)| *advisory == Some(filesystem));
+            assert!(known || filesystem == AdvisoryFilesystem::Other);
         }
     }
 }

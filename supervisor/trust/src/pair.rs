@@ -6,7 +6,7 @@
 
 use crate::check::{How, now, over};
 use crate::inspect::{self, Inspection, Judged};
-use crate::object::{NamedHost, Object, Pair};
+use crate::object::{NamedHost, Object, Pair, Role};
 use crate::repair;
 use crate::report::ObjectReport;
 use crate::secret::{self, Refused, Secret};
@@ -52,21 +52,20 @@ pub fn read_pair(pair: &Pair, terms: &Terms) -> Result<PairRead, Vec<Refused>> {
 }
 
 /// What the check says of a pair, certificate first.
-pub(crate) fn reports(pair: &Pair, terms: &Terms, how: How, ground: &mut Ground) -> Vec<ObjectReport> {
-    let judge = Judge::new(terms);
+pub(crate) fn reports(pair: &Pair, judge: &Judge<'_>, how: How, ground: &mut Ground) -> Vec<ObjectReport> {
     let objects = pair.objects();
     let mut repaired = [Vec::new(), Vec::new()];
     if how.repair {
         for (object, repaired) in objects.iter().zip(&mut repaired) {
-            *repaired = repair::tighten(object, &judge, &over(object, &judge, ground));
+            *repaired = repair::tighten(object, judge, &over(object, judge, ground));
         }
     }
     let (files, facts) = if how.contents {
-        let Moment { mut files, contents } = Moment::over(pair, &judge, ground);
+        let Moment { mut files, contents } = Moment::over(pair, judge, ground);
         let facts = look(pair, &contents, &mut files);
         (files, facts)
     } else {
-        (objects.each_ref().map(|object| over(object, &judge, ground)), None)
+        (objects.each_ref().map(|object| over(object, judge, ground)), None)
     };
     let mut facts = [facts, None];
     let parts = objects.into_iter().zip(files).zip(repaired).zip(&mut facts);
@@ -123,7 +122,9 @@ impl Moment {
         ];
         let mut contents = [None, None];
         for ((object, inspection), content) in [certificate, key].iter().zip(&mut files).zip(&mut contents) {
-            *content = secret::content(object.role, &object.path, inspection);
+            // One file with both is as secret as the key in it.
+            let role = if pair.cert == pair.key { Role::PrivateKey } else { object.role };
+            *content = secret::content(role, &object.path, inspection);
             if inspection.findings.iter().any(|finding| finding.code == crate::Code::Changing) {
                 return None;
             }

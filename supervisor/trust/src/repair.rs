@@ -28,40 +28,41 @@ pub struct Repaired {
 /// Takes from a judged object what it grants too much; what can't be changed stays as it was found.
 pub(crate) fn tighten(object: &Object, judge: &Judge<'_>, inspection: &Inspection) -> Vec<Repaired> {
     // Where somebody else decides what a name leads to, nothing is changed through it.
-    if inspection.findings.iter().any(|finding| is_of_the_way(finding.code)) {
+    let is_there = |codes: &[Code]| inspection.findings.iter().any(|finding| codes.contains(&finding.code));
+    if is_there(&[Code::LinkLoop, Code::ParentForeignOwner, Code::ParentWritable, Code::Symlink]) {
         return Vec::new();
     }
     match object.role {
+        // Of root's folders one with files of others is hardly a state folder: a slip of the pen.
+        Role::StateFolder if judge.identity.uid == 0 && is_there(&[Code::ForeignOwner]) => Vec::new(),
         Role::StateFolder => tree::tighten(judge, object),
         Role::StaticRoot => Vec::new(),
         role => {
             let Some(judged) = &inspection.file else { return Vec::new() };
-            let excess = excess(role, &judged.facts);
-            change(judge, &judged.file, &judged.facts, excess, judged.path.clone()).into_iter().collect()
+            change(judge, role, &judged.file, judged.path.clone()).into_iter().collect()
         }
     }
 }
 
-const fn is_of_the_way(code: Code) -> bool {
-    matches!(code, Code::LinkLoop | Code::ParentForeignOwner | Code::ParentWritable | Code::Symlink)
+/// Whether a folder is everybody's on purpose, as /tmp is.
+pub(crate) const fn is_shared(facts: &Facts) -> bool {
+    facts.mode & 0o1000 != 0
 }
 
-/// The bits that such a file must not have.
-pub(crate) fn excess(role: Role, facts: &Facts) -> u32 {
-    let guarded = role.is_secret() || role == Role::StateFolder;
-    facts.mode & if guarded { 0o7077 } else { 0o7022 }
+/// Whether a folder is the root of a claim as the kubelet left it: with its group's rights taken away,
+/// the kubelet would open all of the claim anew.
+pub(crate) const fn is_kubelets(facts: &Facts) -> bool {
+    facts.mount_root && facts.mode & 0o2020 == 0o2020
 }
 
 /// Changes the mode through a descriptor of the inode, if it is ours and has no other name.
-pub(crate) fn change(
-    judge: &Judge<'_>,
-    fd: impl AsFd,
-    facts: &Facts,
-    excess: u32,
-    path: PathBuf,
-) -> Option<Repaired> {
+pub(crate) fn change(judge: &Judge<'_>, role: Role, fd: impl AsFd, path: PathBuf) -> Option<Repaired> {
+    // As it is right now: nothing is given back that somebody took meanwhile.
+    let facts = Facts::of(&fd).ok()?;
+    let guarded = role.is_secret() || role == Role::StateFolder;
+    let excess = facts.mode & if guarded { 0o7077 } else { 0o7022 };
     let single = facts.kind == Kind::Folder || facts.links == 1;
-    if excess == 0 || facts.uid != judge.identity.uid || !single {
+    if excess == 0 || facts.uid != judge.identity.uid || !single || judge.is_abandoned() {
         return None;
     }
     let now = facts.mode & !excess;

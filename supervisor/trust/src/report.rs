@@ -21,6 +21,8 @@ pub struct StorageReport {
     pub identity: Identity,
     /// In the order of the inventory.
     pub objects: Vec<ObjectReport>,
+    /// Threads of the check that a mount which does not answer still holds.
+    pub(crate) stuck: usize,
 }
 
 /// What the check found about one object.
@@ -32,6 +34,8 @@ pub struct ObjectReport {
     pub seen: Option<Seen>,
     /// Empty when all is well.
     pub findings: Vec<Finding>,
+    /// How many more there were; none is worse than the worst of these.
+    pub more_findings: usize,
     /// Modes that were tightened before it was judged, when that was asked for.
     pub repaired: Vec<Repaired>,
     /// What a certificate says of itself, when it was read.
@@ -51,8 +55,8 @@ pub enum Outcome {
 
 impl ObjectReport {
     pub(crate) fn new(object: Object, inspection: Inspection) -> Self {
-        let Inspection { findings, seen, .. } = inspection;
-        Self { object, seen, findings, repaired: Vec::new(), certificate: None }
+        let Inspection { findings, left_out: more_findings, seen, .. } = inspection;
+        Self { object, seen, findings, more_findings, repaired: Vec::new(), certificate: None }
     }
 
     /// Whether a finding forbids its use.

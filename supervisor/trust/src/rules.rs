@@ -20,7 +20,7 @@ use crate::terms::Judge;
 
 pub(crate) use file::Subject;
 pub(crate) use folder::{Kept, mount_inside, too_deep, too_many};
-pub(crate) use stopped::{not_reached, timed_out};
+pub(crate) use stopped::{late, not_reached, timed_out};
 
 impl Judge<'_> {
     /// A file of a type that the role has no use for.
@@ -76,12 +76,14 @@ pub(crate) fn no_file(path: &Path) -> Finding {
     refuse(path, Code::NotAFile, "a folder", "only files can be read".to_owned(), "name a file".to_owned())
 }
 
-/// Keeps the first of equal findings: a folder may be crossed twice.
+/// Keeps one of equal findings, the worst: a folder may be crossed twice.
 pub(crate) fn deduplicate(findings: &mut Vec<Finding>) {
     let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
     for finding in findings.drain(..) {
-        if !kept.iter().any(|other| other.code == finding.code && other.path == finding.path) {
-            kept.push(finding);
+        match kept.iter_mut().find(|other| other.code == finding.code && other.path == finding.path) {
+            Some(other) if other.severity < finding.severity => *other = finding,
+            Some(_) => {}
+            None => kept.push(finding),
         }
     }
     *findings = kept;

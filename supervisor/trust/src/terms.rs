@@ -2,6 +2,8 @@
 //!
 //! Owns the few things that the rules depend on besides the files themselves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fluxheim_config::{AdvisoryFilesystem, Config};
 
 use crate::identity::Identity;
@@ -42,10 +44,12 @@ pub(crate) struct Judge<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) trusted_filesystems: &'a [AdvisoryFilesystem],
     /// What the kernel shows for owners that this user namespace has no number for.
-    /// `None` where every number is somebody: in the initial user namespace.
+    /// `None` where the service user itself has that number, and every number is somebody.
     pub(crate) overflow_uid: Option<u32>,
     /// Whether this process is that user: then the kernel itself tells what may be crossed.
     pub(crate) is_self: bool,
+    /// Set when nobody waits for the work any more: then nothing may be changed.
+    abandoned: Option<&'a AtomicBool>,
 }
 
 impl<'a> Judge<'a> {
@@ -61,6 +65,22 @@ impl<'a> Judge<'a> {
 
     fn of(identity: &'a Identity, trusted_filesystems: &'a [AdvisoryFilesystem]) -> Self {
         let is_self = *identity == Identity::current();
-        Self { identity, trusted_filesystems, overflow_uid: overflow::stands_for_nobody(), is_self }
+        Self {
+            identity,
+            trusted_filesystems,
+            overflow_uid: overflow::stands_for_nobody(identity.uid),
+            is_self,
+            abandoned: None,
+        }
+    }
+
+    /// The same, for as long as somebody waits.
+    pub(crate) const fn until(self, abandoned: &'a AtomicBool) -> Self {
+        Self { abandoned: Some(abandoned), ..self }
+    }
+
+    /// Whether nobody waits for the work any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.is_some_and(|abandoned| abandoned.load(Ordering::Acquire))
     }
 }

@@ -189,7 +189,16 @@ pub(crate) struct Fuse {
 impl Fuse {
     /// It answers no more.
     pub(crate) fn stop(&self) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGSTOP).unwrap();
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// It answers again, what was asked meanwhile too.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 }
 

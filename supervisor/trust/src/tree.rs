@@ -3,6 +3,8 @@
 //! Owns the walk downwards and its bounds: so many entries, so deep, never onto another mount, and
 //! no link is followed. The rules are `rules`'s. Follows getdents(2) and openat(2).
 
+mod gathered;
+
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -13,7 +15,6 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::delivery::Delivery;
-use crate::finding::Finding;
 use crate::inspect::READ;
 use crate::node::{AclSeen, Facts, Kind};
 use crate::object::{Object, Role};
@@ -22,17 +23,19 @@ use crate::rules::{self, Kept, Subject};
 use crate::terms::Judge;
 use crate::walk::{Dir, End, Ground};
 
+pub(crate) use gathered::Gathered;
+
 /// What was found below a folder, itself included.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    pub findings: Vec<Finding>,
+    pub findings: Gathered,
     /// Files and folders judged.
     pub entries: usize,
 }
 
 /// Judges `root` and everything below it.
 pub(crate) fn judge(judge: &Judge<'_>, root: &Rc<Dir>, delivery: Option<&Delivery>) -> Tree {
-    let mut walk = Walk { judge, root, delivery, findings: Vec::new(), entries: 0, full: false };
+    let mut walk = Walk { judge, root, delivery, findings: Gathered::default(), entries: 0 };
     walk.folder(root, 0);
     let Walk { findings, entries, .. } = walk;
     Tree { findings, entries }
@@ -42,6 +45,9 @@ pub(crate) fn judge(judge: &Judge<'_>, root: &Rc<Dir>, delivery: Option<&Deliver
 pub(crate) fn tighten(judge: &Judge<'_>, object: &Object) -> Vec<Repaired> {
     let ground = Ground::new();
     let Ok(End::Folder(root)) = ground.to(&object.path).end else { return Vec::new() };
+    if repair::is_shared(&root.facts) {
+        return Vec::new();
+    }
     let mut repaired = Vec::new();
     tighten_folder(judge, &root, &root.facts, 0, &mut repaired);
     repaired
@@ -55,9 +61,8 @@ fn tighten_folder(
     repaired: &mut Vec<Repaired>,
 ) {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    if let Ok(fd) = openat(&dir.fd, ".", flags, Mode::empty()) {
-        let excess = repair::excess(Role::StateFolder, &dir.facts);
-        repaired.extend(repair::change(judge, fd, &dir.facts, excess, dir.path.clone()));
+    if let (false, Ok(fd)) = (repair::is_kubelets(&dir.facts), openat(&dir.fd, ".", flags, Mode::empty())) {
+        repaired.extend(repair::change(judge, Role::StateFolder, fd, dir.path.clone()));
     }
     let Ok((names, _)) = dir.names(MOST_ENTRIES) else { return };
     for name in names {
@@ -75,18 +80,16 @@ fn tighten_folder(
 
 fn tighten_file(judge: &Judge<'_>, dir: &Dir, name: &OsStr, looked: &Facts) -> Option<Repaired> {
     let fd = openat(&dir.fd, name, READ, Mode::empty()).ok()?;
-    let facts = Facts::of(&fd).ok().filter(|facts| facts.same_inode(looked))?;
-    let excess = repair::excess(Role::StateFolder, &facts);
-    repair::change(judge, fd, &facts, excess, dir.path.join(name))
+    Facts::of(&fd).ok().filter(|facts| facts.same_inode(looked))?;
+    repair::change(judge, Role::StateFolder, fd, dir.path.join(name))
 }
 
 struct Walk<'a> {
     judge: &'a Judge<'a>,
     root: &'a Dir,
     delivery: Option<&'a Delivery>,
-    findings: Vec<Finding>,
+    findings: Gathered,
     entries: usize,
-    full: bool,
 }
 
 impl Walk<'_> {
@@ -109,8 +112,7 @@ impl Walk<'_> {
         match dir.names(MOST_ENTRIES.saturating_sub(self.entries)) {
             Ok((names, complete)) => {
                 names.iter().for_each(|name| self.entry(dir, name, depth));
-                if !complete && !self.full {
-                    self.full = true;
+                if !complete {
                     self.findings.push(rules::too_many(&self.root.path, MOST_ENTRIES));
                 }
             }
@@ -142,17 +144,13 @@ impl Walk<'_> {
                 let (mount, delivery) = (&*dir.mount, self.delivery);
                 let subject =
                     Subject { role, path: &path, facts: &facts, mount, acl: &acl, delivery, opened: true };
-                // What lies on an advisory filesystem was said of the folder.
-                let found = self.judge.file(&subject);
-                self.findings
-                    .extend(found.into_iter().filter(|finding| finding.code != crate::Code::AdvisoryModes));
+                self.findings.extend(self.judge.file(&subject));
             }
             _ => {
                 self.entries += 1;
                 self.findings.push(self.judge.foreign_entry(&path, &facts));
             }
         }
-        self.findings.truncate(MOST_FINDINGS);
     }
 }
 
@@ -164,7 +162,6 @@ fn is_lost_and_found(dir: &Dir, name: &OsStr, facts: &Facts) -> bool {
 
 /// ACME needs three levels.
 const DEEPEST: usize = 16;
-/// A certificate takes some five; more than this is not a folder that only a proxy writes.
+/// A certificate takes some five; more than this is not a folder that only a proxy writes. Bounds what
+/// is judged; a listing under way may hold as many names once more for each level.
 const MOST_ENTRIES: usize = 20_000;
-/// What a person can read, per object.
-const MOST_FINDINGS: usize = 200;

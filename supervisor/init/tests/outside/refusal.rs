@@ -68,3 +68,33 @@ fn secrets_that_only_the_proxy_has_seen_are_judged_too() {
     assert!(said.contains("off swap"), "{said}");
     assert!(!said.contains("no secrets configured"), "{said}");
 }
+
+#[test]
+fn the_storage_check_ends_on_term_while_a_mount_does_not_answer() {
+    let scene = with_key(0o600);
+    let (served, dead) = (scene.path("served"), scene.path("dead"));
+    std::fs::create_dir(&served).unwrap();
+    std::fs::create_dir(&dead).unwrap();
+    std::fs::copy(scene.path("fluxheim.toml"), served.join("fluxheim.toml")).unwrap();
+    let server = std::process::Command::new("bindfs").arg("-f").arg(&served).arg(&dead).spawn();
+    let mut server = server.expect("bindfs is missing: apt-get install bindfs");
+    let pid = nix::unistd::Pid::from_raw(server.id().cast_signed());
+    crate::scene::until("the mount", || dead.join("fluxheim.toml").exists());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_fluxheim-init"))
+        .args(["--check-tls-storage", "--config"])
+        .arg(dead.join("fluxheim.toml"))
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let of_check = nix::unistd::Pid::from_raw(check.id().cast_signed());
+    nix::sys::signal::kill(of_check, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let started = std::time::Instant::now();
+    let code = check.wait().unwrap().code();
+    let took = started.elapsed();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let _ = std::process::Command::new("umount").arg("-l").arg(&dead).status();
+    assert_eq!(code, Some(143));
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+}

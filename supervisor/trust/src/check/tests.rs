@@ -54,6 +54,27 @@ fn gives_up_after_a_few_dead_mounts_and_says_what_was_not_looked_at() {
 }
 
 #[test]
+fn changes_nothing_that_nobody_waits_for_any_more() {
+    let scratch = Scratch::new();
+    scratch.folder("served", US, 0o700);
+    let path = scratch.file("served/a.key", b"KEY", US, 0o644);
+    let dead = scratch.fuse("served", "dead");
+    dead.stop();
+    let how = How { each: Duration::from_millis(200), repair: true, ..How::ACCESS };
+    let report = check(&inventory(&[object(PrivateKey, scratch.path("dead/a.key"))]), &our_terms(), how);
+    assert_eq!(codes(&report.objects[0].findings), ["timed-out"]);
+    assert!(report.objects[0].repaired.is_empty());
+    dead.go_on();
+    std::thread::sleep(Duration::from_millis(500));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o644);
+    // The same while somebody waits.
+    let how = How { each: Duration::from_secs(60), ..how };
+    let report = check(&inventory(&[object(PrivateKey, scratch.path("dead/a.key"))]), &our_terms(), how);
+    assert_eq!(report.objects[0].repaired.len(), 1);
+}
+
+#[test]
 fn takes_modes_that_a_program_shows_for_nothing() {
     let scratch = Scratch::new();
     scratch.folder("served", US, 0o700);

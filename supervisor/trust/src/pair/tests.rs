@@ -173,3 +173,14 @@ fn says_which_hosts_no_certificate_is_for() {
     let seen = &report.objects[0].findings[0].seen;
     assert_eq!(seen, "no certificate is for c.test of vhosts 3, y.x.w.test of vhosts 4");
 }
+
+#[test]
+fn keeps_a_file_that_holds_both_as_the_secret_it_is() {
+    let scratch = Scratch::new();
+    let apart = real_pair(&scratch, "a", &["a.test"]);
+    let both = [std::fs::read(&apart.cert).unwrap(), std::fs::read(&apart.key).unwrap()].concat();
+    let path = scratch.file("both.pem", &both, US, 0o600);
+    let read = read_pair(&pair(path.clone(), path), &our_terms()).unwrap();
+    assert_ne!(read.chain.keeping(), crate::Keeping::Heap);
+    assert_ne!(read.key.keeping(), crate::Keeping::Heap);
+}

@@ -37,6 +37,7 @@ fn object(report: &ObjectReport) -> Value {
         "certificate": report.certificate.as_ref().map(certificate),
         "repaired": report.repaired.iter().map(repaired).collect::<Vec<_>>(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "more_findings": report.more_findings,
     })
 }
 

@@ -43,7 +43,10 @@ fn write_object(f: &mut fmt::Formatter<'_>, report: &ObjectReport) -> fmt::Resul
         writeln!(f, "        why: {why}")?;
         writeln!(f, "        fix: {fix}")?;
     }
-    Ok(())
+    match report.more_findings {
+        0 => Ok(()),
+        more => writeln!(f, "    and {more} more findings of the same kinds, none of them worse"),
+    }
 }
 
 fn is_telling(report: &ObjectReport, seen: &Seen) -> bool {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::grants::{Grant, Grantee, READ, WRITE};
 use super::warn;
 use crate::delivery::{Delivery, DeliveryKind};
-use crate::finding::{Code, Finding, Shown};
+use crate::finding::{Code, Finding};
 use crate::node::Facts;
 use crate::terms::Judge;
 
@@ -20,7 +20,7 @@ impl Judge<'_> {
 
     /// Whether the way of delivery is the reason for the grant, and nobody gains by it whom the
     /// operator did not choose.
-    pub(super) fn forgives(&self, delivery: &Delivery, path: &Path, grant: Grant) -> bool {
+    pub(super) fn forgives(&self, delivery: &Delivery, path: &Path, facts: &Facts, grant: Grant) -> bool {
         match (delivery.kind, grant.who) {
             // defaultMode 0400 becomes 0440 for the fsGroup, through which alone we can read it.
             (DeliveryKind::KubernetesVolume | DeliveryKind::RuntimeSecret, Grantee::Group(gid))
@@ -32,7 +32,8 @@ impl Judge<'_> {
                 grant.bits == READ && is_runtimes_own(path)
             }
             (DeliveryKind::FsGroupClaim, Grantee::Group(gid)) => {
-                grant.bits & !(READ | WRITE) == 0 && delivery.opened_to(gid)
+                let ours = facts.uid == self.identity.uid;
+                ours && grant.bits & !(READ | WRITE) == 0 && delivery.opened_to(gid)
             }
             _ => false,
         }
@@ -41,17 +42,8 @@ impl Judge<'_> {
     /// What is said of what was forgiven.
     pub(super) fn remark(&self, delivery: &Delivery, path: &Path, facts: &Facts) -> Option<Finding> {
         match delivery.kind {
-            DeliveryKind::FsGroupClaim if facts.mode & 0o060 != 0 => {
-                let why = format!(
-                    "every pod with fsGroup {} can read it, and replace it where it may write",
-                    facts.gid
-                );
-                let fix = format!(
-                    "securityContext: {{ fsGroupChangePolicy: OnRootMismatch }}, and --repair once, or chmod \
-                     go= {}",
-                    Shown(path)
-                );
-                Some(warn(path, Code::FsGroup, facts, why, fix))
+            DeliveryKind::FsGroupClaim if facts.mode & 0o060 != 0 && delivery.opened_to(facts.gid) => {
+                Some(self.opened_claim(delivery, path, facts))
             }
             DeliveryKind::RuntimeSecret if facts.mode & 0o004 != 0 && is_runtimes_own(path) => {
                 let why = "every user of this container can read it (the runtime's default)".to_owned();
@@ -59,6 +51,17 @@ impl Judge<'_> {
             }
             _ => None,
         }
+    }
+
+    /// What the kubelet's fsGroup comes to.
+    pub(super) fn opened_claim(&self, claim: &Delivery, path: &Path, facts: &Facts) -> Finding {
+        let gid = claim.gid().map_or_else(String::new, |gid| format!(" {gid}"));
+        let why = format!("whoever is in group{gid} can read and replace what is in this claim");
+        let fix =
+            "an fsGroup that no other pod on this claim has, with securityContext: { fsGroupChangePolicy: \
+                   OnRootMismatch }; then --repair once takes the group's rights from our files"
+                .to_owned();
+        warn(path, Code::FsGroup, facts, why, fix)
     }
 
     /// How to make a delivered secret no more than readable for us.
@@ -75,8 +78,9 @@ impl Judge<'_> {
 
     fn default_mode(&self) -> String {
         format!(
-            "in the pod's volume: secret: {{ defaultMode: 0400 }} (projected and CSI volumes likewise), with \
-             securityContext: {{ fsGroup: {} }}, to which the kubelet adds the group's right to read",
+            "in the pod's volume: secret: {{ defaultMode: 0400 }} (projected volumes likewise; CSI: mode or \
+             filePermission \"0440\" in its own class), with securityContext: {{ fsGroup: {} }}, to which the \
+             kubelet adds the group's right to read",
             self.identity.gid
         )
     }
@@ -92,7 +96,8 @@ impl Judge<'_> {
     pub(super) fn secret_options(&self) -> String {
         let (uid, gid) = (self.identity.uid, self.identity.gid);
         format!(
-            "--secret NAME,uid={uid},gid={gid},mode=0400, or in Compose uid: \"{uid}\", gid: \"{gid}\", mode: 0400"
+            "Docker: --secret source=NAME,target=NAME,uid={uid},gid={gid},mode=0400; Podman: --secret \
+             NAME,uid={uid},gid={gid},mode=0400; Compose: uid: \"{uid}\", gid: \"{gid}\", mode: 0400"
         )
     }
 }

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use fluxheim_config::AdvisoryFilesystem;
+
 use super::grants::{Grant, WRITE, grants, listed, named};
 use super::{TRUSTED_OWNER, refuse, unknown, warn};
 use crate::delivery::{Delivery, DeliveryKind};
@@ -91,7 +93,7 @@ impl Judge<'_> {
         let Subject { role, path, facts, acl, delivery, .. } = *subject;
         let mut wrong = grants(facts, acl);
         wrong.retain(|grant| {
-            let forgiven = || delivery.is_some_and(|delivery| self.forgives(delivery, path, *grant));
+            let forgiven = || delivery.is_some_and(|delivery| self.forgives(delivery, path, facts, *grant));
             (guarded || grant.can(WRITE)) && !self.trusts(*grant) && !(guarded && forgiven())
         });
         let (by_acl, by_mode): (Vec<_>, Vec<_>) = wrong.into_iter().partition(|grant| grant.is_by_acl());
@@ -102,7 +104,7 @@ impl Judge<'_> {
         if !by_acl.is_empty() {
             findings.push(by_entries(subject, &by_acl));
         }
-        findings.extend(dormant(guarded, subject, self));
+        findings.extend(dormant(guarded, path, facts, acl, self));
         if let AclSeen::Unknown(reason) = acl {
             let why = format!("an ACL can let others {} the {role}", if guarded { "read" } else { "write" });
             let fix = format!("setfacl -b {}, or use a filesystem that tells", Shown(path));
@@ -147,7 +149,11 @@ impl Judge<'_> {
             return Some(unknown(path, Code::AdvisoryModes, mount, why, fix));
         }
         let kind = mount.filesystem.advisory()?;
-        let (name, why) = (kind.name(), "a server or a program decides who may read, not the mode seen here");
+        let why = match kind {
+            AdvisoryFilesystem::Other => "whether its modes mean anything is not known",
+            _ => "a server or a program decides who may read, not the mode seen here",
+        };
+        let name = kind.name();
         let vouched = self.trusted_filesystems.contains(&kind);
         let fix = match vouched {
             true => format!(
@@ -175,8 +181,13 @@ fn by_entries(subject: &Subject<'_>, wrong: &[Grant]) -> Finding {
 }
 
 /// Entries that the mask holds down now: the next chmod of the group bits arms them again.
-fn dormant(guarded: bool, subject: &Subject<'_>, judge: &Judge<'_>) -> Option<Finding> {
-    let Subject { path, facts, acl, .. } = *subject;
+pub(super) fn dormant(
+    guarded: bool,
+    path: &Path,
+    facts: &Facts,
+    acl: &AclSeen,
+    judge: &Judge<'_>,
+) -> Option<Finding> {
     let acl = acl.entries()?;
     let sleeps = acl.dormant().any(|entry| {
         let grant = named(entry, facts);
@@ -196,7 +207,7 @@ pub(super) fn special_bits(path: &Path, facts: &Facts) -> Option<Finding> {
 
 fn hard_links(path: &Path, facts: &Facts) -> Option<Finding> {
     let shown = Shown(path);
-    let fix = || format!("cp -p {shown} {shown}.new && mv {shown}.new {shown}, and remove the other names");
+    let fix = || format!("cp -p {shown} {shown}.new && mv {shown}.new {shown}  # and remove the other names");
     let why = "under another name it may stand in a folder that is not guarded".to_owned();
     let seen = format!("{} names of one file", facts.links);
     (facts.links != 1).then(|| refuse(path, Code::HardLinked, seen, why, fix()))

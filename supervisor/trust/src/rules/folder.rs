@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::file::dormant;
 use super::grants::{Grant, Grantee, WRITE, grants, listed};
 use super::{refuse, unknown, warn};
 use crate::delivery::{Delivery, DeliveryKind};
@@ -48,6 +49,7 @@ impl Judge<'_> {
         let mut findings = Vec::new();
         findings.extend(self.kept_owner(kept));
         findings.extend(self.kept_grants(kept));
+        findings.extend(dormant(true, path, facts, kept.acl, self));
         findings.extend(self.default_acl(kept));
         findings.extend(self.advisory(Role::StateFolder, path, mount));
         findings.extend(delivery.and_then(|delivery| self.remark(delivery, path, facts)));

@@ -8,9 +8,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::{os_error, refuse, unknown};
+use crate::bounded::Late;
 use crate::delivery::{Delivery, DeliveryKind};
 use crate::finding::{Code, Finding, Shown};
-use crate::node::Facts;
+use crate::node::{AclSeen, Facts};
 use crate::terms::Judge;
 use crate::walk::{Cause, Dir, Stop};
 
@@ -37,18 +38,30 @@ impl Judge<'_> {
         }
     }
 
-    /// A folder that the service user may not enter.
+    /// A folder that the service user may not enter, or this process in its place.
     pub(crate) fn closed(&self, dir: &Dir) -> Finding {
-        let why = format!("user {} may not enter this folder", self.identity.uid);
+        let (shown, us) = (Shown(&dir.path), self.identity.uid);
         if self.is_unmapped(&dir.facts) {
             return self.unmapped(&dir.path, &dir.facts);
         }
-        let fix = if dir.facts.uid == self.identity.uid {
-            format!("chmod u+x {}", Shown(&dir.path))
-        } else {
-            format!("chmod a+x {0}, or chown {1} {0}", Shown(&dir.path), self.owner())
+        if !self.is_self && self.identity.may_cross(&dir.facts, dir.acl()) {
+            return self.denied(&dir.path, &dir.facts, "enter this folder");
+        }
+        let why = format!("user {us} may not enter this folder");
+        let fix = match dir.facts.uid == us {
+            true => format!("chmod u+x {shown}"),
+            false => format!("chmod a+x {shown}  # or keep the file in a folder that user {us} can enter"),
         };
         refuse(&dir.path, Code::Unreadable, dir.facts, why, fix)
+    }
+
+    /// It is not the service user who may not, but this process, which judges in its place.
+    fn denied(&self, path: &Path, facts: &Facts, deed: &str) -> Finding {
+        let us = self.identity.uid;
+        let (me, owner) = (nix::unistd::geteuid(), self.owner());
+        let why = format!("this check runs as user {me}, who may not {deed}, although user {us} may");
+        let fix = format!("run the check as user {us} (Docker: --user {owner})");
+        refuse(path, Code::Unreadable, facts, why, fix)
     }
 
     /// A file that could not be opened although the way to it could be gone.
@@ -56,11 +69,15 @@ impl Judge<'_> {
         &self,
         path: &Path,
         facts: &Facts,
+        acl: &AclSeen,
         delivery: Option<&Delivery>,
         errno: Errno,
     ) -> Finding {
         match errno {
             Errno::EACCES | Errno::EPERM if self.is_unmapped(facts) => self.unmapped(path, facts),
+            Errno::EACCES | Errno::EPERM if !self.is_self && self.identity.may_read(facts, acl) => {
+                self.denied(path, facts, "read it")
+            }
             Errno::EACCES | Errno::EPERM => self.unreadable(path, facts, delivery),
             other => os_error(path, "opening it failed", &other),
         }
@@ -87,6 +104,14 @@ pub(crate) fn timed_out(path: &Path, patience: Duration) -> Finding {
     let why = "a mount whose server or program does not answer; nothing is known of it".to_owned();
     let fix = "see whether it is served (a dead NFS or FUSE mount holds whoever touches it), or unmount it";
     unknown(path, Code::TimedOut, seen, why, fix.to_owned())
+}
+
+/// The configuration could not be read in time.
+pub(crate) fn late(path: &Path, late: &Late) -> Finding {
+    let why = "nothing is known of it".to_owned();
+    let fix =
+        "see whether the mount is served (a dead NFS or FUSE mount holds whoever touches it), or unmount it";
+    unknown(path, Code::TimedOut, late, why, fix.to_owned())
 }
 
 /// The check ended before its turn.

@@ -14,6 +14,15 @@ use crate::object::Role;
 use crate::terms::Judge;
 use crate::walk::{Dir, Passed};
 
+/// What is taken in a folder.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Child {
+    /// An entry of this owner.
+    Owned(u32),
+    /// Whatever is there when it is listed: nothing yet that a sticky bit could protect.
+    Any,
+}
+
 impl Judge<'_> {
     /// Judges the way: every folder with the entry taken in it, every link.
     pub(crate) fn passed(
@@ -28,7 +37,9 @@ impl Judge<'_> {
         passed
             .iter()
             .flat_map(|passed| match passed {
-                Passed::Folder { dir, child_uid } => self.crossed(role, dir, *child_uid, delivery),
+                Passed::Folder { dir, child_uid } => {
+                    self.crossed(role, dir, Child::Owned(*child_uid), delivery)
+                }
                 Passed::Link { path, target } => {
                     links += 1;
                     let refused = links > delivered_links;
@@ -42,7 +53,7 @@ impl Judge<'_> {
         &self,
         role: Role,
         dir: &Dir,
-        child_uid: u32,
+        child: Child,
         delivery: Option<&Delivery>,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -52,7 +63,7 @@ impl Judge<'_> {
         // What is published needs no protection from readers, and its writers are the operator's choice.
         if role != Role::StaticRoot {
             findings.extend(self.parent_owner(dir));
-            findings.extend(self.parent_writers(role, dir, child_uid, delivery));
+            findings.extend(self.parent_writers(role, dir, child, delivery));
         }
         findings
     }
@@ -70,7 +81,10 @@ impl Judge<'_> {
         if self.identity.trusts_owner(facts.uid) {
             return None;
         }
-        let fix = format!("chown {TRUSTED_OWNER} {}", Shown(&dir.path));
+        let fix = format!(
+            "keep the file in a folder of root's; or, if this one is there for nothing else: chown {TRUSTED_OWNER} {}",
+            Shown(&dir.path)
+        );
         let why = format!("user {} owns a folder on the way and can put another file in place", facts.uid);
         Some(refuse(&dir.path, Code::ParentForeignOwner, facts, why, fix))
     }
@@ -79,7 +93,7 @@ impl Judge<'_> {
         &self,
         role: Role,
         dir: &Dir,
-        child_uid: u32,
+        child: Child,
         delivery: Option<&Delivery>,
     ) -> Option<Finding> {
         let Dir { facts, mount, .. } = dir;
@@ -87,23 +101,28 @@ impl Judge<'_> {
         if facts.mode & 0o022 == 0 {
             return None;
         }
+        let trusted_child = matches!(child, Child::Owned(uid) if self.identity.trusts_owner(uid));
         // In a sticky folder only an entry's owner, the folder's owner and root can replace it.
-        if facts.mode & STICKY != 0 && self.identity.trusts_owner(child_uid) {
+        if facts.mode & STICKY != 0 && trusted_child {
             return None;
         }
-        // The kubelet leaves 0777 behind, below a mount through which nobody can write.
+        // The kubelet leaves 0777 behind, on a mount through which nobody can write here. Somebody may
+        // elsewhere: so what is taken must be root's or ours, links included.
         let volume = delivery.filter(|delivery| delivery.is_on(mount));
         let kubelets = volume.is_some_and(|delivery| delivery.kind == DeliveryKind::KubernetesVolume);
-        if mount.is_read_only() && (role == Role::Config || kubelets) {
+        let waived = mount.is_read_only() && (role == Role::Config || kubelets);
+        if waived && (trusted_child || matches!(child, Child::Any)) {
             return None;
         }
         let acl = if facts.mode & 0o020 != 0 { dir.acl() } else { &AclSeen::Absent };
-        let mut writers = self.writers(dir, acl);
-        writers.retain(|grant| !opened_by_kubelet(*grant, volume));
-        if writers.is_empty() {
-            return None;
+        let writers = self.writers(dir, acl);
+        let (by_kubelet, others): (Vec<_>, Vec<_>) =
+            writers.into_iter().partition(|grant| opened_by_kubelet(*grant, volume));
+        match (others.is_empty(), volume) {
+            (false, _) => Some(writable_parent(dir, acl, &others)),
+            (true, Some(claim)) if !by_kubelet.is_empty() => Some(self.opened_claim(claim, &dir.path, facts)),
+            (true, _) => None,
         }
-        Some(writable_parent(dir, acl, &writers))
     }
 
     /// Who beside root and the service user can write to the folder, its owner apart.
@@ -120,9 +139,7 @@ impl Judge<'_> {
 
     /// Judges a folder of configuration files as what it is to each of them: the last parent.
     pub(crate) fn config_folder(&self, dir: &Dir) -> Vec<Finding> {
-        // No entry yet that the sticky bit could protect: anyone can add one.
-        const NOBODY: u32 = u32::MAX;
-        self.crossed(Role::Config, dir, NOBODY, None)
+        self.crossed(Role::Config, dir, Child::Any, None)
     }
 }
 
@@ -144,7 +161,12 @@ fn writable_parent(dir: &Dir, acl: &AclSeen, writers: &[Grant]) -> Finding {
         let fix = format!("setfacl -b {0} && chmod go-w {0}", Shown(path));
         return refuse(path, Code::ParentWritable, format!("{facts}{entries}"), why, fix);
     }
-    refuse(path, Code::ParentWritable, facts, why, format!("chmod go-w {}", Shown(path)))
+    let fix = match facts.mode & STICKY {
+        0 => format!("chmod go-w {}", Shown(path)),
+        // Everybody's for a reason, as /tmp is.
+        _ => "keep the file in a folder that only root or the service user can write".to_owned(),
+    };
+    refuse(path, Code::ParentWritable, facts, why, fix)
 }
 
 fn link(role: Role, path: &Path, target: &Path, lacking: &Lacking) -> Option<Finding> {

@@ -87,7 +87,7 @@ fn quotes_paths_in_commands() {
     let found = judge(&Pair { key_pem: Some(encrypted.as_bytes()), ..odd });
     assert_eq!(
         one(found.key).fix,
-        r"`openssl pkey -in '/it'\''s' -out '/it'\''s.new'`, then `mv '/it'\''s.new' '/it'\''s'`; let mode and owner guard it in place of the passphrase"
+        r"openssl pkey -in '/it'\''s' -out '/it'\''s.new' && cat '/it'\''s.new' > '/it'\''s' && rm '/it'\''s.new'  # owner and mode stay, and guard it in place of the passphrase"
     );
     assert!(one(found.certificate).fix.contains("leaf first"));
 }

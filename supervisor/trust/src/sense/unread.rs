@@ -62,7 +62,7 @@ pub(super) fn new_key(path: &Path) -> String {
 fn encrypted(path: &Path) -> Finding {
     let new = beside(path);
     let fix = format!(
-        "`openssl pkey -in {0} -out {1}`, then `mv {1} {0}`; let mode and owner guard it in place of the passphrase",
+        "openssl pkey -in {0} -out {1} && cat {1} > {0} && rm {1}  # owner and mode stay, and guard it in place of the passphrase",
         Shown(path),
         Shown(&new)
     );

@@ -139,6 +139,30 @@ fn takes_no_way_out_of_a_volume_for_a_part_of_it() {
     }
 }
 
+/// A folder that everybody writes elsewhere, mounted read-only here: what is taken in it must be
+/// root's or ours, links included.
+#[test]
+fn takes_no_link_that_somebody_else_has_made_in_a_read_only_volume() {
+    let scratch = Scratch::new();
+    let volume = scratch.secret_volume(0o440, 2000, &PAIR);
+    for link in ["tls.key", "..data"] {
+        let owned = |uid| std::os::unix::fs::lchown(volume.kubelet(link), Some(uid), None).unwrap();
+        owned(STRANGER);
+        let found = findings_for(&in_group(2000), PrivateKey, volume.path("tls.key"));
+        assert!(codes(&found).contains(&"parent-writable"), "{link}: {found:?}");
+        owned(0);
+    }
+    assert_eq!(codes(&findings_for(&in_group(2000), PrivateKey, volume.path("tls.key"))), NONE);
+    // Nor in that of a configuration.
+    let maps = Scratch::new();
+    let map = maps.secret_volume(0o644, 0, &[("fluxheim.toml", b"[server]\n")]);
+    assert!(crate::read_config(&map.path(""), &us()).is_ok());
+    symlink("/etc/hostname", map.kubelet("zz.toml")).unwrap();
+    std::os::unix::fs::lchown(map.kubelet("zz.toml"), Some(STRANGER), None).unwrap();
+    let said = crate::read_config(&map.path(""), &us()).unwrap_err().to_string();
+    assert!(said.contains("[parent-writable]"), "{said}");
+}
+
 #[test]
 fn says_that_a_volume_is_not_filled_yet() {
     let scratch = Scratch::new();
@@ -215,12 +239,26 @@ fn accepts_a_claim_that_the_kubelet_opened_to_our_group_with_a_warning() {
     let scratch = Scratch::new();
     let _claim = claim(&scratch);
     let report = report_for(&in_group(2000), StateFolder, scratch.path("claim"));
-    assert_eq!(codes(&report.findings), ["fs-group", "fs-group"]);
-    assert!(report.findings[0].fix.contains("fsGroupChangePolicy: OnRootMismatch"), "{report:?}");
+    // Said once for all that is in it.
+    assert_eq!(codes(&report.findings), ["fs-group"]);
+    let finding = &report.findings[0];
+    assert!(finding.fix.contains("fsGroupChangePolicy: OnRootMismatch"), "{finding}");
+    assert!(finding.why.contains("in group 2000"), "{finding}");
     assert!(!report.is_refused());
     assert_eq!(report.seen.unwrap().delivery.unwrap().kind, DeliveryKind::FsGroupClaim);
     let key = findings_for(&in_group(2000), PrivateKey, scratch.path("claim/account.key"));
-    assert_eq!(codes(&key), ["fs-group"]);
+    assert_eq!(codes(&key), ["fs-group", "fs-group"]);
+    // The group can replace what stands there, whatever its own mode.
+    scratch.file("claim/a.pem", b"PEM", 0, 0o644);
+    scratch.key("claim/b.key");
+    for (role, name) in [(Certificate, "claim/a.pem"), (PrivateKey, "claim/b.key")] {
+        assert_eq!(codes(&findings_for(&in_group(2000), role, scratch.path(name))), ["fs-group"], "{role}");
+    }
+    // Root's key that the group can read is not one that the kubelet opened for us.
+    scratch.file("claim/c.key", b"KEY", 0, 0o660);
+    scratch.group("claim/c.key", 0, 2000);
+    scratch.mode("claim/c.key", 0o660);
+    assert!(report_for(&in_group(2000), PrivateKey, scratch.path("claim/c.key")).is_refused());
     // To who is not in the group it is a folder that others can write.
     assert!(report_for(&us(), StateFolder, scratch.path("claim")).is_refused());
 }

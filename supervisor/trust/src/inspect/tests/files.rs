@@ -79,10 +79,14 @@ fn reports_everything_wrong_at_once() {
 }
 
 #[test]
-fn takes_65534_for_an_ordinary_user_where_every_number_is_one() {
+fn takes_65534_for_somebody_only_where_it_is_ourselves() {
     let scratch = Scratch::new();
     let path = scratch.file("a.key", b"KEY", 65534, 0o600);
-    assert!(!codes(&findings(PrivateKey, path)).contains(&"unmapped-owner"));
+    assert_eq!(codes(&findings(PrivateKey, &path)), ["unmapped-owner"]);
+    let nobody = crate::Identity::of(65534);
+    let ids_are_mapped = fs::read_to_string("/proc/self/mountinfo").unwrap().contains("idmapped");
+    let found = findings_for(&nobody, PrivateKey, path);
+    assert_eq!(codes(&found).contains(&"unmapped-owner"), ids_are_mapped, "{found:?}");
 }
 
 #[test]
