@@ -1,14 +1,15 @@
 //! Stopping without losing a request, and no later than needed.
 //!
-//! Owns the phases: not ready any more but still accepting, then listeners closed and idle
-//! connections ended, then done as soon as the last request is.
+//! Owns the phases: not ready any more but still accepting, then listeners closed and everybody there
+//! heard, then idle connections ended, then done as soon as the last request is.
 
 use std::time::{Duration, Instant};
 
 use fluxheim_config::Server;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use crate::listen::LAST_HANDSHAKES;
+use crate::listen::LAST_OPENINGS;
 use crate::telemetry::lifecycle::Lifecycle;
 
 /// What a drain left behind.
@@ -19,11 +20,13 @@ pub(super) struct Drained {
     pub cut: u64,
 }
 
-/// Drains; `end_idle` ends connections that wait for their next request.
+/// Drains; `accepting` are the accept loops, which end at `stop_accepting`, and `end_idle` ends
+/// connections that wait for their next request.
 pub(super) async fn drain<F>(
     server: &Server,
     lifecycle: &Lifecycle,
     stop_accepting: &watch::Sender<bool>,
+    accepting: &mut JoinSet<()>,
     end_idle: F,
 ) -> Drained
 where
@@ -39,19 +42,25 @@ where
     );
     tokio::time::sleep(server.drain_delay).await;
     stop_accepting.send_replace(true);
-    // Let the accept loops take what the kernel holds for them before idle connections are ended.
-    tokio::time::sleep(SETTLE).await;
-    // A connection that has just finished its handshake looks idle, and has a request under way.
-    if tokio::time::timeout(LAST_HANDSHAKES, lifecycle.no_handshake()).await.is_ok() {
-        tokio::time::sleep(SETTLE).await;
-    }
+    // A connection that the kernel holds, or that has said nothing yet, has a request under way. Not
+    // for ever: some never say anything, and at the limit the accept loops wait for a connection's end.
+    let opened = async {
+        ended(accepting).await;
+        lifecycle.no_opening().await;
+    };
+    let _ = tokio::time::timeout(LAST_OPENINGS, opened).await;
     end_idle.await;
-    let cut = match tokio::time::timeout(server.drain_timeout, lifecycle.idle()).await {
+    let finished = async {
+        ended(accepting).await;
+        lifecycle.idle().await;
+    };
+    let cut = match tokio::time::timeout(server.drain_timeout, finished).await {
         Ok(()) => 0,
         Err(_) => lifecycle.connections(),
     };
     Drained { took: began.elapsed(), cut }
 }
 
-/// Long enough for a request that was sent before the client saw us close; far below a second.
-const SETTLE: Duration = Duration::from_millis(50);
+async fn ended(loops: &mut JoinSet<()>) {
+    while loops.join_next().await.is_some() {}
+}

@@ -16,6 +16,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::app::drain;
 use crate::app::handoff::{self, Word};
@@ -119,6 +120,7 @@ struct Proxy {
     reloadable: Reloadable,
     telemetry: Arc<Telemetry>,
     bound: Vec<(Bound, Transport)>,
+    accepting: JoinSet<()>,
     metrics: Vec<Bound>,
     shutdown: (watch::Sender<bool>, ShutdownWatch),
 }
@@ -154,6 +156,7 @@ impl Proxy {
             reloadable,
             telemetry,
             bound,
+            accepting: JoinSet::new(),
             metrics,
             shutdown: watch::channel(false),
         })
@@ -233,7 +236,7 @@ impl Proxy {
     }
 
     fn spawn<A>(
-        &self,
+        &mut self,
         bound: Bound,
         transport: Transport,
         app: Arc<A>,
@@ -246,17 +249,17 @@ impl Proxy {
         let limits = &self.reloadable.live.load().config.limits;
         let patience = Patience { opening: limits.read_timeout, writing: limits.write_timeout };
         let accepting = Accepting { transport, app, telemetry, slots: Arc::clone(slots), shutdown, patience };
-        tokio::spawn(accepting.run(bound));
+        self.accepting.spawn(accepting.run(bound));
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
         let live = self.reloadable.live.load_full();
         let end_idle = async {
             self.plain.http_cleanup().await;
             self.secure.http_cleanup().await;
         };
-        let drained =
-            drain::drain(&live.config.server, &self.telemetry.lifecycle, &self.shutdown.0, end_idle).await;
+        let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
+        let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;
         match drained.cut {
             0 => tracing::info!(took = ?drained.took, "stopped: everything in flight was finished"),
             cut => {

@@ -3,6 +3,7 @@
 //! Owns connection counting, the connection limit and the accept loops' end. Knows no HTTP and no
 //! routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
+mod closing;
 mod opening;
 mod socket;
 
@@ -18,9 +19,10 @@ use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::telemetry::Telemetry;
-use crate::telemetry::lifecycle::ConnectionGuard;
+use crate::telemetry::lifecycle::{ConnectionGuard, OpeningGuard};
 use crate::types::Scheme;
 use opening::Opening;
 pub use socket::Socket;
@@ -113,35 +115,43 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
     /// Accepts until shutdown, then takes what is left in the backlog and returns.
     pub async fn run(self, bound: Bound) {
         loop {
-            let slots = Arc::clone(&self.slots);
-            // A slot only once there is somebody to give it to: another listener may need it.
-            let next = async {
-                let (tcp, peer) = bound.listener.accept().await?;
-                let slot = slots.acquire_owned().await.map_err(io::Error::other)?;
-                Ok((tcp, peer, slot))
-            };
             // A clone, so that what connections get has not seen the signal: they wait for it too.
             let mut shutdown = self.shutdown.clone();
-            let accepted = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stopping(&mut shutdown) => break,
-                accepted = next => accepted,
-            };
-            match accepted {
-                Ok((tcp, peer, slot)) => self.start(tcp, peer, slot),
-                Err(error) => self.accept_failed(bound.address, &error).await,
+                accepted = bound.listener.accept() => self.take(bound.address, accepted).await,
             }
         }
-        self.empty_backlog(&bound.listener).await;
+        self.empty_backlog(&bound).await;
     }
 
-    /// Clients whose handshake the kernel finished before we stopped are served, not reset.
-    async fn empty_backlog(&self, listener: &TcpListener) {
-        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            match tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-                Ok(Ok((tcp, peer))) => self.start(tcp, peer, slot),
-                _ => return,
+    /// Clients whose handshake the kernel finished before we stopped are served, not reset. Only the
+    /// closed door makes an end of it: a client whose response says `close` is back at once.
+    async fn empty_backlog(&self, bound: &Bound) {
+        if let Err(error) = closing::turn_away(&bound.listener) {
+            // Those that come between the last look and the close will be reset.
+            tracing::debug!(address = %bound.address, %error, "cannot keep new clients away");
+        }
+        let until = Instant::now() + LAST_ARRIVALS;
+        // With a budget, the runtime would say after many of them that nobody is there.
+        tokio::task::unconstrained(async {
+            while let Ok(accepted) = tokio::time::timeout_at(until, bound.listener.accept()).await {
+                self.take(bound.address, accepted).await;
             }
+        })
+        .await;
+    }
+
+    async fn take(&self, address: SocketAddr, accepted: io::Result<(TcpStream, SocketAddr)>) {
+        match accepted {
+            // A slot only once there is somebody to give it to: another listener may need it.
+            Ok((tcp, peer)) => {
+                if let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
+                    self.start(tcp, peer, slot);
+                }
+            }
+            Err(error) => self.accept_failed(address, &error).await,
         }
     }
 
@@ -162,9 +172,10 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             telemetry: Arc::clone(&self.telemetry),
             shutdown: self.shutdown.clone(),
             patience: self.patience,
+            opening: self.telemetry.lifecycle.opening(),
         };
         let counted = self.telemetry.connection_opened(self.transport.scheme());
-        let held = Held { _counted: counted, _slot: slot };
+        let held = Held { counted, _slot: slot };
         let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing, Some(held));
         let transport = self.transport.clone();
         tokio::spawn(connection.serve(socket, peer, transport));
@@ -174,7 +185,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
 /// What a connection takes up until its last byte has arrived.
 #[derive(Debug)]
 struct Held {
-    _counted: ConnectionGuard,
+    counted: ConnectionGuard,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -184,37 +195,38 @@ struct Connection<A> {
     telemetry: Arc<Telemetry>,
     shutdown: ShutdownWatch,
     patience: Patience,
+    opening: OpeningGuard,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
-        let stream: Option<Stream> = match transport {
-            Transport::Plain => Some(Box::new(Opening::within(socket, self.patience.opening))),
+        let (app, shutdown) = (Arc::clone(&self.app), self.shutdown.clone());
+        let mut next: Option<Stream> = match transport {
+            Transport::Plain => Some(Box::new(Opening::within(socket, self.patience.opening, self.opening))),
             Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
         };
-        let mut next = stream;
         while let Some(stream) = next {
-            next = self.app.process_new(stream, &self.shutdown).await;
+            next = app.process_new(stream, &shutdown).await;
         }
     }
 
     async fn handshake(
-        &self,
+        self,
         acceptor: &Acceptor,
         socket: Socket,
         peer: SocketAddr,
         limit: Duration,
     ) -> Option<Stream> {
         let mut shutdown = self.shutdown.clone();
-        let _counted = self.telemetry.lifecycle.handshake();
         let outcome = tokio::select! {
             outcome = tokio::time::timeout(limit, acceptor.tls_handshake(socket)) => outcome.ok(),
             // No request yet, so none to lose; but a client that is quick about it is still served.
-            () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_HANDSHAKES).await } => None,
+            () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_OPENINGS).await } => None,
         };
         let (result, stream) = match outcome {
             Some(Ok(stream)) => {
-                ("ok", Some(Box::new(Opening::within(stream, self.patience.opening)) as Stream))
+                let opening = Opening::within(stream, self.patience.opening, self.opening);
+                ("ok", Some(Box::new(opening) as Stream))
             }
             Some(Err(error)) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
@@ -265,8 +277,12 @@ const BACKLOG: u32 = 4096;
 /// What a connection to the operator's listener may take in all.
 const ASIDE: Duration = Duration::from_secs(5);
 
-/// What a handshake under way may still take once we are stopping.
-pub const LAST_HANDSHAKES: Duration = Duration::from_millis(500);
+/// What a connection may still take to its first request once we are stopping.
+pub const LAST_OPENINGS: Duration = Duration::from_millis(500);
+
+/// What a TCP handshake under way may still take once we are stopping; also long enough for a request
+/// on a kept connection that was sent before the client saw us close. Far below a second.
+const LAST_ARRIVALS: Duration = Duration::from_millis(50);
 
 /// How long an accept loop rests when the system is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,7 +1,8 @@
 //! The first bytes of a connection, within a deadline.
 //!
 //! Owns the wait that the framework leaves open: a client that finishes its handshake and then says
-//! nothing would hold its slot, over HTTP/2 for ever. Once enough has come, reads pass untouched.
+//! nothing would hold its slot, over HTTP/2 for ever. Once enough has come, reads pass untouched, and
+//! a drain need not wait for the connection to begin any more.
 
 use std::io;
 use std::pin::Pin;
@@ -19,6 +20,8 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::telemetry::lifecycle::OpeningGuard;
+
 /// A stream whose first bytes are awaited.
 #[derive(Debug)]
 pub(super) struct Opening<S> {
@@ -31,14 +34,16 @@ pub(super) struct Opening<S> {
 struct Wait {
     deadline: Pin<Box<Sleep>>,
     missing: usize,
+    _counted: OpeningGuard,
 }
 
 impl<S: IO> Opening<S> {
     /// Fails reads after `limit` until the client has begun: with a first byte, over HTTP/2 with its
     /// whole preface (RFC 9113 section 3.4).
-    pub(super) fn within(stream: S, limit: Duration) -> Self {
+    pub(super) fn within(stream: S, limit: Duration, counted: OpeningGuard) -> Self {
         let missing = if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) { H2_PREFACE } else { 1 };
-        Self { stream, wait: Some(Wait { deadline: Box::pin(tokio::time::sleep(limit)), missing }) }
+        let deadline = Box::pin(tokio::time::sleep(limit));
+        Self { stream, wait: Some(Wait { deadline, missing, _counted: counted }) }
     }
 
     fn count(&mut self, read: usize) {
@@ -156,11 +161,13 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+    use crate::telemetry::lifecycle::Lifecycle;
 
     #[tokio::test]
     async fn fails_a_read_when_nothing_comes_in_time() {
         let (_client, server) = duplex(64);
-        let mut stream = Opening::within(server, Duration::from_millis(20));
+        let lifecycle = Arc::new(Lifecycle::default());
+        let mut stream = Opening::within(server, Duration::from_millis(20), lifecycle.opening());
         let error = stream.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
@@ -168,10 +175,13 @@ mod tests {
     #[tokio::test]
     async fn waits_as_long_as_it_takes_once_the_client_has_begun() {
         let (mut client, server) = duplex(64);
-        let mut stream = Opening::within(server, Duration::from_millis(20));
+        let lifecycle = Arc::new(Lifecycle::default());
+        let mut stream = Opening::within(server, Duration::from_millis(20), lifecycle.opening());
+        assert!(tokio::time::timeout(Duration::from_millis(1), lifecycle.no_opening()).await.is_err());
         client.write_all(b"G").await.unwrap();
         let mut byte = [0; 1];
         stream.read_exact(&mut byte).await.unwrap();
+        lifecycle.no_opening().await;
         tokio::time::sleep(Duration::from_millis(40)).await;
         client.write_all(b"E").await.unwrap();
         stream.read_exact(&mut byte).await.unwrap();

@@ -3,7 +3,8 @@
 //! Owns write buffering, so that a response head and a small body leave in one system call, and the
 //! wait for the peer to take the last bytes: a process that leaves takes a container's network with it,
 //! and what the kernel still had to send. Reads are not buffered: both users above (HTTP/1 parser, TLS)
-//! bring their own buffers. Judges nothing.
+//! bring their own buffers. While the process drains, a read asks the kernel itself, as a connection
+//! that seems idle is closed. Judges nothing.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -13,6 +14,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, recv};
 use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
@@ -84,6 +87,19 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads past the runtime, which learns of bytes only when it next asks for events: whoever closes
+    /// an idle connection now must not find out later that a request had come.
+    fn read_now(&self, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match recv(self.tcp.as_raw_fd(), buf.initialize_unfilled(), MsgFlags::MSG_DONTWAIT) {
+            Ok(read) => {
+                buf.advance(read);
+                Poll::Ready(Ok(()))
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Poll::Pending,
+            Err(errno) => Poll::Ready(Err(errno.into())),
+        }
+    }
+
     fn fits(&self, more: usize) -> bool {
         self.pending.len() + more <= BUFFER
     }
@@ -140,7 +156,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
+        let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        if outcome.is_pending() && self.held.as_ref().is_some_and(|held| held.counted.draining()) {
+            self.read_now(buf)
+        } else {
+            outcome
+        }
     }
 }
 
@@ -233,16 +254,25 @@ const BUFFER: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::telemetry::lifecycle::Lifecycle;
 
     async fn pair() -> (Socket, TcpStream) {
+        pair_of(None).await
+    }
+
+    async fn pair_of(held: Option<Held>) -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, peer) = listener.accept().await.unwrap();
-        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH, Duration::from_millis(200), None), client)
+        let patience = Duration::from_millis(200);
+        (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH, patience, held), client)
     }
 
     #[tokio::test]
@@ -256,6 +286,28 @@ mod tests {
         let mut got = [0; 9];
         client.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"head body");
+    }
+
+    /// One thread that never waits: the runtime does not hear of the bytes in between.
+    #[tokio::test]
+    async fn reads_what_the_runtime_has_not_heard_of_while_draining() {
+        let (lifecycle, slots) = (Arc::new(Lifecycle::default()), Arc::new(Semaphore::new(1)));
+        let slot = slots.acquire_owned().await.unwrap();
+        let held = Held { counted: lifecycle.connection(), _slot: slot };
+        let (mut socket, client) = pair_of(Some(held)).await;
+        let mut client = client.into_std().unwrap();
+        let mut read = || {
+            let (mut bytes, mut cx) = ([0; 8], Context::from_waker(std::task::Waker::noop()));
+            let mut buf = ReadBuf::new(&mut bytes);
+            let outcome = Pin::new(&mut socket).poll_read(&mut cx, &mut buf);
+            outcome.map(|outcome| outcome.map(|()| buf.filled().to_vec()).unwrap())
+        };
+        assert_eq!(read(), Poll::Pending);
+        client.write_all(b"GET").unwrap();
+        assert_eq!(read(), Poll::Pending, "the runtime knows already: this test shows nothing");
+        lifecycle.set_draining();
+        assert_eq!(read(), Poll::Ready(b"GET".to_vec()));
+        assert_eq!(read(), Poll::Pending);
     }
 
     #[tokio::test]

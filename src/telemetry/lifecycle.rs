@@ -15,7 +15,7 @@ pub struct Lifecycle {
     draining: AtomicBool,
     connections: AtomicU64,
     in_flight: AtomicU64,
-    handshakes: AtomicU64,
+    openings: AtomicU64,
     changed: Notify,
 }
 
@@ -73,16 +73,16 @@ impl Lifecycle {
         RequestGuard(Arc::clone(self))
     }
 
-    /// Counts a handshake under way until the guard is dropped.
+    /// Counts a connection that has yet to say something until the guard is dropped.
     #[must_use]
-    pub fn handshake(self: &Arc<Self>) -> HandshakeGuard {
-        self.handshakes.fetch_add(1, Ordering::AcqRel);
-        HandshakeGuard(Arc::clone(self))
+    pub fn opening(self: &Arc<Self>) -> OpeningGuard {
+        self.openings.fetch_add(1, Ordering::AcqRel);
+        OpeningGuard(Arc::clone(self))
     }
 
-    /// Returns when no handshake is under way.
-    pub async fn no_handshake(&self) {
-        self.until(|| self.handshakes.load(Ordering::Acquire) == 0).await;
+    /// Returns when every connection has said something.
+    pub async fn no_opening(&self) {
+        self.until(|| self.openings.load(Ordering::Acquire) == 0).await;
     }
 
     /// Returns when no connection and no request is left.
@@ -111,19 +111,27 @@ impl Lifecycle {
 #[derive(Debug)]
 pub struct ConnectionGuard(Arc<Lifecycle>);
 
+impl ConnectionGuard {
+    /// Whether the process that the connection belongs to is on its way out.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.0.draining()
+    }
+}
+
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.left(&self.0.connections);
     }
 }
 
-/// A handshake under way.
+/// A connection before its first bytes.
 #[derive(Debug)]
-pub struct HandshakeGuard(Arc<Lifecycle>);
+pub struct OpeningGuard(Arc<Lifecycle>);
 
-impl Drop for HandshakeGuard {
+impl Drop for OpeningGuard {
     fn drop(&mut self) {
-        self.0.left(&self.0.handshakes);
+        self.0.left(&self.0.openings);
     }
 }
 

@@ -11,6 +11,8 @@
     reason = "tests write their own fixtures; a failure here fails the test, which is the point"
 )]
 
+#[path = "../callers.rs"]
+mod callers;
 mod cell;
 mod denials;
 mod docker;

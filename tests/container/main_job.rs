@@ -1,14 +1,13 @@
 //! The main job: a real origin behind the image, real clients in front, and a stop under load.
 
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
+use crate::callers::Callers;
 use crate::docker::{Container, Network, docker, mounted_config, run, volume, wait};
 
 /// A real nginx on the test network's gateway.
@@ -165,33 +164,26 @@ fn twenty_thousand_requests_succeed(at: IpAddr) {
     assert!(said.contains("status codes: 20000 2xx"), "{said}");
 }
 
-/// What the clients of the last act have seen.
-#[derive(Default)]
-struct Seen {
-    answered: AtomicUsize,
-    /// What became of each request that got no whole answer.
-    lost: Mutex<Vec<String>>,
-    stopped: AtomicBool,
+fn stop_under_load_loses_nothing(flux: &Container, at: IpAddr) {
+    let callers = Callers::start(16, (at, 8080).into());
+    wait(|| (callers.answered() > 500).then_some(())).expect("the load does not start");
+    let told = SystemTime::now();
+    docker(&["kill", "-s", "TERM", &flux.0]);
+    let (last, lost) = callers.finish();
+    let code = flux.exit_code();
+    let story = story(&flux.logs());
+    assert_eq!(code, 0, "{story}");
+    assert!(lost.is_empty(), "told to stop at {told:?}, the proxy lost requests: {lost:#?}\n{story}");
+    let idle = finished_at(flux).duration_since(last).unwrap_or_default();
+    assert!(idle < Duration::from_secs(5), "took {idle:?} after the last response at {last:?}\n{story}");
 }
 
-fn stop_under_load_loses_nothing(flux: &Container, at: IpAddr) {
-    let seen = Arc::new(Seen::default());
-    let clients: Vec<_> = (0..16)
-        .map(|_| {
-            let seen = Arc::clone(&seen);
-            std::thread::spawn(move || client((at, 8080).into(), &seen))
-        })
-        .collect();
-    wait(|| (seen.answered.load(Ordering::Relaxed) > 500).then_some(())).expect("the load does not start");
-    docker(&["kill", "-s", "TERM", &flux.0]);
-    let last = clients.into_iter().map(|client| client.join().unwrap()).max().unwrap();
-    assert_eq!(flux.exit_code(), 0, "{}", flux.logs());
-    seen.stopped.store(true, Ordering::Relaxed);
-    let lost = seen.lost.lock().unwrap();
-    assert!(lost.is_empty(), "requests in flight were lost: {lost:?}\n{}", flux.logs());
-    // Idle, it ends at once, not after drain_timeout (8 s). In between is what Docker takes to see it.
-    let idle = finished_at(flux).duration_since(last).unwrap_or_default();
-    assert!(idle < Duration::from_secs(5), "took {idle:?} after the last response\n{}", flux.logs());
+/// The diagnostics, and the last of the access lines.
+fn story(logs: &str) -> String {
+    let (access, diagnostics): (Vec<_>, Vec<_>) =
+        logs.lines().partition(|line| line.contains("\"client_ip\""));
+    let last = access.len().saturating_sub(40);
+    [diagnostics, access[last..].to_vec()].concat().join("\n")
 }
 
 fn finished_at(flux: &Container) -> SystemTime {
@@ -199,44 +191,4 @@ fn finished_at(flux: &Container) -> SystemTime {
     let output = run("date", "coreutils", &["-d", &text, "+%s.%N"]);
     let seconds: f64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds)
-}
-
-/// Asks again and again, keeping its connection for as long as the server does, until it can no
-/// longer connect. Returns when the last answer was complete.
-fn client(at: SocketAddr, seen: &Seen) -> SystemTime {
-    let mut last = SystemTime::UNIX_EPOCH;
-    while let Ok(mut stream) = TcpStream::connect(at) {
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        for number in 1.. {
-            match ask(&mut stream) {
-                Ok(keep) => {
-                    seen.answered.fetch_add(1, Ordering::Relaxed);
-                    last = SystemTime::now();
-                    if !keep {
-                        break;
-                    }
-                }
-                Err(how) => {
-                    seen.lost.lock().unwrap().push(format!("request {number} of a connection: {how}"));
-                    break;
-                }
-            }
-        }
-    }
-    last
-}
-
-/// One request; whether the connection may be used again, or what became of it.
-fn ask(stream: &mut TcpStream) -> Result<bool, String> {
-    let request = b"GET /small HTTP/1.1\r\nHost: a.test\r\n\r\n";
-    stream.write_all(request).map_err(|error| format!("sending it: {error}"))?;
-    let (mut got, mut buffer) = (Vec::new(), [0; 2048]);
-    while !got.ends_with(b"\r\n\r\nsmall") {
-        match stream.read(&mut buffer) {
-            Ok(read @ 1..) => got.extend_from_slice(&buffer[..read]),
-            Ok(0) => return Err(format!("end after {} bytes", got.len())),
-            Err(error) => return Err(format!("after {} bytes: {error}", got.len())),
-        }
-    }
-    Ok(!String::from_utf8_lossy(&got).to_ascii_lowercase().contains("connection: close"))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Flux, Scripted, certificate, handshake, request, tls};
+use crate::support::{Callers, Flux, Scripted, certificate, handshake, request, tls, wait};
 
 fn slow_origin() -> (std::net::SocketAddr, std::sync::mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -177,4 +177,65 @@ fn waits_until_a_slow_client_has_taken_the_last_byte() {
     let read = Instant::now();
     assert_eq!(flux.wait().code(), Some(0));
     assert!(read.elapsed() < Duration::from_secs(1), "took {:?}", read.elapsed());
+}
+
+/// Each response of a drain says `close`, so all of them are back at once: while the listeners close.
+#[test]
+fn loses_no_request_of_clients_that_come_back_at_once() {
+    let rest = "[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"$DIR/site\"\n";
+    for stop in 0..8 {
+        let mut flux = Flux::with(rest).file("site/small", b"small").start();
+        let callers = Callers::start(16, flux.http());
+        wait(|| (callers.answered() > 500).then_some(())).expect("the load does not start");
+        flux.signal(Signal::SIGTERM);
+        let (_, lost) = callers.finish();
+        assert!(lost.is_empty(), "stop {stop}: {lost:#?}");
+        assert_eq!(flux.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn serves_a_client_that_had_said_nothing_at_the_stop() {
+    let origin = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let mut flux = Flux::with(&to(origin.address)).start();
+    let mut client = TcpStream::connect(flux.http()).unwrap();
+    flux.signal(Signal::SIGTERM);
+    flux.wait_for("draining");
+    std::thread::sleep(Duration::from_millis(200));
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = client.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(flux.wait().code(), Some(0));
+}
+
+/// Two clients more than there are slots: one that the proxy has in hand, one that the kernel has.
+#[test]
+fn serves_those_who_waited_for_a_slot_at_the_stop() {
+    let (origin, release) = slow_origin();
+    let to_origin = to(origin).replace("\"*\"", "\"a.test\"");
+    let rest = format!("[limits]\nmax_connections = 1\n{to_origin}");
+    let mut flux = Flux::with(&rest).start();
+    let (address, metrics) = (flux.http(), flux.metrics());
+    let first = std::thread::spawn(move || request(address, "a.test", "/slow"));
+    let busy = || String::from_utf8(request(metrics, "x", "/metrics").body).unwrap();
+    wait(|| busy().contains("requests_in_flight 1\n").then_some(())).expect("the first is not in flight");
+    let mut waiting: Vec<_> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for client in &mut waiting {
+        // Misdirected: answered without the origin, which has but one answer.
+        client.write_all(b"GET / HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    flux.signal(Signal::SIGTERM);
+    flux.wait_for("draining");
+    // Past every wait of the drain but the last.
+    std::thread::sleep(Duration::from_millis(800));
+    release.send(()).unwrap();
+    assert_eq!(first.join().unwrap().status, 200);
+    for mut client in waiting {
+        let mut answer = Vec::new();
+        let _ = client.read_to_end(&mut answer);
+        assert!(answer.starts_with(b"HTTP/1.1 421"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(flux.wait().code(), Some(0));
 }

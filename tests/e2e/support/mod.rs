@@ -1,5 +1,7 @@
 //! A small language for the tests: `Flux::with(config).start()`, origins, clients.
 
+#[path = "../../callers.rs"]
+mod callers;
 #[path = "../../fixtures.rs"]
 mod fixtures;
 mod flux;
@@ -7,8 +9,9 @@ mod origin;
 mod raw;
 mod trace;
 
+pub(crate) use callers::Callers;
 pub(crate) use fixtures::{certificate, run, set_mode};
-pub(crate) use flux::{Flux, Running, program};
+pub(crate) use flux::{Flux, Running, program, wait};
 pub(crate) use origin::{Nginx, Scripted};
 pub(crate) use raw::{exchange, handshake, request, tls};
 pub(crate) use trace::{Call, Trace, strace};
