@@ -171,9 +171,10 @@ fn no_valid_configuration_is_killed_before_its_drain_has_ended() {
 fn what_the_proxy_adds_to_its_drain_is_known_here() {
     let (drain, listen) =
         (include_str!("../../../../src/app/drain.rs"), include_str!("../../../../src/listen/mod.rs"));
-    assert!(drain.contains("const SETTLE: Duration = Duration::from_millis(50);"));
-    assert_eq!(drain.matches("sleep(SETTLE)").count(), 2);
-    assert!(listen.contains("const LAST_HANDSHAKES: Duration = Duration::from_millis(500);"));
+    assert!(listen.contains("pub const LAST_OPENINGS: Duration = Duration::from_millis(500);"));
+    // Once, beside the delay and the drain itself, which the configuration knows.
+    assert_eq!(drain.matches("timeout(LAST_OPENINGS").count(), 1);
+    assert_eq!((drain.matches("sleep(").count(), drain.matches("timeout(").count()), (1, 2));
 }
 
 #[test]
