@@ -11,6 +11,8 @@ mod serve;
 mod signals;
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use fluxheim_config::{Config, exit};
 use fluxheim_posture::apply::{becomes, protect_reader};
@@ -18,6 +20,7 @@ use fluxheim_posture::confine::Reach;
 use fluxheim_posture::proxy::harden;
 use fluxheim_trust::Identity;
 use fluxheim_trust::command::{Answer, Request, answer};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::cli::{self, Command, Configuration};
 use crate::types::{BUILD_PROFILE, COMMIT, VERSION};
@@ -70,6 +73,14 @@ fn check_storage(request: &Request) -> u8 {
     if let Err(errno) = protect_reader() {
         say(&format!("fluxheim: cannot keep others from reading this process's memory: {errno}"));
         return exit::INTERNAL;
+    }
+    // As PID 1 it would not hear of them otherwise.
+    for (signal, code) in [(SIGTERM, 143), (SIGINT, 130)] {
+        let ends = Arc::new(AtomicBool::new(true));
+        if let Err(error) = signal_hook::flag::register_conditional_shutdown(signal, code, ends) {
+            say(&format!("fluxheim: cannot listen to signals: {error}"));
+            return exit::INTERNAL;
+        }
     }
     // As fluxheim-init would start it from here.
     match answer(request, |config| becomes(&config.hardening)) {

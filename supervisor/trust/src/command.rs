@@ -110,7 +110,15 @@ impl Attempt {
         };
         match self {
             Self::Judged(report) if request.json => Answer::Report(format!("{}\n", report.to_json()), code),
-            Self::Judged(report) => Answer::Report(report.to_string(), code),
+            Self::Judged(report) => {
+                let waited = match request.wait {
+                    Some(wait) if code == exit::TRY_AGAIN => {
+                        format!("waited {} ms: what is missing may still come\n", wait.as_millis())
+                    }
+                    _ => String::new(),
+                };
+                Answer::Report(format!("{report}{waited}"), code)
+            }
             Self::NoConfig { said, .. } => Answer::Refused(said, code),
         }
     }

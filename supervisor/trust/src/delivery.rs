@@ -118,6 +118,11 @@ pub(crate) fn is_through_data(passed: &[Passed]) -> bool {
     passed.iter().filter_map(link).any(|(path, _)| path.ends_with(DATA))
 }
 
+/// Whether a link on the way says that it leads through such a link.
+pub(crate) fn leads_to_data(passed: &[Passed]) -> bool {
+    passed.iter().filter_map(link).any(|(_, target)| target.starts_with(DATA))
+}
+
 /// `tls.key -> ..data/tls.key`, `..data -> ..2026_11_25_08_30_00.123456789`, both in the root of a
 /// read-only mount.
 fn kubernetes_volume(role: Role, passed: &[Passed], identity: &Identity) -> (Option<Delivery>, Lacking) {

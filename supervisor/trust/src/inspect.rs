@@ -86,7 +86,10 @@ pub(crate) fn inspect_trail(role: Role, judge: &Judge<'_>, trail: Trail) -> Resu
     let is_of_volume = delivery::is_through_data(&passed);
     let mut inspection = match end {
         Err(stop) => {
-            let mut findings = judge.passed(role, &passed, None, &None);
+            // A volume that is filled only later is judged when it is.
+            let pending = matches!(stop.cause, Cause::Missing) && delivery::leads_to_data(&passed);
+            let way = if pending { Vec::new() } else { judge.passed(role, &passed, None, &None) };
+            let mut findings = way;
             findings.push(judge.stop(&stop));
             // What a rotation removes was reached through a link that leads elsewhere by now.
             if matches!(stop.cause, Cause::Missing) && is_of_volume {
@@ -131,7 +134,7 @@ fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Res
         return Ok(Inspection { findings, seen: Some(seen), ..Inspection::default() });
     }
     let opened = match open(entry) {
-        Ok((_, facts)) if !facts.same_inode(&entry.facts) || facts.links == 0 => Err(Errno::ESTALE),
+        Ok((_, facts)) if !facts.same_inode(&entry.facts) || is_gone(&facts) => Err(Errno::ESTALE),
         opened => opened,
     };
     match opened {
@@ -157,6 +160,12 @@ fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Res
             Ok(Inspection { findings, seen, ..Inspection::default() })
         }
     }
+}
+
+/// Whether it has no name any more. One that is mounted alone stays when the host puts another file in
+/// its place.
+const fn is_gone(facts: &Facts) -> bool {
+    facts.links == 0 && !facts.mount_root
 }
 
 fn subject<'a>(

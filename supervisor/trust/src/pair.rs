@@ -5,6 +5,7 @@
 //! What certificates and keys must be is `sense`'s.
 
 use crate::check::{How, now, over};
+use crate::finding::{Code, Finding, Severity};
 use crate::inspect::{self, Inspection, Judged};
 use crate::object::{NamedHost, Object, Pair, Role};
 use crate::repair;
@@ -105,8 +106,10 @@ impl Moment {
         // What never held still is said of each file.
         let files = pair.objects().map(|object| inspect::inspect(&object, judge));
         let mut moment = Self { files, contents: [None, None] };
+        // Where one of them is refused for itself, the other is not to blame.
+        let both = moment.files.iter().all(Inspection::may_be_used);
         for inspection in &mut moment.files {
-            if let (true, Some(judged)) = (inspection.may_be_used(), &inspection.file) {
+            if let (true, Some(judged)) = (both, &inspection.file) {
                 inspection.findings.push(crate::rules::changing(&judged.path));
             }
         }
@@ -125,7 +128,7 @@ impl Moment {
             // One file with both is as secret as the key in it.
             let role = if pair.cert == pair.key { Role::PrivateKey } else { object.role };
             *content = secret::content(role, &object.path, inspection);
-            if inspection.findings.iter().any(|finding| finding.code == crate::Code::Changing) {
+            if inspection.findings.iter().any(|finding| finding.code == Code::Changing) {
                 return None;
             }
         }
@@ -161,9 +164,21 @@ fn look(
         now: now(),
     });
     let [of_certificate, of_key] = files;
-    of_certificate.findings.extend(certificate);
+    of_certificate
+        .findings
+        .extend(certificate.into_iter().map(|finding| exposed(finding, &of_certificate.file)));
     of_key.findings.extend(key);
     facts
+}
+
+/// A private key in a certificate's file is only a matter of taste as long as nobody else can read it.
+fn exposed(finding: Finding, file: &Option<Judged>) -> Finding {
+    let open = file.as_ref().is_some_and(|judged| judged.facts.mode & 0o044 != 0);
+    if finding.code != Code::KeyInCertificate || !open {
+        return finding;
+    }
+    let why = format!("{}, and others can read it", finding.why);
+    Finding { severity: Severity::Refuse, why, ..finding }
 }
 
 /// Looks at the CA certificates of a bundle.

@@ -14,7 +14,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::finding::{Code, Finding, Severity, Shown};
-use crate::node::Facts;
+use crate::node::{Facts, Kind};
 use crate::object::Role;
 use crate::terms::Judge;
 
@@ -30,7 +30,14 @@ impl Judge<'_> {
             false => (Code::NotAFile, "a regular file"),
         };
         let seen = format!("{}, {facts}", facts.kind);
-        let fix = format!("put {wanted} at {}, or name another path in the configuration", Shown(path));
+        // What Docker makes of a source that is not there.
+        let made = match (facts.mount_root, facts.kind) {
+            (true, Kind::Folder) if !role.is_folder() => {
+                " (Docker makes an empty folder where the source of -v is not there)"
+            }
+            _ => "",
+        };
+        let fix = format!("put {wanted} at {}, or name another path in the configuration{made}", Shown(path));
         refuse(path, code, seen, format!("a {role} must be {wanted}"), fix)
     }
 

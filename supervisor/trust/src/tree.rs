@@ -15,6 +15,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::delivery::Delivery;
+use crate::finding::Code;
 use crate::inspect::READ;
 use crate::node::{AclSeen, Facts, Kind};
 use crate::object::{Object, Role};
@@ -105,6 +106,7 @@ impl Walk<'_> {
             delivery: self.delivery,
         };
         let found = self.judge.state_folder(&kept);
+        let foreign = found.iter().any(|finding| finding.code == Code::ForeignOwner);
         self.findings.extend(found);
         if depth == DEEPEST {
             return self.findings.push(rules::too_deep(&dir.path, DEEPEST));
@@ -116,6 +118,8 @@ impl Walk<'_> {
                     self.findings.push(rules::too_many(&self.root.path, MOST_ENTRIES));
                 }
             }
+            // Whose it is not can't enter it either, and has been told so.
+            Err(Errno::EACCES) if foreign => {}
             Err(Errno::EACCES) => self.findings.push(self.judge.closed(dir)),
             Err(errno) => self.findings.push(rules::os_error(&dir.path, "listing it failed", &errno)),
         }

@@ -184,3 +184,16 @@ fn keeps_a_file_that_holds_both_as_the_secret_it_is() {
     assert_ne!(read.chain.keeping(), crate::Keeping::Heap);
     assert_ne!(read.key.keeping(), crate::Keeping::Heap);
 }
+
+#[test]
+fn refuses_a_key_in_a_certificates_file_only_where_others_can_read_it() {
+    let scratch = Scratch::new();
+    let pair = real_pair(&scratch, "a", &["a.test"]);
+    let both = [std::fs::read(&pair.cert).unwrap(), std::fs::read(&pair.key).unwrap()].concat();
+    for (mode, verdict) in [(0o600, "warning: key-in-certificate"), (0o644, "refused: key-in-certificate")] {
+        scratch.file("a.pem", &both, US, mode);
+        let items = vec![crate::Item::Pair(pair.clone())];
+        let report = crate::check(&crate::Inventory { items, by_name: vec![] }, &our_terms(), How::FULL);
+        assert_eq!(verdicts(&report)[0], verdict);
+    }
+}

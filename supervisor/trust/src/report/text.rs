@@ -17,10 +17,17 @@ impl fmt::Display for StorageReport {
         let count = |verdict| self.objects.iter().filter(|object| object.verdict() == verdict).count();
         let (all, plural) = (self.objects.len(), if self.objects.len() == 1 { "" } else { "s" });
         write!(f, "{all} object{plural} judged, {} refused", count("refused"))?;
-        match count("unknown") {
-            0 => writeln!(f),
-            unknown => writeln!(f, ", {unknown} unknown"),
+        for (verdict, words) in [("unknown", "unknown"), ("warning", "with warnings")] {
+            match count(verdict) {
+                0 => {}
+                some => write!(f, ", {some} {words}")?,
+            }
         }
+        writeln!(f)?;
+        if self.is_clean() {
+            return Ok(());
+        }
+        writeln!(f, "(paths are as they are seen in here: for what is mounted, mend its source, outside)")
     }
 }
 

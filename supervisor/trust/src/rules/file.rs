@@ -175,7 +175,7 @@ impl Judge<'_> {
 fn by_entries(subject: &Subject<'_>, wrong: &[Grant]) -> Finding {
     let Subject { role, path, facts, acl, .. } = *subject;
     let entries = acl.entries().map(ToString::to_string).unwrap_or_default();
-    let why = format!("the ACL lets {} at the {role}", listed(wrong));
+    let why = format!("by the ACL {} can read or replace the {role}", listed(wrong));
     let fix = format!("setfacl -b {}", Shown(path));
     refuse(path, Code::AclGrants, format!("{facts}; ACL {entries}"), why, fix)
 }
@@ -210,7 +210,7 @@ fn hard_links(path: &Path, facts: &Facts) -> Option<Finding> {
     let fix = || format!("cp -p {shown} {shown}.new && mv {shown}.new {shown}  # and remove the other names");
     let why = "under another name it may stand in a folder that is not guarded".to_owned();
     let seen = format!("{} names of one file", facts.links);
-    (facts.links != 1).then(|| refuse(path, Code::HardLinked, seen, why, fix()))
+    (facts.links > 1).then(|| refuse(path, Code::HardLinked, seen, why, fix()))
 }
 
 fn size(role: Role, path: &Path, facts: &Facts) -> Option<Finding> {
@@ -235,11 +235,23 @@ fn size(role: Role, path: &Path, facts: &Facts) -> Option<Finding> {
 /// A file that is mounted alone stays the inode it was at the start of the container.
 fn pinned(subject: &Subject<'_>) -> Option<Finding> {
     let Subject { role, path, facts, mount, delivery, .. } = *subject;
+    if !facts.mount_root {
+        return None;
+    }
+    let fix = "mount the folder instead of the single file";
+    if facts.links == 0 {
+        let seen =
+            format!("the host has put another file in its place; this mount holds the old one: {mount}");
+        let why = "what is new is never seen in here".to_owned();
+        let fix = format!("start the container anew, and {fix}");
+        // Of a certificate the old one is better than none; an old configuration is not what was meant.
+        let stale = if role == Role::Config { refuse } else { warn };
+        return Some(stale(path, Code::PinnedFile, seen, why, fix));
+    }
     let renewed = matches!(role, Role::Certificate | Role::PrivateKey | Role::CaBundle);
     let secret = delivery.is_some_and(|delivery| delivery.kind == DeliveryKind::RuntimeSecret);
-    (facts.mount_root && renewed && !secret).then(|| {
+    (renewed && !secret).then(|| {
         let why = "a renewal that renames a new file over it is never seen in here".to_owned();
-        let fix = "mount the folder instead of the single file".to_owned();
-        warn(path, Code::PinnedFile, format!("the file itself is a mount: {mount}"), why, fix)
+        warn(path, Code::PinnedFile, format!("the file itself is a mount: {mount}"), why, fix.to_owned())
     })
 }

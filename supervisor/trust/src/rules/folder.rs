@@ -62,7 +62,7 @@ impl Judge<'_> {
     }
 
     fn kept_owner(&self, kept: &Kept<'_>) -> Option<Finding> {
-        let Kept { path, facts, delivery, .. } = *kept;
+        let Kept { path, facts, mount, delivery, .. } = *kept;
         if self.is_unmapped(facts) {
             return Some(self.unmapped(path, facts));
         }
@@ -72,7 +72,15 @@ impl Judge<'_> {
             return None;
         }
         let why = format!("a state folder must belong to the service user, who is {}", self.identity.uid);
-        let fix = format!("chown {} {}", self.owner(), Shown(path));
+        let (owner, shown) = (self.owner(), Shown(path));
+        let fix = match facts.mount_root && mount.is_memory() {
+            // Nobody outside can reach it.
+            true => format!(
+                "--tmpfs {shown}:uid={0},gid={1},mode=0700 (Docker, Podman); an emptyDir with fsGroup {1} (Kubernetes)",
+                self.identity.uid, self.identity.gid
+            ),
+            false => format!("chown {owner} {shown}"),
+        };
         Some(refuse(path, Code::ForeignOwner, facts, why, fix))
     }
 

@@ -184,6 +184,16 @@ fn link(role: Role, path: &Path, target: &Path, lacking: &Lacking) -> Option<Fin
     };
     let seen = format!("{} to {}{lacking}", Kind::Link, Shown(target));
     let why = format!("a {role} is taken from where the configuration says, not from where a link leads");
-    let fix = format!("{hint}name the path it leads to in the configuration");
+    // What certbot and its like keep: the next renewal makes another number of it.
+    let numbered = target.components().any(|part| part.as_os_str() == "archive");
+    let fix = match numbered {
+        true => format!(
+            "have each renewal copied: certbot --deploy-hook 'install -o 65532 -g 65532 -m 0600 \
+             $RENEWED_LINEAGE/privkey.pem KEY; install -m 0644 $RENEWED_LINEAGE/fullchain.pem CERT', then a reload; \
+             {} leads to one issue of it",
+            Shown(path)
+        ),
+        false => format!("{hint}name the path it leads to in the configuration"),
+    };
     Some(refuse(path, Code::Symlink, seen, why, fix))
 }

@@ -191,6 +191,37 @@ fn warns_of_a_single_file_that_no_renewal_reaches() {
     assert_eq!((codes(&found), found[0].severity), (vec!["pinned-file"], Severity::Warn));
 }
 
+#[test]
+fn says_that_a_file_mounted_alone_was_replaced_outside() {
+    let scratch = Scratch::new();
+    for (role, name, uid) in [(PrivateKey, "a.key", US), (Config, "fluxheim.toml", 0)] {
+        let mode = if uid == US { 0o600 } else { 0o644 };
+        scratch.file("source", b"OLD", uid, mode);
+        let path = scratch.file(name, b"", 0, 0o600);
+        let _mounted = scratch.bind("source", name);
+        scratch.file("new", b"NEW", uid, mode);
+        fs::rename(scratch.path("new"), scratch.path("source")).unwrap();
+        let found = findings(role, &path);
+        assert_eq!(codes(&found), ["pinned-file"], "{role}");
+        assert!(found[0].seen.contains("holds the old one"), "{}", found[0]);
+        let expected = if role == Config { Severity::Refuse } else { Severity::Warn };
+        assert_eq!(found[0].severity, expected, "{role}");
+    }
+}
+
+#[test]
+fn waits_for_what_links_into_a_volume_promise() {
+    let scratch = Scratch::new();
+    let volume = scratch.secret_volume(0o440, 2000, &[]);
+    symlink("..data/tls.key", volume.kubelet("tls.key")).unwrap();
+    let judged = || findings_for(&in_group(2000), PrivateKey, volume.path("tls.key"));
+    assert_eq!(codes(&judged()), ["missing"]);
+    volume.rotate(&[("tls.crt", b"PEM")]);
+    assert_eq!(codes(&judged()), ["missing"]);
+    volume.rotate(&[("tls.key", b"KEY")]);
+    assert_eq!(codes(&judged()), NONE);
+}
+
 /// A file that is mounted alone, read-only, from memory.
 fn secret_file(scratch: &Scratch, mode: u32, uid: u32, gid: u32) -> Vec<crate::testing::Mounted> {
     let memory = scratch.tmpfs("memory", "mode=0755");
