@@ -130,13 +130,17 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
     /// closed door makes an end of it: a client whose response says `close` is back at once.
     async fn empty_backlog(&self, bound: &Bound) {
         if let Err(error) = closing::turn_away(&bound.listener) {
-            // Those that come between the last look and the close will be reset.
-            tracing::debug!(address = %bound.address, %error, "cannot keep new clients away");
+            // gVisor, perhaps. Those that come between the last look and the close will be reset.
+            tracing::warn!(address = %bound.address, %error, "cannot turn new clients away while stopping");
         }
         let until = Instant::now() + LAST_ARRIVALS;
         // With a budget, the runtime would say after many of them that nobody is there.
         tokio::task::unconstrained(async {
             while let Ok(accepted) = tokio::time::timeout_at(until, bound.listener.accept()).await {
+                if let Ok((tcp, _)) = &accepted {
+                    // Fails where turning away did, and for a client that has gone.
+                    let _ = closing::hear(tcp);
+                }
                 self.take(bound.address, accepted).await;
             }
         })

@@ -173,6 +173,7 @@ fn stop_under_load_loses_nothing(flux: &Container, at: IpAddr) {
     let code = flux.exit_code();
     let story = story(&flux.logs());
     assert_eq!(code, 0, "{story}");
+    assert!(!story.contains("cannot turn new clients away"), "the listeners had to close by luck\n{story}");
     assert!(lost.is_empty(), "told to stop at {told:?}, the proxy lost requests: {lost:#?}\n{story}");
     let idle = finished_at(flux).duration_since(last).unwrap_or_default();
     assert!(idle < Duration::from_secs(5), "took {idle:?} after the last response at {last:?}\n{story}");
