@@ -175,6 +175,8 @@ mod tests {
             max_header_size: 1024,
             max_header_count: 10,
             max_body_size: None,
+            header_timeout: second,
+            min_body_rate: None,
             read_timeout: second,
             write_timeout: second,
             keepalive_timeout: second,

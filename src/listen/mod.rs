@@ -1,8 +1,9 @@
 //! Sockets: bind, accept, TLS handshake, and hand each connection to an HTTP application.
 //!
-//! Owns connection counting, the connection limit and the accept loops' end. Knows no HTTP and no
-//! routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
+//! Owns connection counting, the connection limit, the accept loops' end, and the gate that lets only
+//! well-framed HTTP/1.1 through. Knows no routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
+mod gate;
 mod opening;
 mod socket;
 
@@ -11,10 +12,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use nix::sys::socket::{setsockopt, sockopt};
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::Stream;
+use pingora::protocols::{ALPN, IO, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +24,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::ConnectionGuard;
 use crate::types::Scheme;
+pub use gate::Pace;
+use gate::{Gate, Terms};
 use opening::Opening;
 pub use socket::Socket;
 
@@ -98,6 +102,8 @@ pub struct Accepting<A> {
     pub slots: Arc<Semaphore>,
     pub shutdown: ShutdownWatch,
     pub patience: Patience,
+    /// For connections accepted from now on; a reload replaces it.
+    pub pace: Arc<ArcSwap<Pace>>,
 }
 
 /// How long a client may keep us waiting.
@@ -162,6 +168,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             telemetry: Arc::clone(&self.telemetry),
             shutdown: self.shutdown.clone(),
             patience: self.patience,
+            pace: **self.pace.load(),
         };
         let counted = self.telemetry.connection_opened(self.transport.scheme());
         let held = Held { _counted: counted, _slot: slot };
@@ -184,18 +191,31 @@ struct Connection<A> {
     telemetry: Arc<Telemetry>,
     shutdown: ShutdownWatch,
     patience: Patience,
+    pace: Pace,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
         let stream: Option<Stream> = match transport {
-            Transport::Plain => Some(Box::new(Opening::within(socket, self.patience.opening))),
+            Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
             Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
         };
         let mut next = stream;
         while let Some(stream) = next {
             next = self.app.process_new(stream, &self.shutdown).await;
         }
+    }
+
+    /// What the framework reads from. HTTP/2 has no framing in common with what the gate judges; over
+    /// plain TCP it is not offered, and its preface is refused there like any other version.
+    fn http<S: IO + 'static>(&self, stream: S, peer: SocketAddr, scheme: Scheme) -> Stream {
+        let is_h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let stream = Opening::within(stream, self.patience.opening);
+        if is_h2 {
+            return Box::new(stream);
+        }
+        let terms = Terms { pace: self.pace, telemetry: Arc::clone(&self.telemetry), scheme, peer };
+        Box::new(Gate::new(stream, terms))
     }
 
     async fn handshake(
@@ -213,9 +233,7 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_HANDSHAKES).await } => None,
         };
         let (result, stream) = match outcome {
-            Some(Ok(stream)) => {
-                ("ok", Some(Box::new(Opening::within(stream, self.patience.opening)) as Stream))
-            }
+            Some(Ok(stream)) => ("ok", Some(self.http(stream, peer, Scheme::Https))),
             Some(Err(error)) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
                 ("failed", None)
