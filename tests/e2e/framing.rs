@@ -7,6 +7,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use fluxheim::wire::{Bounds, Framing, Step, Violation};
+
 use crate::support::{Flux, Running, Scripted, Strict, certificate, curl, request, tls};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -179,7 +181,7 @@ fn vectors() -> Vec<(&'static str, String)> {
 fn documented(name: &str) -> (String, String) {
     let rows = rows();
     let row =
-        rows.iter().find(|row| row[0] == name).cloned().unwrap_or_default();
+        rows.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("{name:?} is not in the table"));
     (row[1].clone(), row[2].clone())
 }
 
@@ -407,3 +409,30 @@ fn serves_real_clients_as_before() {
         assert_eq!(curl(&args), b"200", "{more:?}");
     }
 }
+
+/// The seeds of the fuzz target: seeds that nobody runs would rot. A seed's name says what becomes of it.
+#[test]
+fn seeds_of_the_fuzz_target_are_what_their_names_say() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/framing");
+    let (mut valid, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        let (requests, violation) = property::holds(&bytes);
+        match path.file_name().unwrap().to_str().unwrap().split_once('-').unwrap().0 {
+            "valid" => {
+                assert_eq!((requests.concat(), violation), (bytes, None), "{}", path.display());
+                valid += 1;
+            }
+            "refused" => {
+                assert!(violation.is_some(), "{}", path.display());
+                refused += 1;
+            }
+            other => panic!("{other}: valid-... or refused-...?"),
+        }
+    }
+    assert!(valid > 4 && refused > 4);
+}
+
+#[path = "../fuzz/properties/framing.rs"]
+mod property;

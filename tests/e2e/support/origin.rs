@@ -139,7 +139,13 @@ fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, piped: &Mutex<usize>
 /// An origin that reads whole requests, by the letter, and keeps them.
 pub(crate) struct Strict {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Result<String, Vec<u8>>>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+enum Seen {
+    /// In full, lower-cased.
+    Request(String),
+    Garbage(Vec<u8>),
 }
 
 impl Strict {
@@ -159,7 +165,8 @@ impl Strict {
                         while let Some(end) = complete(&rest) {
                             let bytes: Vec<_> = rest.drain(..end.unwrap_or(rest.len())).collect();
                             let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
-                            kept.lock().unwrap().push(end.map(|_| text).ok_or(bytes));
+                            let seen = end.map_or(Seen::Garbage(bytes), |_| Seen::Request(text));
+                            kept.lock().unwrap().push(seen);
                             let _ = stream.write_all(response.as_bytes());
                         }
                     }
@@ -172,9 +179,9 @@ impl Strict {
     /// Every request in full, lower-cased; fails if there was anything else.
     pub(crate) fn requests(&self) -> Vec<String> {
         let seen = self.seen.lock().unwrap();
-        let text = |request: &Result<String, Vec<u8>>| match request {
-            Ok(text) => text.clone(),
-            Err(bytes) => panic!("the origin got {:?}", String::from_utf8_lossy(bytes)),
+        let text = |seen: &Seen| match seen {
+            Seen::Request(text) => text.clone(),
+            Seen::Garbage(bytes) => panic!("the origin got {:?}", String::from_utf8_lossy(bytes)),
         };
         seen.iter().map(text).collect()
     }
