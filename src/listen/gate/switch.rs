@@ -20,7 +20,8 @@ impl Switch {
                 *place = *byte;
                 self.seen += 1;
                 if self.seen == START && !self.is_interim() {
-                    return Some(self.line.ends_with(b" 101"));
+                    // As the framework has it, which goes on with HTTP/1 otherwise.
+                    return Some(self.line == *b"HTTP/1.1 101");
                 }
             } else {
                 self.skip(*byte);
@@ -68,6 +69,7 @@ mod tests {
         assert_eq!(answer("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 101 x"), Some(false));
         assert_eq!(answer("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 x"), Some(true));
         assert_eq!(answer("HTTP/1.1 103 Hints\r\nLink: 101\r\nA: b\r\n\r\nHTTP/1.1 403 no"), Some(false));
+        assert_eq!(answer("HTTP/1.0 101 Switching Protocols\r\n\r\n"), Some(false));
         assert_eq!(answer("HTTP/1.1 10"), None);
         assert_eq!(answer("HTTP/1.1 103 x\r\n"), None);
     }
