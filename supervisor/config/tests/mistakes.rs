@@ -82,7 +82,7 @@ fn the_pace_of_requests_has_bounds() {
     );
     assert_eq!(
         limits("min_body_rate = 500\nclient_header_timeout = \"5s\""),
-        "f.toml:4:17: min_body_rate: expected a size such as \"500B\", or \"off\", found the integer 500; \
+        "f.toml:4:17: min_body_rate: expected a size such as \"1MiB\" (each second), or \"off\", found the integer 500; \
          write \"500B\" or another unit\n\
          f.toml:5:1: unknown key \"client_header_timeout\" in [limits]; here it is called \"header_timeout\""
     );

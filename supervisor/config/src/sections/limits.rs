@@ -34,7 +34,7 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
     let count = |key, range, default| section.number(key, range).or(default);
     let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
     let body = section.read("max_body_size", "a size such as \"1MiB\", or \"unlimited\"", body_size);
-    let pace = section.read("min_body_rate", "a size such as \"500B\", or \"off\"", body_rate);
+    let pace = section.read("min_body_rate", "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
     Limits {
         max_connections: index(u64::from(count("max_connections", CONNECTIONS, 16_384))),
         max_header_size: index(header.or(32 << 10)),
