@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
-use super::bytes::{is_control, is_token, is_token_byte, trimmed};
+use super::bytes::{has_control, is_token, is_token_byte, trimmed};
 use super::head::{Version, check_host};
 use super::{Body, Bounds, Violation};
 
@@ -101,27 +99,27 @@ fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Violation> {
     if let Some(b' ' | b'\t') = line.first() {
         return Err(Violation::Fold);
     }
-    let colon = memchr(b':', line).unwrap_or(line.len());
-    let (name, rest) = line.split_at_checked(colon).unwrap_or((line, b""));
-    check_name(name)?;
-    let value = rest.get(1..).ok_or(Violation::FieldName)?;
-    // Without a branch for each byte, so that the compiler can take many at once.
-    if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
+    let end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
+    let (name, rest) = line.split_at_checked(end).unwrap_or((line, b""));
+    let value = match rest {
+        [b':', value @ ..] if !name.is_empty() => value,
+        _ => return Err(judge_name(name, rest)),
+    };
+    if has_control(value) {
         return Err(if value.contains(&b'\r') { Violation::BareCr } else { Violation::FieldValue });
     }
     Ok((name, value))
 }
 
-fn check_name(name: &[u8]) -> Result<(), Violation> {
-    if is_token(name) {
-        return Ok(());
-    }
-    let spaced = name.strip_suffix(b" ").or_else(|| name.strip_suffix(b"\t"));
-    Err(match spaced {
-        Some(rest) if rest.first().copied().is_some_and(is_token_byte) => Violation::SpaceBeforeColon,
-        _ if name.contains(&b'\r') => Violation::BareCr,
+/// Why `rest` can't follow what is a token so far.
+fn judge_name(name: &[u8], rest: &[u8]) -> Violation {
+    match rest {
+        [b'\r', ..] => Violation::BareCr,
+        [b' ' | b'\t', ..] if !name.is_empty() && trimmed(rest).starts_with(b":") => {
+            Violation::SpaceBeforeColon
+        }
         _ => Violation::FieldName,
-    })
+    }
 }
 
 /// The number that is all of `digits` (RFC 9110 section 8.6); `None` if there is none, or one that no
