@@ -18,7 +18,7 @@ pub struct Pace {
     pub bounds: Bounds,
     /// From a head's first byte to its end.
     pub header_timeout: Duration,
-    /// Bytes a second, on average over [`WINDOW`].
+    /// Bytes a second, on average over ten seconds of waiting; `None` asks for none.
     pub min_body_rate: Option<u64>,
 }
 
