@@ -1,7 +1,7 @@
 //! Fluxheim, the proxy: everything between an accepted connection and a logged response.
 //!
 //! Layers import only downward, and `tests/layers` holds the table: `app`, `cli` > `edge` >
-//! `listen`, `tls`, `upstream`, `telemetry` > `route`, `policy`, `rewrite` > `types`.
+//! `listen`, `tls`, `upstream`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -15,3 +15,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod types;
 pub mod upstream;
+pub mod wire;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use fluxheim_config::Config;
+use fluxheim_config::{Config, Limits};
 use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
@@ -14,13 +14,16 @@ use hickory_resolver::TokioResolver;
 use crate::app::patience;
 use crate::cli::Configuration;
 use crate::edge::live::Live;
+use crate::listen::Pace;
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Certificates, KeysRead};
 use crate::upstream::resolve::{self, Refreshing};
+use crate::wire::Bounds;
 
 /// What a reload replaces.
 pub(super) struct Reloadable {
     pub live: Arc<ArcSwap<Live>>,
+    pub pace: Arc<ArcSwap<Pace>>,
     pub certificates: Arc<tls::Resolver>,
     pub resolver: TokioResolver,
     pub telemetry: Arc<Telemetry>,
@@ -40,6 +43,7 @@ impl Reloadable {
             Ok((live, certificates, refreshing)) => {
                 warn_of_fixed(&self.live.load().config, &live.config);
                 self.certificates.replace(certificates);
+                self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.live.store(Arc::new(live));
                 self.refreshing = refreshing;
                 tracing::info!("configuration reloaded");
@@ -57,6 +61,15 @@ impl Reloadable {
         let mut refreshing = resolve::start(&live.pools, &self.resolver, &self.telemetry);
         refreshing.first_answers().await;
         Ok((live, certificates, refreshing))
+    }
+}
+
+/// How requests of new connections may come in.
+pub(super) const fn pace(limits: &Limits) -> Pace {
+    Pace {
+        bounds: Bounds { size: limits.max_header_size, fields: limits.max_header_count },
+        header_timeout: limits.header_timeout,
+        min_body_rate: limits.min_body_rate,
     }
 }
 

@@ -141,8 +141,10 @@ impl Proxy {
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
         let live = Arc::new(ArcSwap::from_pointee(live));
+        let pace = Arc::new(ArcSwap::from_pointee(reload::pace(&live.load().config.limits)));
         let reloadable = Reloadable {
             live: Arc::clone(&live),
+            pace,
             certificates,
             resolver,
             telemetry: Arc::clone(&telemetry),
@@ -248,7 +250,8 @@ impl Proxy {
         let telemetry = Arc::clone(&self.telemetry);
         let limits = &self.reloadable.live.load().config.limits;
         let patience = Patience { opening: limits.read_timeout, writing: limits.write_timeout };
-        let accepting = Accepting { transport, app, telemetry, slots: Arc::clone(slots), shutdown, patience };
+        let (slots, pace) = (Arc::clone(slots), Arc::clone(&self.reloadable.pace));
+        let accepting = Accepting { transport, app, telemetry, slots, shutdown, patience, pace };
         self.accepting.spawn(accepting.run(bound));
     }
 

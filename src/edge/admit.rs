@@ -1,13 +1,15 @@
 //! Admission: what may be asked of this server at all.
 //!
 //! Owns the checks on a request's head and the one value later stages read. What is ambiguous is
-//! refused, never reinterpreted (RFC 9110 section 7.2, RFC 9112 section 3). No framework in here.
+//! refused, never reinterpreted (RFC 9110 section 7.2). How HTTP/1 requests are framed is judged before,
+//! in `wire`; rules that HTTP/2 shares with it are asked of it. No framework in here.
 
 use fluxheim_config::Limits;
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, header};
 
 use crate::types::{Host, HostError};
+use crate::wire;
 
 /// A request head that passed; made only by [`admit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub enum Refusal {
 /// The first [`Refusal`] that applies.
 pub fn admit(head: &Parts, limits: &Limits) -> Result<Admitted, Refusal> {
     fits(head, limits)?;
-    if matches!(head.method, Method::TRACE | Method::CONNECT) {
+    if !wire::serves(head.method.as_str().as_bytes()) {
         return Err(Refusal::Method);
     }
     let host = Host::parse(authority(head)?)?;
@@ -112,11 +114,7 @@ fn declared_body(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     if values.next().is_some() {
         return Err(Refusal::BadLength);
     }
-    let digits = value.to_str().map_err(|_| Refusal::BadLength)?;
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::BadLength);
-    }
-    digits.parse().map(Some).map_err(|_| Refusal::BadLength)
+    wire::content_length(value.as_bytes()).map(Some).ok_or(Refusal::BadLength)
 }
 
 /// The path in the one form that every reader agrees on; `None` when there is none.
@@ -177,6 +175,8 @@ mod tests {
             max_header_size: 1024,
             max_header_count: 10,
             max_body_size: None,
+            header_timeout: second,
+            min_body_rate: None,
             read_timeout: second,
             write_timeout: second,
             keepalive_timeout: second,

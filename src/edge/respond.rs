@@ -1,7 +1,8 @@
 //! Answers that Fluxheim gives itself, and the one table from errors to them.
 //!
 //! Owns status, public text and the log's reason for every error. No wildcard arm over our own
-//! errors: a new one forces a decision here.
+//! errors: a new one forces a decision here. Violations of framing, which are mostly answered before a
+//! request exists, bring theirs along.
 
 use std::time::SystemTime;
 
@@ -14,6 +15,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use crate::edge::admit::Refusal;
 use crate::policy::Denied;
 use crate::route::NoRoute;
+use crate::wire::{ALLOW, Violation};
 
 /// A short text answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +33,7 @@ pub struct Reply {
 
 impl Reply {
     fn new(status: StatusCode, text: &'static str, reason: impl ToString) -> Self {
-        Self {
-            status,
-            text,
-            reason: reason.to_string(),
-            allow: "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-            close: false,
-        }
+        Self { status, text, reason: reason.to_string(), allow: ALLOW, close: false }
     }
 
     const fn closing(mut self) -> Self {
@@ -91,6 +87,10 @@ impl From<Denied> for Reply {
 /// What the client gets for a failure inside the framework; `None` when it is gone.
 #[must_use]
 pub fn for_error(error: &Error) -> Option<Reply> {
+    if let Some(violation) = violation(error) {
+        let status = StatusCode::from_u16(violation.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        return Some(Reply::new(status, violation.text(), violation).closing());
+    }
     let (status, text) = match (error.etype(), error.esource()) {
         (ErrorType::HTTPStatus(413), _) => (StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
         (ErrorType::HTTPStatus(code), _) => {
@@ -117,6 +117,12 @@ pub fn for_error(error: &Error) -> Option<Reply> {
         }
     };
     Some(Reply::new(status, text, error).closing())
+}
+
+/// What the gate failed a read of the body with.
+fn violation(error: &Error) -> Option<Violation> {
+    let io = error.root_cause().downcast_ref::<std::io::Error>()?;
+    io.get_ref()?.downcast_ref::<Violation>().copied()
 }
 
 /// The final status that was sent, if one was; 100 and 103 are not (RFC 9110 section 15.2).

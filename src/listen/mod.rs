@@ -1,9 +1,10 @@
 //! Sockets: bind, accept, TLS handshake, and hand each connection to an HTTP application.
 //!
-//! Owns connection counting, the connection limit and the accept loops' end. Knows no HTTP and no
-//! routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
+//! Owns connection counting, the connection limit, the accept loops' end, and the gate that lets only
+//! well-framed HTTP/1.1 through. Knows no routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
 mod closing;
+mod gate;
 mod opening;
 mod socket;
 
@@ -12,10 +13,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use nix::sys::socket::{setsockopt, sockopt};
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::Stream;
+use pingora::protocols::{ALPN, IO, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +26,8 @@ use tokio::time::Instant;
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::{ConnectionGuard, OpeningGuard};
 use crate::types::Scheme;
+pub use gate::Pace;
+use gate::{Gate, Terms};
 use opening::Opening;
 pub use socket::Socket;
 
@@ -100,6 +104,8 @@ pub struct Accepting<A> {
     pub slots: Arc<Semaphore>,
     pub shutdown: ShutdownWatch,
     pub patience: Patience,
+    /// For connections accepted from now on; a reload replaces it.
+    pub pace: Arc<ArcSwap<Pace>>,
 }
 
 /// How long a client may keep us waiting.
@@ -177,6 +183,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             shutdown: self.shutdown.clone(),
             patience: self.patience,
             opening: self.telemetry.lifecycle.opening(),
+            pace: **self.pace.load(),
         };
         let counted = self.telemetry.connection_opened(self.transport.scheme());
         let held = Held { counted, _slot: slot };
@@ -200,18 +207,31 @@ struct Connection<A> {
     shutdown: ShutdownWatch,
     patience: Patience,
     opening: OpeningGuard,
+    pace: Pace,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
         let (app, shutdown) = (Arc::clone(&self.app), self.shutdown.clone());
         let mut next: Option<Stream> = match transport {
-            Transport::Plain => Some(Box::new(Opening::within(socket, self.patience.opening, self.opening))),
+            Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
             Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
         };
         while let Some(stream) = next {
             next = app.process_new(stream, &shutdown).await;
         }
+    }
+
+    /// What the framework reads from. HTTP/2 has no framing in common with what the gate judges; over
+    /// plain TCP it is not offered, and its preface is refused there like any other version.
+    fn http<S: IO + 'static>(self, stream: S, peer: SocketAddr, scheme: Scheme) -> Stream {
+        let is_h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
+        let stream = Opening::within(stream, self.patience.opening, self.opening);
+        if is_h2 {
+            return Box::new(stream);
+        }
+        let terms = Terms { pace: self.pace, telemetry: self.telemetry, scheme, peer };
+        Box::new(Gate::new(stream, terms))
     }
 
     async fn handshake(
@@ -227,22 +247,22 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
             // No request yet, so none to lose; but a client that is quick about it is still served.
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_OPENINGS).await } => None,
         };
-        let (result, stream) = match outcome {
+        let failed = match outcome {
             Some(Ok(stream)) => {
-                let opening = Opening::within(stream, self.patience.opening, self.opening);
-                ("ok", Some(Box::new(opening) as Stream))
+                self.telemetry.metrics.handshake("ok");
+                return Some(self.http(stream, peer, Scheme::Https));
             }
             Some(Err(error)) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
-                ("failed", None)
+                "failed"
             }
             None => {
                 tracing::debug!(%peer, "TLS handshake timed out");
-                ("timeout", None)
+                "timeout"
             }
         };
-        self.telemetry.metrics.handshake(result);
-        stream
+        self.telemetry.metrics.handshake(failed);
+        None
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Metrics {
     durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
     connections: Family<SchemeLabel, Counter>,
     handshakes: Family<ResultLabel, Counter>,
+    refused: Family<ReasonLabel, Counter>,
     upstream_attempts: Family<UpstreamLabels, Counter>,
     upstream_addresses: Family<UpstreamLabel, Gauge>,
     /// Failures of accept(2).
@@ -55,6 +56,11 @@ struct SchemeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +118,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connections: Family::default(),
             handshakes: Family::default(),
+            refused: Family::default(),
             upstream_attempts: Family::default(),
             upstream_addresses: Family::default(),
             accept_errors: Counter::default(),
@@ -141,6 +148,11 @@ impl Metrics {
         r.register("connections_accepted", "Client connections accepted", self.connections.clone());
         r.register("connections", "Client connections open", self.open_connections.clone());
         r.register("accept_errors", "Failures of accept(2)", self.accept_errors.clone());
+        r.register(
+            "http_framing_refused",
+            "HTTP/1.1 requests refused for how they were framed or how slowly they came, by reason",
+            self.refused.clone(),
+        );
         r.register("tls_handshakes", "TLS handshakes, by result", self.handshakes.clone());
     }
 
@@ -196,6 +208,11 @@ impl Metrics {
         self.handshakes.get_or_create(&ResultLabel { result }).inc();
     }
 
+    /// One request refused for its framing or its pace.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     /// One attempt at an upstream server.
     pub fn attempt(&self, upstream: &str, attempt: Attempt) {
         let labels = UpstreamLabels { upstream: upstream.to_owned(), result: attempt.label() };
@@ -243,6 +260,7 @@ mod tests {
         metrics.request("a.test", 200, Duration::from_millis(3));
         metrics.connection(Scheme::Https);
         metrics.handshake("ok");
+        metrics.refused("bare_lf");
         metrics.attempt("app", Attempt::Connected);
         metrics.upstream_addresses("app", 2);
         let text = metrics.expose(&Lifecycle::default());
@@ -251,6 +269,7 @@ mod tests {
             "fluxheim_http_request_duration_seconds_count{vhost=\"a.test\"} 1",
             "fluxheim_connections_accepted_total{scheme=\"https\"} 1",
             "fluxheim_tls_handshakes_total{result=\"ok\"} 1",
+            "fluxheim_http_framing_refused_total{reason=\"bare_lf\"} 1",
             "fluxheim_upstream_attempts_total{upstream=\"app\",result=\"connected\"} 1",
             "fluxheim_upstream_addresses{upstream=\"app\"} 2",
             "fluxheim_ready 0",

@@ -66,8 +66,16 @@ impl Host {
     /// # Errors
     /// Anything but a registered name of letters, digits, `-`, `.`, `_`, or an IP literal.
     pub fn parse(authority: &str) -> Result<Self, HostError> {
+        Self::check(authority).map(|host| Self(host.to_ascii_lowercase()))
+    }
+
+    /// What [`Host::parse`] would keep, in the case it came in.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn check(authority: &str) -> Result<&str, HostError> {
         let (host, port) = split_port(authority)?;
-        if !port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok()) {
+        if !port.is_none_or(|port| port.is_empty() || is_port(port)) {
             return Err(HostError::Port);
         }
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -77,7 +85,7 @@ impl Host {
         if host.len() > MAX_HOST {
             return Err(HostError::TooLong);
         }
-        Ok(Self(host.to_ascii_lowercase()))
+        Ok(host)
     }
 
     /// The host as routes and certificates name it.
@@ -91,6 +99,11 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Digits only: `parse` alone would take a sign.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 /// Splits and checks the characters of both forms, `name:port` and `[v6]:port`.
@@ -151,6 +164,7 @@ mod tests {
             "a b",
             "a.test:x",
             "a.test:99999",
+            "a.test:+80",
             "[::1",
             "[x]",
             "a\0b",

@@ -16,6 +16,7 @@ mod command_line;
 mod draining;
 mod files;
 mod forwarding;
+mod framing;
 mod keys;
 mod limits;
 mod observing;

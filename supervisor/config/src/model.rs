@@ -264,6 +264,11 @@ pub struct Limits {
     pub max_header_count: usize,
     /// Bytes of a request's body; `None` is `"unlimited"`. Default 1 MiB.
     pub max_body_size: Option<u64>,
+    /// From the first byte of an HTTP/1.1 head to its end. Default 10s.
+    pub header_timeout: Duration,
+    /// Bytes a second that an HTTP/1.1 body must bring, on average over ten seconds of waiting for it;
+    /// `None` is `"off"`. Default 500.
+    pub min_body_rate: Option<u64>,
     /// Longest gap between two reads of a request. Default 60s.
     pub read_timeout: Duration,
     /// Longest wait for one write of a response. Default 60s.

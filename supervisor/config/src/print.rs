@@ -165,6 +165,9 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.key("max_header_count", limits.max_header_count);
     let body = limits.max_body_size.map_or_else(|| "unlimited".to_owned(), size::print);
     out.key("max_body_size", quoted(&body));
+    out.time("header_timeout", limits.header_timeout);
+    let rate = limits.min_body_rate.map_or_else(|| "off".to_owned(), size::print);
+    out.key("min_body_rate", quoted(&rate));
     out.time("read_timeout", limits.read_timeout);
     out.time("write_timeout", limits.write_timeout);
     out.time("keepalive_timeout", limits.keepalive_timeout);

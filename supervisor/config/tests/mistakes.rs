@@ -73,6 +73,26 @@ fn several_mistakes_of_all_kinds_are_told_in_one_run() {
 }
 
 #[test]
+fn the_pace_of_requests_has_bounds() {
+    let limits = |text: &str| told_beside_listener(&format!("[limits]\n{text}\n"));
+    assert_eq!(
+        limits("header_timeout = \"5m\"\nmin_body_rate = \"none\""),
+        "f.toml:4:18: header_timeout: \"5m\" is out of range; choose 1s to 60s\n\
+         f.toml:5:17: min_body_rate: \"none\" is not a size; write a whole number and a unit, such as \"1MiB\""
+    );
+    assert_eq!(
+        limits("min_body_rate = 500\nclient_header_timeout = \"5s\""),
+        "f.toml:4:17: min_body_rate: expected a size such as \"1MiB\" (each second), or \"off\", found the integer 500; \
+         write \"500B\" or another unit\n\
+         f.toml:5:1: unknown key \"client_header_timeout\" in [limits]; here it is called \"header_timeout\""
+    );
+    let config = read(&format!("{LISTEN}[limits]\nmin_body_rate = \"off\"\n"));
+    assert_eq!(config.limits.min_body_rate, None);
+    assert_eq!(read(LISTEN).limits.min_body_rate, Some(500));
+    assert_eq!(read(LISTEN).limits.header_timeout.as_secs(), 10);
+}
+
+#[test]
 fn a_typing_error_in_a_key_is_not_also_called_missing() {
     let text = "[tls]\n[[tls.certificates]]\nname = \"a\"\ncertt = \"a.pem\"\nkey = \"a.key\"\n";
     assert_eq!(

@@ -197,6 +197,7 @@ prop_compose! {
     fn limits()(
         (max_connections, max_header_size, max_header_count) in (1..=1_048_576usize, 1024..=1_048_576usize, 1..=256usize),
         max_body_size in option::of(1..=1u64 << 50),
+        (header_timeout, min_body_rate) in (1000..=60_000u64, option::of(1..=1u64 << 20)),
         (read_timeout, write_timeout, keepalive_timeout) in (duration(1), duration(1), duration(0)),
         (keepalive_requests, max_h2_streams) in (1..=1_000_000u32, 1..=1000u32),
     ) -> Limits {
@@ -205,6 +206,8 @@ prop_compose! {
             max_header_size,
             max_header_count,
             max_body_size,
+            header_timeout: Duration::from_millis(header_timeout),
+            min_body_rate,
             read_timeout,
             write_timeout,
             keepalive_timeout,

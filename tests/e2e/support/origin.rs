@@ -135,3 +135,80 @@ fn serve(mut stream: TcpStream, heads: &Mutex<Vec<String>>, piped: &Mutex<usize>
         *piped.lock().unwrap() = seen.len();
     }
 }
+
+/// An origin that reads whole requests, by the letter, and keeps them.
+pub(crate) struct Strict {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+enum Seen {
+    /// In full, lower-cased.
+    Request(String),
+    Garbage(Vec<u8>),
+}
+
+impl Strict {
+    /// Answers each request with `response`, once it is complete.
+    pub(crate) fn answering(response: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let kept = Arc::clone(&kept);
+                std::thread::spawn(move || {
+                    let (mut rest, mut buffer) = (Vec::new(), [0; 4096]);
+                    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                        rest.extend_from_slice(&buffer[..read]);
+                        while let Some(end) = complete(&rest) {
+                            let bytes: Vec<_> = rest.drain(..end.unwrap_or(rest.len())).collect();
+                            let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+                            let seen = end.map_or(Seen::Garbage(bytes), |_| Seen::Request(text));
+                            kept.lock().unwrap().push(seen);
+                            let _ = stream.write_all(response.as_bytes());
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// Every request in full, lower-cased; fails if there was anything else.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        let text = |seen: &Seen| match seen {
+            Seen::Request(text) => text.clone(),
+            Seen::Garbage(bytes) => panic!("the origin got {:?}", String::from_utf8_lossy(bytes)),
+        };
+        seen.iter().map(text).collect()
+    }
+}
+
+/// Where the first request ends, if it is there whole; `Some(None)` if it is no request.
+fn complete(bytes: &[u8]) -> Option<Option<usize>> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let values = |name: &str| -> Vec<String> {
+        let fields = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        fields.filter(|(field, _)| *field == name).map(|(_, value)| value.trim().to_owned()).collect()
+    };
+    let starts_well = head.lines().next().is_some_and(|line| line.split(' ').count() == 3);
+    if !starts_well || head.replace("\r\n", "").contains(['\r', '\n', '\0']) || values("host").len() != 1 {
+        return Some(None);
+    }
+    match (&values("content-length")[..], &values("transfer-encoding")[..]) {
+        ([], []) => Some(Some(end)),
+        ([length], []) => match length.parse::<usize>() {
+            Ok(length) => (bytes.len() >= end + length).then_some(Some(end + length)),
+            Err(_) => Some(None),
+        },
+        ([], [coding]) if coding == "chunked" => {
+            let last = bytes[end..].windows(5).position(|window| window == b"0\r\n\r\n")?;
+            Some(Some(end + last + 5))
+        }
+        _ => Some(None),
+    }
+}

@@ -18,6 +18,10 @@ const HEADER_SIZE: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
 const HEADER_COUNT: RangeInclusive<u32> = 1..=256;
 /// Zero would mean "no limit" to some and "no body" to others.
 const BODY_SIZE: RangeInclusive<u64> = 1..=(1 << 50);
+/// The framework ends an idle connection's first read after 60 s, whatever else is set.
+const HEADER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+/// Any client that is alive does the least; above the most, mobile ones would be cut off.
+const BODY_RATE: RangeInclusive<u64> = 1..=(1 << 20);
 const KEEPALIVE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
 /// More streams make rapid reset (CVE-2023-44487) cheaper for the client.
 const H2_STREAMS: RangeInclusive<u32> = 1..=1000;
@@ -30,11 +34,14 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
     let count = |key, range, default| section.number(key, range).or(default);
     let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
     let body = section.read("max_body_size", "a size such as \"1MiB\", or \"unlimited\"", body_size);
+    let pace = section.read("min_body_rate", "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
     Limits {
         max_connections: index(u64::from(count("max_connections", CONNECTIONS, 16_384))),
         max_header_size: index(header.or(32 << 10)),
         max_header_count: index(u64::from(count("max_header_count", HEADER_COUNT, 100))),
         max_body_size: body.or(Some(1 << 20)),
+        header_timeout: time("header_timeout", header_timeout, 10),
+        min_body_rate: pace.or(Some(500)),
         read_timeout: time("read_timeout", duration::positive, 60),
         write_timeout: time("write_timeout", duration::positive, 60),
         keepalive_timeout: time("keepalive_timeout", duration::any, 75),
@@ -49,6 +56,21 @@ fn body_size(text: &str) -> Result<Option<u64>, Flaw> {
         "0" | "0B" => Err(Flaw::new(format!("{} would refuse every body", show(text)))
             .help("\"unlimited\" lifts the limit; \"1B\" is the smallest")),
         _ => size::within(text, &BODY_SIZE).map(Some),
+    }
+}
+
+fn header_timeout(text: &str) -> Result<Duration, Flaw> {
+    let time = duration::positive(text)?;
+    if HEADER_TIMEOUT.contains(&time) {
+        return Ok(time);
+    }
+    Err(Flaw::new(format!("{} is out of range", show(text))).help("choose 1s to 60s"))
+}
+
+fn body_rate(text: &str) -> Result<Option<u64>, Flaw> {
+    match text {
+        "off" => Ok(None),
+        _ => size::within(text, &BODY_RATE).map(Some),
     }
 }
 

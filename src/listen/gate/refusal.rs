@@ -1,0 +1,49 @@
+//! What is said of a request that never became one: its count and its access line.
+
+use std::time::{Duration, SystemTime};
+
+use super::Terms;
+use crate::telemetry::access::AccessLine;
+use crate::wire::Violation;
+
+/// Counts and logs a request that the framework never sees.
+pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u8])>) {
+    count(terms, violation);
+    let took = if violation == Violation::SlowHead { terms.pace.header_timeout } else { Duration::ZERO };
+    let telemetry = &terms.telemetry;
+    telemetry.metrics.request(NO_VHOST, violation.status(), took);
+    if !telemetry.access.enabled() {
+        return;
+    }
+    let (method, target) = line.unwrap_or_default();
+    let peer = terms.peer.ip().to_canonical().to_string();
+    let line = AccessLine {
+        ts: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        client_ip: peer.clone(),
+        peer_ip: peer,
+        scheme: terms.scheme.as_str(),
+        protocol: "HTTP/1.1",
+        method: &String::from_utf8_lossy(method),
+        host: "",
+        target: String::from_utf8_lossy(target),
+        status: violation.status(),
+        bytes: 0,
+        duration: took.as_secs_f64(),
+        vhost: NO_VHOST,
+        upstream: None,
+        upstream_address: None,
+        user_agent: None,
+        error: Some(violation.to_string()),
+    };
+    if !telemetry.access.write(&line) {
+        telemetry.metrics.access_lines_dropped.inc();
+    }
+}
+
+/// Counts a refusal of which the request itself will tell the rest.
+pub(super) fn count(terms: &Terms, violation: Violation) {
+    terms.telemetry.metrics.refused(violation.name());
+}
+
+/// As where no vhost matches.
+const NO_VHOST: &str = "-";

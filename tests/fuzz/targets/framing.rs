@@ -1,0 +1,21 @@
+//! HTTP/1.1 connections: `fluxheim::wire`, from its files, since its crate links the framework.
+#![no_main]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "these are modules of a library, of which this uses a part"
+)]
+
+#[path = "../properties/framing.rs"]
+mod framing;
+#[path = "../../../src/types/mod.rs"]
+mod types;
+#[path = "../../../src/wire/mod.rs"]
+mod wire;
+
+use wire::{Bounds, Framing, Step, Violation};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    framing::holds(bytes);
+});
