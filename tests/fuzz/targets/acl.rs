@@ -1,5 +1,6 @@
 //! ACL attributes: `fluxheim_trust::acl::parse`.
 #![no_main]
+#![allow(clippy::disallowed_methods, reason = "the macro writes what libFuzzer asks for")]
 
 #[path = "../properties/acl.rs"]
 mod acl;

@@ -1,5 +1,6 @@
 //! HTTP/1.1 connections: `fluxheim::wire`, from its files, since its crate links the framework.
 #![no_main]
+#![allow(clippy::disallowed_methods, reason = "the macro writes what libFuzzer asks for")]
 #![allow(
     dead_code,
     unreachable_pub,
