@@ -1,6 +1,7 @@
 //! `fluxheim-init`: verifies, hardens, starts the proxy and watches over it; PID 1 of the image.
 //!
-//! Owns the process's start and its exit code. One thread, no runtime, never aborts: the kernel
+//! Owns the process's start and its exit code. One thread (another only while files are read, so that a
+//! dead mount holds that one), no runtime, never aborts: the kernel
 //! shows an abort in PID 1 as SIGSEGV (139). See docs/hardening.md, docs/exit-codes.md.
 
 mod args;

@@ -15,7 +15,7 @@ use nix::sys::stat::Mode;
 
 use crate::delivery::{self, Delivery};
 use crate::finding::Finding;
-use crate::node::{AclSeen, Facts, Kind};
+use crate::node::{self, AclSeen, Facts, Kind};
 use crate::object::{Object, Role};
 use crate::rules::{self, Subject};
 use crate::seen::Seen;
@@ -141,7 +141,8 @@ fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Res
         Ok((file, facts)) => {
             let acl = AclSeen::of(file.as_fd());
             let subject = subject(role, &path, &facts, entry, &acl, delivery.as_ref());
-            findings.extend(judge.file(&Subject { opened: true, ..subject }));
+            let own_acl = entry.mount.may_have_own_acls().then(|| node::own_acl(file.as_fd())).flatten();
+            findings.extend(judge.file(&Subject { opened: true, own_acl, ..subject }));
             let seen = Some(seen.of_file(&facts, &acl));
             let (parent, name) = (Rc::clone(&entry.parent), entry.name.clone());
             let file = Some(Judged { file, facts, path, parent, name });
@@ -176,7 +177,7 @@ fn subject<'a>(
     acl: &'a AclSeen,
     delivery: Option<&'a Delivery>,
 ) -> Subject<'a> {
-    Subject { role, path, facts, mount: &entry.mount, acl, delivery, opened: false }
+    Subject { role, path, facts, mount: &entry.mount, acl, own_acl: None, delivery, opened: false }
 }
 
 fn open(entry: &Entry) -> Result<(File, Facts), Errno> {

@@ -55,6 +55,12 @@ impl Mount {
         self.flags.contains(&"ro")
     }
 
+    /// Whether files on it may have ACLs of its own kind.
+    pub(crate) fn may_have_own_acls(&self) -> bool {
+        let zfs = matches!(self.filesystem, Filesystem::Known { name: "zfs", .. });
+        zfs || self.filesystem.advisory().is_some()
+    }
+
     /// Whether what lies there is in memory only.
     pub(crate) fn is_memory(&self) -> bool {
         matches!(self.filesystem, Filesystem::Known { name: "tmpfs" | "ramfs", .. })

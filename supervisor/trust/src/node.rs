@@ -234,6 +234,21 @@ impl From<Result<Vec<u8>, Errno>> for AclSeen {
     }
 }
 
+/// The name of an ACL that is the filesystem's own, of a kind that is not decoded here; asked of a readable
+/// descriptor.
+pub(crate) fn own_acl(fd: BorrowedFd<'_>) -> Option<&'static str> {
+    OWN_ACLS.iter().find(|name| sys::xattr(fd, name).is_ok()).and_then(|name| name.to_str().ok())
+}
+
+/// The same of what an `O_PATH` descriptor stands for.
+pub(crate) fn own_acl_of_path(fd: BorrowedFd<'_>) -> Option<&'static str> {
+    let path = CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    OWN_ACLS.iter().find(|name| sys::xattr_at(&path, name).is_ok()).and_then(|name| name.to_str().ok())
+}
+
+/// Of NFSv4, of OpenZFS with `acltype=nfsv4`, of SMB, and of what was to become the kernel's richacl.
+const OWN_ACLS: [&CStr; 5] =
+    [c"system.nfs4_acl", c"system.nfs4_acl_xdr", c"system.cifs_acl", c"system.smb3_acl", c"system.richacl"];
 const ACCESS: &CStr = c"system.posix_acl_access";
 const DEFAULT: &CStr = c"system.posix_acl_default";
 

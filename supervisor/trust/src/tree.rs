@@ -6,7 +6,7 @@
 mod gathered;
 
 use std::ffi::OsStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -17,7 +17,8 @@ use nix::sys::stat::Mode;
 use crate::delivery::Delivery;
 use crate::finding::Code;
 use crate::inspect::READ;
-use crate::node::{AclSeen, Facts, Kind};
+use crate::mount::Mount;
+use crate::node::{self, AclSeen, Facts, Kind};
 use crate::object::{Object, Role};
 use crate::repair::{self, Repaired};
 use crate::rules::{self, Kept, Subject};
@@ -102,6 +103,7 @@ impl Walk<'_> {
             facts: &dir.facts,
             mount: &dir.mount,
             acl: dir.acl(),
+            own_acl: own_acl(&dir.mount, &dir.fd),
             default_acl: &default_acl,
             delivery: self.delivery,
         };
@@ -146,8 +148,9 @@ impl Walk<'_> {
                 let acl = AclSeen::of_path(fd.as_fd());
                 let role = Role::StateFolder;
                 let (mount, delivery) = (&*dir.mount, self.delivery);
-                let subject =
-                    Subject { role, path: &path, facts: &facts, mount, acl: &acl, delivery, opened: true };
+                let own_acl = own_acl(mount, &fd);
+                let (path, facts, acl) = (&*path, &facts, &acl);
+                let subject = Subject { role, path, facts, mount, acl, own_acl, delivery, opened: true };
                 self.findings.extend(self.judge.file(&subject));
             }
             _ => {
@@ -156,6 +159,11 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Asked for only where there may be one.
+fn own_acl(mount: &Mount, fd: &OwnedFd) -> Option<&'static str> {
+    mount.may_have_own_acls().then(|| node::own_acl_of_path(fd.as_fd())).flatten()
 }
 
 /// What mkfs(8) leaves in the root of a filesystem, closed to all but root.

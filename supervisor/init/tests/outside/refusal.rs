@@ -69,6 +69,39 @@ fn secrets_that_only_the_proxy_has_seen_are_judged_too() {
     assert!(!said.contains("no secrets configured"), "{said}");
 }
 
+/// What the check says of a key on a mount that a program answers for, which says of its second
+/// extended attribute that there is one: system.nfs4_acl, as NFSv4 has it.
+#[test]
+fn an_acl_that_is_the_filesystems_own_is_named_and_never_fine() {
+    let scene = with_key(0o600);
+    let (served, mounted) = (scene.path("served"), scene.path("mounted"));
+    std::fs::create_dir(&served).unwrap();
+    std::fs::create_dir(&mounted).unwrap();
+    std::fs::copy(scene.path("a.key"), served.join("token")).unwrap();
+    crate::fixtures::set_mode(&served.join("token"), 0o600);
+    let server = std::process::Command::new("bindfs").arg("-f").arg(&served).arg(&mounted).spawn();
+    let mut server = server.expect("bindfs is missing: apt-get install bindfs");
+    let token = mounted.join("token");
+    crate::scene::until("the mount", || token.exists());
+    let output = std::process::Command::new("strace")
+        .args(["-f", "-P", token.to_str().unwrap(), "-e", "trace=fgetxattr"])
+        .args(["-e", "inject=fgetxattr:retval=20:when=2", "-o", scene.path("trace").to_str().unwrap()])
+        .arg(env!("CARGO_BIN_EXE_fluxheim-init"))
+        .args(["--check-tls-storage", "--also", &format!("cache-key={}", token.display()), "--config"])
+        .arg(scene.path("fluxheim.toml"))
+        .output();
+    let output = output.expect("strace is missing: apt-get install strace");
+    let trace = std::fs::read_to_string(scene.path("trace")).unwrap();
+    let _ = std::process::Command::new("umount").arg("-l").arg(&mounted).status();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(trace.contains("system.nfs4_acl"), "{trace}\n{said}");
+    assert!(said.contains("an ACL of its own kind, system.nfs4_acl, which is not decoded"), "{said}");
+    assert!(said.contains("unknown [advisory-modes]"), "{said}");
+    assert_eq!(output.status.code(), Some(78), "{said}");
+}
+
 #[test]
 fn the_storage_check_ends_on_term_while_a_mount_does_not_answer() {
     let scene = with_key(0o600);

@@ -24,6 +24,8 @@ pub(crate) struct Subject<'a> {
     pub facts: &'a Facts,
     pub mount: &'a Mount,
     pub acl: &'a AclSeen,
+    /// An ACL of the filesystem's own kind, by its attribute.
+    pub own_acl: Option<&'static str>,
     pub delivery: Option<&'a Delivery>,
     /// Whether this process could open it.
     pub opened: bool,
@@ -45,7 +47,7 @@ impl Judge<'_> {
         if subject.opened && findings.iter().all(|finding| finding.code != Code::ForeignOwner) {
             findings.extend(self.readable(subject));
         }
-        findings.extend(self.advisory(role, path, subject.mount));
+        findings.extend(self.advisory(role, path, subject.mount, subject.own_acl));
         findings.extend(pinned(subject));
         if guarded {
             findings.extend(delivery.and_then(|delivery| self.remark(delivery, path, facts)));
@@ -142,13 +144,27 @@ impl Judge<'_> {
     }
 
     /// A filesystem whose modes are not the last word.
-    pub(super) fn advisory(&self, role: Role, path: &Path, mount: &Mount) -> Option<Finding> {
+    pub(super) fn advisory(
+        &self,
+        role: Role,
+        path: &Path,
+        mount: &Mount,
+        own_acl: Option<&'static str>,
+    ) -> Option<Finding> {
         if let Filesystem::Unasked(_) = mount.filesystem {
             let why = "whether its modes mean anything is not known".to_owned();
             let fix = "mend the cause that the system names, then try again".to_owned();
             return Some(unknown(path, Code::AdvisoryModes, mount, why, fix));
         }
-        let kind = mount.filesystem.advisory()?;
+        let seen = match own_acl {
+            Some(name) => format!("{mount}; with an ACL of its own kind, {name}, which is not decoded"),
+            None => mount.to_string(),
+        };
+        let Some(kind) = mount.filesystem.advisory() else {
+            let why = "it decides who may read, beside the mode seen here".to_owned();
+            let fix = "remove it (nfs4_setfacl, or acltype=posix), or use a filesystem without".to_owned();
+            return own_acl.map(|_| unknown(path, Code::AclUnknown, seen, why, fix));
+        };
         let why = match kind {
             AdvisoryFilesystem::Other => "whether its modes mean anything is not known",
             _ => "a server or a program decides who may read, not the mode seen here",
@@ -166,9 +182,9 @@ impl Judge<'_> {
         };
         // Which filesystems are trusted stands in the configuration, so it can't hold for itself.
         if vouched || role == Role::Config {
-            return Some(warn(path, Code::AdvisoryModes, mount, why.to_owned(), fix));
+            return Some(warn(path, Code::AdvisoryModes, seen, why.to_owned(), fix));
         }
-        Some(unknown(path, Code::AdvisoryModes, mount, why.to_owned(), fix))
+        Some(unknown(path, Code::AdvisoryModes, seen, why.to_owned(), fix))
     }
 }
 

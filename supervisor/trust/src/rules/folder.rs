@@ -23,6 +23,8 @@ pub(crate) struct Kept<'a> {
     pub facts: &'a Facts,
     pub mount: &'a Mount,
     pub acl: &'a AclSeen,
+    /// An ACL of the filesystem's own kind, by its attribute.
+    pub own_acl: Option<&'static str>,
     /// What is given to everything that will be made in it.
     pub default_acl: &'a AclSeen,
     pub delivery: Option<&'a Delivery>,
@@ -51,7 +53,7 @@ impl Judge<'_> {
         findings.extend(self.kept_grants(kept));
         findings.extend(dormant(true, path, facts, kept.acl, self));
         findings.extend(self.default_acl(kept));
-        findings.extend(self.advisory(Role::StateFolder, path, mount));
+        findings.extend(self.advisory(Role::StateFolder, path, mount, kept.own_acl));
         findings.extend(delivery.and_then(|delivery| self.remark(delivery, path, facts)));
         if mount.is_read_only() {
             let why = "the proxy can't keep anything here".to_owned();
