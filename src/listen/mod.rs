@@ -7,6 +7,7 @@ mod closing;
 mod gate;
 mod opening;
 mod socket;
+mod wrapped;
 
 use std::io;
 use std::net::SocketAddr;

@@ -6,19 +6,15 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::{SslDigest, TlsRef};
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID,
-};
+use pingora::protocols::{ALPN, IO, Peek};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+use super::wrapped::passes_on;
 
 use crate::telemetry::lifecycle::OpeningGuard;
 
@@ -101,12 +97,7 @@ impl<S: IO> AsyncWrite for Opening<S> {
     }
 }
 
-#[async_trait]
-impl<S: IO> Shutdown for Opening<S> {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
+passes_on!(Opening);
 
 #[async_trait]
 impl<S: IO> Peek for Opening<S> {
@@ -115,49 +106,13 @@ impl<S: IO> Peek for Opening<S> {
     }
 }
 
-impl<S: IO> UniqueID for Opening<S> {
-    fn id(&self) -> i32 {
-        self.stream.id()
-    }
-}
-
-impl<S: IO> Ssl for Opening<S> {
-    fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ssl()
-    }
-
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl<S: IO> GetTimingDigest for Opening<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl<S: IO> GetProxyDigest for Opening<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl<S: IO> GetSocketDigest for Opening<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
 /// Bytes of `PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n`.
 const H2_PREFACE: usize = 24;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;

@@ -18,16 +18,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::{SslDigest, TlsRef};
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, IO, Peek, Shutdown, SocketDigest, Ssl,
-    TimingDigest, UniqueID,
-};
+use pingora::protocols::{IO, Peek};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::wrapped::passes_on;
 use crate::telemetry::Telemetry;
 use crate::types::Scheme;
 use crate::wire::{self, Facts, Framing, Step, Violation};
@@ -347,53 +342,10 @@ impl<S: IO> AsyncWrite for Gate<S> {
     }
 }
 
-#[async_trait]
-impl<S: IO> Shutdown for Gate<S> {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
+passes_on!(Gate);
 
 /// Not passed on: what is looked at here must be judged too.
 impl<S: IO> Peek for Gate<S> {}
-
-impl<S: IO> UniqueID for Gate<S> {
-    fn id(&self) -> i32 {
-        self.stream.id()
-    }
-}
-
-impl<S: IO> Ssl for Gate<S> {
-    fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ssl()
-    }
-
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl<S: IO> GetTimingDigest for Gate<S> {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl<S: IO> GetProxyDigest for Gate<S> {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl<S: IO> GetSocketDigest for Gate<S> {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
 
 #[cfg(test)]
 mod tests;
