@@ -246,6 +246,40 @@ impl fmt::Display for Finding {
     }
 }
 
+/// A finding for which the file is not used.
+pub(crate) fn refuse(
+    path: &Path,
+    code: Code,
+    seen: impl fmt::Display,
+    why: impl Into<String>,
+    fix: impl Into<String>,
+) -> Finding {
+    let (path, seen, why, fix) = (path.to_owned(), seen.to_string(), why.into(), fix.into());
+    Finding { path, code, severity: Severity::Refuse, seen, why, fix }
+}
+
+/// One that is worth mending.
+pub(crate) fn warn(
+    path: &Path,
+    code: Code,
+    seen: impl fmt::Display,
+    why: impl Into<String>,
+    fix: impl Into<String>,
+) -> Finding {
+    Finding { severity: Severity::Warn, ..refuse(path, code, seen, why, fix) }
+}
+
+/// One that says that something can't be judged.
+pub(crate) fn unknown(
+    path: &Path,
+    code: Code,
+    seen: impl fmt::Display,
+    why: impl Into<String>,
+    fix: impl Into<String>,
+) -> Finding {
+    Finding { severity: Severity::Unknown, ..refuse(path, code, seen, why, fix) }
+}
+
 /// A path as it can stand in a message and in a shell command.
 pub(crate) struct Shown<'a>(pub &'a Path);
 

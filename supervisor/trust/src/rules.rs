@@ -13,7 +13,7 @@ mod way;
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::finding::{Code, Finding, Severity, Shown};
+use crate::finding::{Code, Finding, Shown, refuse, unknown, warn};
 use crate::node::{Facts, Kind};
 use crate::object::Role;
 use crate::terms::Judge;
@@ -94,18 +94,6 @@ pub(crate) fn deduplicate(findings: &mut Vec<Finding>) {
         }
     }
     *findings = kept;
-}
-
-fn refuse(path: &Path, code: Code, seen: impl Display, why: String, fix: String) -> Finding {
-    Finding { path: path.to_owned(), code, severity: Severity::Refuse, seen: seen.to_string(), why, fix }
-}
-
-fn warn(path: &Path, code: Code, seen: impl Display, why: String, fix: String) -> Finding {
-    Finding { severity: Severity::Warn, ..refuse(path, code, seen, why, fix) }
-}
-
-fn unknown(path: &Path, code: Code, seen: impl Display, why: String, fix: String) -> Finding {
-    Finding { severity: Severity::Unknown, ..refuse(path, code, seen, why, fix) }
 }
 
 /// Whom to give what the service user need not own.

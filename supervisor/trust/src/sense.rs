@@ -21,7 +21,7 @@ use std::path::Path;
 
 use fluxheim_config::HostPattern;
 
-use crate::finding::{Code, Finding, Severity};
+use crate::finding::{Finding, refuse, warn};
 use crate::object::NamedHost;
 use crate::pem::{self, PemKey};
 use certificate::Certificate;
@@ -163,27 +163,6 @@ fn facts(certificate: &Certificate<'_>) -> CertificateFacts {
 
 fn kept<T>(result: Result<T, Finding>, findings: &mut Vec<Finding>) -> Option<T> {
     result.map_err(|finding| findings.push(finding)).ok()
-}
-
-fn warn(
-    path: &Path,
-    code: Code,
-    seen: impl Into<String>,
-    why: impl Into<String>,
-    fix: impl Into<String>,
-) -> Finding {
-    let (seen, why, fix) = (seen.into(), why.into(), fix.into());
-    Finding { path: path.to_owned(), code, severity: Severity::Warn, seen, why, fix }
-}
-
-fn refuse(
-    path: &Path,
-    code: Code,
-    seen: impl Into<String>,
-    why: impl Into<String>,
-    fix: impl Into<String>,
-) -> Finding {
-    Finding { severity: Severity::Refuse, ..warn(path, code, seen, why, fix) }
 }
 
 /// Names of a certificate that a report shows.

@@ -1,5 +1,7 @@
 //! What a leaf says of itself: names, uses, digests, versions.
 
+use crate::{Code, Severity};
+
 use super::lab::{CA, pem};
 use super::*;
 
