@@ -4,12 +4,14 @@
 //! not answer holds that thread, not the program: what it was busy with is reported as such, and the
 //! next object gets another thread. Judges nothing itself.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::finding::Finding;
 use crate::inspect::{self, Inspection};
 use crate::object::{Inventory, Item, Object, Role};
 use crate::pair;
@@ -102,7 +104,13 @@ impl Worker {
                 Ok(report) => reports.extend(report),
                 Err(RecvTimeoutError::Timeout) => {
                     self.abandoned.store(true, Ordering::Release);
-                    reports.extend(failed(item, |path| rules::timed_out(path, patience)));
+                    // What the time was over for before it began has not been asked.
+                    let asked = patience >= job.how.each.min(LEAST);
+                    let said = |path: &Path| match asked {
+                        true => rules::timed_out(path, patience),
+                        false => rules::not_reached(path),
+                    };
+                    reports.extend(failed(item, said));
                     return false;
                 }
                 Err(RecvTimeoutError::Disconnected) => {
@@ -166,7 +174,7 @@ pub(crate) fn now() -> i64 {
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
-fn failed(item: &Item, why: impl Fn(&std::path::Path) -> crate::Finding) -> Vec<ObjectReport> {
+fn failed(item: &Item, why: impl Fn(&Path) -> Finding) -> Vec<ObjectReport> {
     let report = |object: Object| {
         let findings = vec![why(&object.path)];
         ObjectReport::new(object, Inspection { findings, ..Inspection::default() })
@@ -179,6 +187,8 @@ fn failed(item: &Item, why: impl Fn(&std::path::Path) -> crate::Finding) -> Vec<
 const EACH: Duration = Duration::from_secs(10);
 /// What is left of a pod's patience after that is better spent on the next attempt.
 const TOTAL: Duration = Duration::from_secs(60);
+/// Less than this is no time to answer in.
+const LEAST: Duration = Duration::from_millis(100);
 /// Threads that may wait for mounts that don't answer.
 pub(crate) const MOST_STUCK: usize = 4;
 /// Room for the deepest tree.

@@ -54,6 +54,19 @@ fn gives_up_after_a_few_dead_mounts_and_says_what_was_not_looked_at() {
 }
 
 #[test]
+fn says_of_what_there_was_no_time_for_that_it_was_not_asked() {
+    let scratch = Scratch::new();
+    scratch.folder("served", US, 0o700);
+    let dead = scratch.fuse("served", "dead");
+    dead.stop();
+    let objects = vec![object(PrivateKey, scratch.path("dead/a.key")); 3];
+    let (each, total) = (Duration::from_millis(300), Duration::from_millis(310));
+    let report = check(&inventory(&objects), &our_terms(), How { each, total, ..How::ACCESS });
+    let seen: Vec<_> = report.findings().map(|finding| finding.seen.as_str()).collect();
+    assert_eq!(seen, ["no answer within 300 ms", "not looked at", "not looked at"]);
+}
+
+#[test]
 fn changes_nothing_that_nobody_waits_for_any_more() {
     let scratch = Scratch::new();
     scratch.folder("served", US, 0o700);
