@@ -60,10 +60,12 @@ fn says_of_what_there_was_no_time_for_that_it_was_not_asked() {
     let dead = scratch.fuse("served", "dead");
     dead.stop();
     let objects = vec![object(PrivateKey, scratch.path("dead/a.key")); 3];
-    let (each, total) = (Duration::from_millis(300), Duration::from_millis(310));
+    let (each, total) = (Duration::from_millis(1000), Duration::from_millis(1050));
     let report = check(&inventory(&objects), &our_terms(), How { each, total, ..How::ACCESS });
     let seen: Vec<_> = report.findings().map(|finding| finding.seen.as_str()).collect();
-    assert_eq!(seen, ["no answer within 300 ms", "not looked at", "not looked at"]);
+    // The first has its time, less what a busy machine takes to start a thread.
+    assert!(seen[0].starts_with("no answer within "), "{seen:?}");
+    assert_eq!(seen[1..], ["not looked at", "not looked at"]);
 }
 
 #[test]
