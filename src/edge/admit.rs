@@ -164,25 +164,10 @@ const FIELD_REST: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn limits() -> Limits {
-        let second = Duration::from_secs(1);
-        Limits {
-            max_connections: 10,
-            max_header_size: 1024,
-            max_header_count: 10,
-            max_body_size: None,
-            header_timeout: second,
-            min_body_rate: None,
-            read_timeout: second,
-            write_timeout: second,
-            keepalive_timeout: second,
-            keepalive_requests: 10,
-            max_h2_streams: 10,
-        }
+        Limits { max_header_size: 1024, max_header_count: 10, ..Limits::default() }
     }
 
     fn judge(method: &str, target: &str, fields: &[(&str, &str)]) -> Result<Admitted, Refusal> {

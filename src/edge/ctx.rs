@@ -6,11 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use pingora::{Error, ErrorType, Result};
+use fluxheim_config::Policy;
+use pingora::{Error, ErrorType};
 
 use crate::edge::admit::Admitted;
 use crate::edge::live::Live;
 use crate::policy::Permit;
+use crate::route::{NoRoute, Routed};
 use crate::telemetry::lifecycle::RequestGuard;
 use crate::types::{ClientIp, PeerIp, Scheme};
 use crate::upstream::{Pool, Turn};
@@ -22,8 +24,9 @@ pub struct Ctx {
     pub began: SystemTime,
     pub started: Instant,
     stage: Stage,
-    /// Vhost for logs and metrics, known from routing on, even when the request is then denied.
+    /// Vhost and route, known from routing on, even when the request is then denied.
     pub vhost: Option<usize>,
+    pub route: Option<usize>,
     pub conn: Option<ConnInfo>,
     /// Why the request failed, for the access log.
     pub error: Option<String>,
@@ -76,21 +79,28 @@ impl Ctx {
             started: Instant::now(),
             stage: Stage::New,
             vhost: None,
+            route: None,
             conn: None,
             error: None,
             _guard: guard,
         }
     }
 
-    /// Leaves what admission found.
-    pub fn admit(&mut self, admitted: Admitted, conn: ConnInfo) {
-        self.conn = Some(conn);
+    /// Leaves what admission and routing found.
+    pub fn admit(&mut self, admitted: Admitted, routed: Result<Routed, NoRoute>) {
+        self.vhost = routed.map_or_else(NoRoute::vhost, |routed| Some(routed.vhost()));
+        self.route = routed.ok().map(|routed| routed.route());
         self.stage = Stage::Admitted(admitted);
+    }
+
+    /// The settings that hold for this request as far as it has come.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        self.live.policy(self.vhost, self.route)
     }
 
     /// Leaves the permit.
     pub fn permit(&mut self, permit: Permit) {
-        self.vhost = Some(permit.routed().vhost());
         self.stage = match std::mem::replace(&mut self.stage, Stage::New) {
             Stage::Admitted(admitted) => Stage::Permitted(admitted, permit),
             other => other,
@@ -129,7 +139,7 @@ impl Ctx {
     ///
     /// # Errors
     /// An internal error when a hook asks before the request was permitted.
-    pub fn proxying(&mut self) -> Result<&mut Proxying> {
+    pub fn proxying(&mut self) -> pingora::Result<&mut Proxying> {
         match &mut self.stage {
             Stage::Proxying(proxying) => Ok(proxying),
             _ => Error::e_explain(

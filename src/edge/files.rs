@@ -16,30 +16,42 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr, Result};
 
+use crate::edge::ctx::Ctx;
+use crate::edge::outgoing;
 use crate::edge::respond::{self, Reply};
 
 /// Serves `path` below `root`; gives the reason when the answer is an error.
 ///
 /// # Errors
 /// The framework's, when the client has gone.
-pub(super) async fn serve(session: &mut Session, root: &StaticRoot, path: &str) -> Result<Option<String>> {
+pub(super) async fn serve(
+    session: &mut Session,
+    ctx: &Ctx,
+    root: &StaticRoot,
+    path: &str,
+) -> Result<Option<String>> {
     if !matches!(session.req_header().method, Method::GET | Method::HEAD) {
-        return refuse(session, StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n").await;
+        return refuse(session, ctx, StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n").await;
     }
     let Some(relative) = relative(path) else {
-        return refuse(session, StatusCode::BAD_REQUEST, "bad request target\n").await;
+        return refuse(session, ctx, StatusCode::BAD_REQUEST, "bad request target\n").await;
     };
     match find(root, &relative) {
-        Found::File(found) => send_file(session, found, &relative).await.map(|()| None),
-        Found::AddSlash => redirect(session, path).await.map(|()| None),
-        Found::Nothing => refuse(session, StatusCode::NOT_FOUND, "not found\n").await,
-        Found::Forbidden => refuse(session, StatusCode::FORBIDDEN, "forbidden\n").await,
+        Found::File(found) => send_file(session, ctx, found, &relative).await.map(|()| None),
+        Found::AddSlash => redirect(session, ctx, path).await.map(|()| None),
+        Found::Nothing => refuse(session, ctx, StatusCode::NOT_FOUND, "not found\n").await,
+        Found::Forbidden => refuse(session, ctx, StatusCode::FORBIDDEN, "forbidden\n").await,
     }
 }
 
-async fn refuse(session: &mut Session, status: StatusCode, text: &'static str) -> Result<Option<String>> {
+async fn refuse(
+    session: &mut Session,
+    ctx: &Ctx,
+    status: StatusCode,
+    text: &'static str,
+) -> Result<Option<String>> {
     let reply = Reply { status, text, reason: text.trim_end().to_owned(), allow: "GET, HEAD", close: false };
-    respond::send(session, &reply).await?;
+    respond::send(session, ctx, &reply).await?;
     Ok(Some(reply.reason))
 }
 
@@ -88,7 +100,7 @@ fn index(root: &StaticRoot, folder: &str) -> Found {
     }
 }
 
-async fn redirect(session: &mut Session, path: &str) -> Result<()> {
+async fn redirect(session: &mut Session, ctx: &Ctx, path: &str) -> Result<()> {
     // "//host" at the start would lead away from this server.
     let mut target = format!("/{}/", path.trim_start_matches('/'));
     if let Some(query) = session.req_header().uri.query() {
@@ -97,10 +109,10 @@ async fn redirect(session: &mut Session, path: &str) -> Result<()> {
     let mut head = respond::head(StatusCode::MOVED_PERMANENTLY)?;
     head.insert_header(header::LOCATION, target)?;
     head.insert_header(header::CONTENT_LENGTH, 0)?;
-    respond::finish(session, head, Bytes::new()).await
+    respond::finish(session, ctx, head, Bytes::new()).await
 }
 
-async fn send_file(session: &mut Session, open: Open, name: &str) -> Result<()> {
+async fn send_file(session: &mut Session, ctx: &Ctx, open: Open, name: &str) -> Result<()> {
     let validators = Validators::new(&open);
     let plan = plan(session.req_header(), &validators, open.len);
     let mut head = respond::head(plan.status)?;
@@ -110,9 +122,9 @@ async fn send_file(session: &mut Session, open: Open, name: &str) -> Result<()> 
     describe_body(&mut head, &plan, open.len, name)?;
     let length = plan.range.end - plan.range.start;
     if length == 0 || session.req_header().method == Method::HEAD {
-        return session.write_response_header(Box::new(head), true).await;
+        return outgoing::write(session, ctx, head, true).await;
     }
-    session.write_response_header(Box::new(head), false).await?;
+    outgoing::write(session, ctx, head, false).await?;
     copy(session, open.file, plan.range).await
 }
 

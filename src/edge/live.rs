@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{Action, Config, HostPattern, Vhost};
+use fluxheim_config::{Action, Config, HostPattern, Policy, Vhost};
 use fluxheim_trust::StaticRoot;
 
 use crate::policy::Permit;
@@ -77,6 +77,17 @@ impl Live {
     pub fn target(&self, permit: &Permit) -> Option<&Target> {
         let routed = permit.routed();
         self.targets.get(routed.vhost())?.get(routed.route())
+    }
+
+    /// The settings for requests of `route` in `vhost`: those of the vhost where no route takes them, the
+    /// defaults where no vhost does.
+    #[must_use]
+    pub fn policy(&self, vhost: Option<usize>, route: Option<usize>) -> &Policy {
+        let Some(vhost) = vhost.and_then(|vhost| self.config.vhosts.get(vhost)) else {
+            return &self.config.defaults;
+        };
+        let route = route.and_then(|route| vhost.routes.get(route));
+        route.map_or(&vhost.policy, |route| &route.policy)
     }
 
     /// The vhost's name in logs and metrics.

@@ -8,7 +8,9 @@ pub mod ctx;
 mod files;
 mod finish;
 pub mod live;
+mod outgoing;
 mod peer;
+mod permit;
 pub mod respond;
 mod send_on;
 
@@ -27,7 +29,6 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
 use crate::edge::respond::Reply;
-use crate::policy;
 use crate::rewrite::forwarded;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
@@ -57,18 +58,18 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        match self.decide(session, ctx) {
+        match self.decide(session, ctx).await {
             Ok(Target::Upstream(pool)) => {
                 ctx.proxy(pool);
                 Ok(false)
             }
             Ok(Target::Static(root)) => {
                 let path = ctx.admitted().map_or("/", |admitted| admitted.path.as_str()).to_owned();
-                ctx.error = files::serve(session, &root, &path).await?;
+                ctx.error = files::serve(session, ctx, &root, &path).await?;
                 Ok(true)
             }
             Err(reply) => {
-                respond::send(session, &reply).await?;
+                respond::send(session, ctx, &reply).await?;
                 ctx.error = Some(reply.reason);
                 Ok(true)
             }
@@ -173,9 +174,9 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _: &mut Ctx,
+        ctx: &mut Ctx,
     ) -> Result<()> {
-        send_on::fit_to_version(session, response);
+        outgoing::dress(session, response, ctx)?;
         if self.telemetry.lifecycle.draining() {
             session.set_keepalive(None);
         }
@@ -188,7 +189,7 @@ impl ProxyHttp for Edge {
         let error_code = reply.as_ref().map_or(0, |reply| reply.status.as_u16());
         if let Some(reply) = reply.filter(|_| respond::answered(session).is_none()) {
             // A failure here means that the client has gone; the access line says so.
-            let _ = respond::send(session, &reply).await;
+            let _ = respond::send(session, ctx, &reply).await;
         }
         FailToProxy { error_code, can_reuse_downstream: false }
     }
@@ -210,18 +211,12 @@ impl ProxyHttp for Edge {
 
 impl Edge {
     /// Stages 1 to 4: each takes what the one before it made.
-    fn decide(&self, session: &Session, ctx: &mut Ctx) -> Result<Target, Reply> {
-        let head = session.req_header();
-        let conn = self.connection(session, &ctx.live);
-        ctx.conn = Some(conn);
-        let limits = &ctx.live.config.limits;
-        let admitted = admit::admit(head, limits)?;
+    async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Reply> {
+        ctx.conn = Some(self.connection(session, &ctx.live));
+        let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
-        let permit =
-            routed.map(|routed| policy::permit(routed, admitted.declared_body, limits.max_body_size));
-        ctx.admit(admitted, conn);
-        ctx.vhost = routed.map_or_else(crate::route::NoRoute::vhost, |routed| Some(routed.vhost()));
-        let permit = permit??;
+        ctx.admit(admitted, routed);
+        let permit = permit::permit(session, ctx, routed?).await?;
         ctx.permit(permit);
         ctx.live.target(&permit).cloned().ok_or_else(|| Reply::internal("a route leads nowhere"))
     }

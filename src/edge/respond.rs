@@ -13,6 +13,8 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::edge::admit::Refusal;
+use crate::edge::ctx::Ctx;
+use crate::edge::outgoing;
 use crate::policy::Denied;
 use crate::route::NoRoute;
 use crate::wire::{ALLOW, Violation};
@@ -136,7 +138,7 @@ pub fn answered(session: &Session) -> Option<StatusCode> {
 ///
 /// # Errors
 /// The framework's, when the client has gone.
-pub async fn send(session: &mut Session, reply: &Reply) -> Result<()> {
+pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()> {
     if reply.close {
         session.set_keepalive(None);
     }
@@ -146,7 +148,7 @@ pub async fn send(session: &mut Session, reply: &Reply) -> Result<()> {
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow)?;
     }
-    finish(session, head, Bytes::from_static(reply.text.as_bytes())).await
+    finish(session, ctx, head, Bytes::from_static(reply.text.as_bytes())).await
 }
 
 /// A response head of our own, dated as RFC 9110 section 6.6.1 asks.
@@ -163,9 +165,9 @@ pub fn head(status: StatusCode) -> Result<ResponseHeader> {
 ///
 /// # Errors
 /// The framework's, when the client has gone.
-pub async fn finish(session: &mut Session, head: ResponseHeader, body: Bytes) -> Result<()> {
+pub async fn finish(session: &mut Session, ctx: &Ctx, head: ResponseHeader, body: Bytes) -> Result<()> {
     let bodiless = body.is_empty() || session.req_header().method == http::Method::HEAD;
-    session.write_response_header(Box::new(head), bodiless).await?;
+    outgoing::write(session, ctx, head, bodiless).await?;
     if !bodiless {
         session.write_response_body(Some(body), true).await?;
     }

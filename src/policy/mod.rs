@@ -63,8 +63,8 @@ mod tests {
     use crate::types::Host;
 
     fn routed() -> Routed {
-        let route = Route { path: PathMatch::Prefix("/".into()), action: Action::Upstream(0) };
-        let vhost = Vhost { hosts: vec![HostPattern::Any], certificate: None, routes: vec![route] };
+        let route = Route::new(PathMatch::Prefix("/".into()), Action::Upstream(0));
+        let vhost = Vhost::new(vec![HostPattern::Any], vec![route]);
         Routes::new(&[vhost]).find(&Host::parse("a.test").unwrap(), "/").unwrap()
     }
 

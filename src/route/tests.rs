@@ -5,9 +5,8 @@ use fluxheim_config::Route;
 use super::*;
 
 fn vhost(hosts: &[HostPattern], paths: &[PathMatch]) -> Vhost {
-    let route =
-        |path: &PathMatch| Route { path: path.clone(), action: Action::Static(PathBuf::from("/srv")) };
-    Vhost { hosts: hosts.to_vec(), certificate: None, routes: paths.iter().map(route).collect() }
+    let route = |path: &PathMatch| Route::new(path.clone(), Action::Static(PathBuf::from("/srv")));
+    Vhost::new(hosts.to_vec(), paths.iter().map(route).collect())
 }
 
 fn prefix(path: &str) -> PathMatch {

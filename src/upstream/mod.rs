@@ -123,23 +123,10 @@ fn weigh(config: &Upstream, resolved: &[Vec<SocketAddr>]) -> Vec<(SocketAddr, u1
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use fluxheim_config::Balance;
-
     use super::*;
 
     fn pool(servers: Vec<UpstreamServer>) -> Pool {
-        let second = Duration::from_secs(1);
-        Pool::new(Upstream {
-            name: "app".to_owned(),
-            balance: Balance::RoundRobin,
-            servers,
-            connect_timeout: second,
-            read_timeout: second,
-            write_timeout: second,
-            keepalive_timeout: second,
-        })
+        Pool::new(Upstream::new("app", servers))
     }
 
     fn ip(last: u8) -> UpstreamServer {

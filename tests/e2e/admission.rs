@@ -74,3 +74,25 @@ fn logs_why_a_request_was_refused() {
     assert_eq!(line["status"], 400);
     assert!(line["error"].as_str().unwrap().contains("NUL"), "{line}");
 }
+
+#[test]
+fn a_route_may_take_larger_bodies_than_its_vhost_and_that_than_the_rest() {
+    let origin = Scripted::answering(OK);
+    let flux = Flux::with(&format!(
+        "[limits]\nmax_body_size = \"10B\"\n[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n\
+         [[vhosts]]\nhosts = [\"a.test\"]\nlimits = {{ max_body_size = \"20B\" }}\n\
+         routes = [{{ path = \"/\", upstream = \"app\" }},\n\
+                   {{ path = \"/up/\", upstream = \"app\", limits = {{ max_body_size = \"30B\" }} }}]\n\
+         [[vhosts]]\nhosts = [\"b.test\"]\nroutes = [{{ path = \"/\", upstream = \"app\" }}]\n",
+        origin.address
+    ))
+    .start();
+    let post = |host: &str, path: &str, length: usize| {
+        let body = "x".repeat(length);
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        exchange(flux.http(), &format!("{head}Content-Length: {length}\r\n\r\n{body}")).status
+    };
+    assert_eq!((post("b.test", "/", 10), post("b.test", "/", 11)), (200, 413));
+    assert_eq!((post("a.test", "/", 20), post("a.test", "/", 21)), (200, 413));
+    assert_eq!((post("a.test", "/up/", 30), post("a.test", "/up/", 31)), (200, 413));
+}

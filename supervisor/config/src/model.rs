@@ -22,6 +22,8 @@ pub struct Config {
     pub tls: Tls,
     pub upstreams: Vec<Upstream>,
     pub vhosts: Vec<Vhost>,
+    /// `[defaults]`: also what holds for requests that no vhost answers.
+    pub defaults: Policy,
     pub limits: Limits,
     pub logging: Logging,
     pub metrics: Metrics,
@@ -213,6 +215,8 @@ pub struct Vhost {
     pub hosts: Vec<HostPattern>,
     /// Index into [`Tls::certificates`]; `None` serves whichever certificate fits the name.
     pub certificate: Option<usize>,
+    /// What holds for requests that no route of it takes.
+    pub policy: Policy,
     /// Never empty; no two routes of a vhost have the same path.
     pub routes: Vec<Route>,
 }
@@ -233,6 +237,37 @@ pub enum HostPattern {
 pub struct Route {
     pub path: PathMatch,
     pub action: Action,
+    pub policy: Policy,
+}
+
+/// What may be set for all vhosts, for one, or for one route of it.
+///
+/// Each setting is what the route says, else its vhost, else `[defaults]` or `[limits]`: whoever reads a
+/// policy need not look further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub limits: LocalLimits,
+}
+
+impl Policy {
+    /// What holds where nothing is set, under the limits of the whole server.
+    #[must_use]
+    pub const fn under(limits: &Limits) -> Self {
+        Self { limits: LocalLimits { max_body_size: limits.max_body_size } }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::under(&Limits::default())
+    }
+}
+
+/// Those of [`Limits`] that a vhost or route may set for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalLimits {
+    /// See [`Limits::max_body_size`].
+    pub max_body_size: Option<u64>,
 }
 
 /// Which request paths a route takes.

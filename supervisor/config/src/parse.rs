@@ -5,9 +5,9 @@
 use crate::flaw::Flaw;
 use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
-use crate::sections::{hardening, limits, observe, server, storage, tls, upstreams, vhosts};
+use crate::sections::{hardening, limits, observe, policy, server, storage, tls, upstreams, vhosts};
 use crate::sink::{Lines, Place, Sink};
-use crate::{Config, Mistakes, Profile, Source, schema, tree};
+use crate::{Config, Mistakes, Policy, Profile, Source, schema, tree};
 
 const START: Place = Place { file: 0, offset: 0 };
 const MINIMUM: &str = "the least there must be is a listener: [server] with http = [\"0.0.0.0:8080\"]";
@@ -62,12 +62,14 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let certified = !certificates.is_empty() || tls_table.may_hide("certificates");
     let (upstreams, upstream_names) = upstreams::read(root);
     let references = References { certificates, upstreams: upstream_names };
-    let vhosts = vhosts::read(root, &references);
     let limits = limits::read(&root.table("limits", &schema::LIMITS));
+    let defaults = policy::read(&root.table("defaults", &schema::DEFAULTS), &Policy::under(&limits));
+    let vhosts = vhosts::read(root, &references, &defaults);
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
     server::check_listeners(&server_table, &listeners);
-    let config = Config { server, hardening, storage, tls, upstreams, vhosts, limits, logging, metrics };
+    let config =
+        Config { server, hardening, storage, tls, upstreams, vhosts, defaults, limits, logging, metrics };
     check_listening(root, &server_table, &config, certified);
     config
 }
@@ -96,6 +98,7 @@ mod tests {
             "the file" => String::new(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
+            "limits of a vhost or route" => "[[vhosts]]\n[vhosts.limits]\n".to_owned(),
             title => format!("{title}\n"),
         }
     }

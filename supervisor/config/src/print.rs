@@ -30,6 +30,8 @@ impl Config {
         for item in &self.vhosts {
             vhost(&mut out, item, self);
         }
+        out.table("[defaults]");
+        policy(&mut out, &self.defaults);
         limits(&mut out, &self.limits);
         out.table("[logging]");
         let level = LEVELS.iter().find(|(_, level)| *level == self.logging.level);
@@ -142,6 +144,7 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
         Some(certificate) => out.key("certificate", quoted(&certificate.name)),
         None => out.comment("certificate", "(any)", "whichever fits the name"),
     }
+    local(out, &vhost.policy);
     for route in &vhost.routes {
         out.table("[[vhosts.routes]]");
         out.key("path", quoted(&print_path(&route.path)));
@@ -152,8 +155,19 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
                 out.key("upstream", quoted(name));
             }
         }
+        local(out, &route.policy);
     }
 }
+
+/// The settings of a vhost or route, inherited ones among them.
+fn local(out: &mut Out, settings: &Policy) {
+    let body = settings.limits.max_body_size.map_or_else(|| "unlimited".to_owned(), size::print);
+    out.key("limits", format!("{{ max_body_size = {} }}", quoted(&body)));
+    policy(out, settings);
+}
+
+/// The settings that `[defaults]` has too.
+const fn policy(_out: &mut Out, _settings: &Policy) {}
 
 fn limits(out: &mut Out, limits: &Limits) {
     out.table("[limits]");

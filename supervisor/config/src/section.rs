@@ -295,7 +295,7 @@ impl<'a> Section<'a> {
     }
 
     fn insert(&mut self, key: &'a str, entry: Entry<'a>) {
-        if self.schema.keys.contains(&key) {
+        if self.schema.has(key) {
             self.entries.entry(key).or_default().push(entry);
             return;
         }

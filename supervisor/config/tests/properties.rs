@@ -143,13 +143,12 @@ prop_compose! {
         let servers = servers.into_iter().map(|((host, port), weight)| UpstreamServer { host, port, weight });
         let (name, balance) = (name.clone(), Balance::RoundRobin);
         Upstream {
-            name,
             balance,
-            servers: servers.collect(),
             connect_timeout,
             read_timeout,
             write_timeout,
             keepalive_timeout,
+            ..Upstream::new(&name, servers.collect())
         }
     }
 }
@@ -173,11 +172,14 @@ fn path() -> impl Strategy<Value = PathMatch> {
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
     let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), file().prop_map(Action::Static)];
-    let routes = vec((path(), action), 1..4).prop_map(|routes| {
+    let routes = vec((path(), action, option::of(1..=1u64 << 50)), 1..4).prop_map(|routes| {
         let mut kept: Vec<Route> = Vec::new();
-        for (path, action) in routes {
+        for (path, action, max_body_size) in routes {
             if kept.iter().all(|route| route.path != path) {
-                kept.push(Route { path, action });
+                kept.push(Route {
+                    policy: Policy { limits: LocalLimits { max_body_size } },
+                    ..Route::new(path, action)
+                });
             }
         }
         kept
@@ -188,7 +190,7 @@ fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
         let shares = hosts.chunks(share).map(<[HostPattern]>::to_vec);
         shares
             .zip(vhosts)
-            .map(|(hosts, (certificate, routes))| Vhost { hosts, certificate, routes })
+            .map(|(hosts, (certificate, routes))| Vhost { certificate, ..Vhost::new(hosts, routes) })
             .collect()
     })
 }
@@ -237,6 +239,7 @@ prop_compose! {
             tls,
             upstreams: vec![upstreams.0, upstreams.1],
             vhosts,
+            defaults: Policy::under(&limits),
             limits,
             logging: Logging { level, access },
             metrics: Metrics { listen },

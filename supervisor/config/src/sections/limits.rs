@@ -5,10 +5,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::Limits;
 use crate::flaw::{Flaw, show};
-use crate::section::Section;
+use crate::section::{Read, Section};
 use crate::value::{duration, size};
+use crate::{Limits, LocalLimits};
 
 /// A million sockets is what one address and port pair of a big machine bears.
 const CONNECTIONS: RangeInclusive<u32> = 1..=1_048_576;
@@ -26,28 +26,57 @@ const KEEPALIVE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
 /// More streams make rapid reset (CVE-2023-44487) cheaper for the client.
 const H2_STREAMS: RangeInclusive<u32> = 1..=1000;
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            max_header_size: 32 << 10,
+            max_header_count: 100,
+            max_body_size: Some(1 << 20),
+            header_timeout: Duration::from_secs(10),
+            min_body_rate: Some(500),
+            read_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            keepalive_timeout: Duration::from_secs(75),
+            keepalive_requests: 1000,
+            max_h2_streams: 100,
+        }
+    }
+}
+
 /// The table.
 pub(crate) fn read(section: &Section<'_>) -> Limits {
+    let default = Limits::default();
     let time = |key, check: fn(&str) -> Result<Duration, Flaw>, default| {
-        section.read(key, duration::EXPECTED, check).or(Duration::from_secs(default))
+        section.read(key, duration::EXPECTED, check).or(default)
     };
-    let count = |key, range, default| section.number(key, range).or(default);
+    let count = |key, range| section.number(key, range).good().map(|count| count.value);
+    let index_or = |key, range, default| count(key, range).map_or(default, |count| index(count.into()));
     let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
-    let body = section.read("max_body_size", "a size such as \"1MiB\", or \"unlimited\"", body_size);
     let pace = section.read("min_body_rate", "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
     Limits {
-        max_connections: index(u64::from(count("max_connections", CONNECTIONS, 16_384))),
-        max_header_size: index(header.or(32 << 10)),
-        max_header_count: index(u64::from(count("max_header_count", HEADER_COUNT, 100))),
-        max_body_size: body.or(Some(1 << 20)),
-        header_timeout: time("header_timeout", header_timeout, 10),
-        min_body_rate: pace.or(Some(500)),
-        read_timeout: time("read_timeout", duration::positive, 60),
-        write_timeout: time("write_timeout", duration::positive, 60),
-        keepalive_timeout: time("keepalive_timeout", duration::any, 75),
-        keepalive_requests: count("keepalive_requests", KEEPALIVE_REQUESTS, 1000),
-        max_h2_streams: count("max_h2_streams", H2_STREAMS, 100),
+        max_connections: index_or("max_connections", CONNECTIONS, default.max_connections),
+        max_header_size: header.good().map_or(default.max_header_size, |size| index(size.value)),
+        max_header_count: index_or("max_header_count", HEADER_COUNT, default.max_header_count),
+        max_body_size: max_body_size(section).or(default.max_body_size),
+        header_timeout: time("header_timeout", header_timeout, default.header_timeout),
+        min_body_rate: pace.or(default.min_body_rate),
+        read_timeout: time("read_timeout", duration::positive, default.read_timeout),
+        write_timeout: time("write_timeout", duration::positive, default.write_timeout),
+        keepalive_timeout: time("keepalive_timeout", duration::any, default.keepalive_timeout),
+        keepalive_requests: count("keepalive_requests", KEEPALIVE_REQUESTS)
+            .unwrap_or(default.keepalive_requests),
+        max_h2_streams: count("max_h2_streams", H2_STREAMS).unwrap_or(default.max_h2_streams),
     }
+}
+
+/// The limits that a vhost or route sets for itself, over those that hold around it.
+pub(crate) fn local(section: &Section<'_>, inherited: LocalLimits) -> LocalLimits {
+    LocalLimits { max_body_size: max_body_size(section).or(inherited.max_body_size) }
+}
+
+fn max_body_size(section: &Section<'_>) -> Read<Option<u64>> {
+    section.read("max_body_size", "a size such as \"1MiB\", or \"unlimited\"", body_size)
 }
 
 fn body_size(text: &str) -> Result<Option<u64>, Flaw> {

@@ -25,6 +25,30 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 const SERVERS: &str = "a list such as [\"app-1:3000\"]";
 const SERVER: &str = "\"host:port\" or { address = \"host:port\", weight = 2 }";
 
+impl Upstream {
+    /// An upstream with default settings.
+    #[must_use]
+    pub fn new(name: &str, servers: Vec<UpstreamServer>) -> Self {
+        Self {
+            name: name.to_owned(),
+            balance: Balance::RoundRobin,
+            servers,
+            connect_timeout: CONNECT_TIMEOUT,
+            read_timeout: IO_TIMEOUT,
+            write_timeout: IO_TIMEOUT,
+            keepalive_timeout: KEEPALIVE_TIMEOUT,
+        }
+    }
+}
+
+impl UpstreamServer {
+    /// A server with default settings.
+    #[must_use]
+    pub const fn new(host: UpstreamHost, port: u16) -> Self {
+        Self { host, port, weight: 1 }
+    }
+}
+
 /// All upstreams, and their names.
 pub(crate) fn read(root: &Section<'_>) -> (Vec<Upstream>, Names) {
     let mut names = Names::new("upstream");

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Names, tls};
+use super::{Names, policy, tls};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Read, Section};
 use crate::sink::Place;
 use crate::value::{self, host, path};
-use crate::{Action, HostPattern, PathMatch, Route, Vhost};
+use crate::{Action, HostPattern, PathMatch, Policy, Route, Vhost};
 
 const HOSTS: &str = "a list such as [\"example.com\"]";
 
@@ -20,24 +20,42 @@ pub(crate) struct References {
     pub(crate) upstreams: Names,
 }
 
+impl Vhost {
+    /// A vhost with default settings.
+    #[must_use]
+    pub fn new(hosts: Vec<HostPattern>, routes: Vec<Route>) -> Self {
+        Self { hosts, certificate: None, policy: Policy::default(), routes }
+    }
+}
+
+impl Route {
+    /// A route with default settings.
+    #[must_use]
+    pub fn new(path: PathMatch, action: Action) -> Self {
+        Self { path, action, policy: Policy::default() }
+    }
+}
+
 /// All vhosts.
-pub(crate) fn read(root: &Section<'_>, references: &References) -> Vec<Vhost> {
+pub(crate) fn read(root: &Section<'_>, references: &References, defaults: &Policy) -> Vec<Vhost> {
     let mut taken = BTreeMap::new();
     let tables = root.tables("vhosts", &schema::VHOST);
-    tables.iter().filter_map(|table| vhost(table, references, &mut taken)).collect()
+    tables.iter().filter_map(|table| vhost(table, references, defaults, &mut taken)).collect()
 }
 
 fn vhost(
     section: &Section<'_>,
     references: &References,
+    defaults: &Policy,
     taken: &mut BTreeMap<HostPattern, Place>,
 ) -> Option<Vhost> {
     let hosts = hosts(section, taken);
     let certificate = section.read("certificate", "the name of a certificate", certificate_name).good();
     let certificate = certificate
         .and_then(|name| references.certificates.resolve(section.run().sink, "certificate", &name));
-    let routes = routes(section, &references.upstreams);
-    Some(Vhost { hosts: hosts?, certificate, routes })
+    let policy = policy::local(section, defaults);
+    let routes = routes(section, &references.upstreams, &policy);
+    Some(Vhost { hosts: hosts?, certificate, policy, routes })
 }
 
 fn certificate_name(text: &str) -> Result<String, Flaw> {
@@ -70,16 +88,21 @@ fn hosts(section: &Section<'_>, taken: &mut BTreeMap<HostPattern, Place>) -> Opt
     Some(hosts.value.into_iter().map(|host| host.value).collect())
 }
 
-fn routes(section: &Section<'_>, upstreams: &Names) -> Vec<Route> {
+fn routes(section: &Section<'_>, upstreams: &Names, inherited: &Policy) -> Vec<Route> {
     let mut taken: BTreeMap<PathMatch, Place> = BTreeMap::new();
     let tables = section.tables("routes", &schema::ROUTE);
     if tables.is_empty() {
         section.missing("routes", "at least one [[vhosts.routes]]");
     }
-    tables.iter().filter_map(|table| route(table, upstreams, &mut taken)).collect()
+    tables.iter().filter_map(|table| route(table, upstreams, inherited, &mut taken)).collect()
 }
 
-fn route(section: &Section<'_>, upstreams: &Names, taken: &mut BTreeMap<PathMatch, Place>) -> Option<Route> {
+fn route(
+    section: &Section<'_>,
+    upstreams: &Names,
+    inherited: &Policy,
+    taken: &mut BTreeMap<PathMatch, Place>,
+) -> Option<Route> {
     let path = section.require("path", "such as \"/\" or \"= /exact\"", path::route);
     if let Some(At { at, value }) = &path {
         if let Some(first) = taken.get(value) {
@@ -93,7 +116,8 @@ fn route(section: &Section<'_>, upstreams: &Names, taken: &mut BTreeMap<PathMatc
         taken.entry(value.clone()).or_insert(*at);
     }
     let action = action(section, upstreams);
-    Some(Route { path: path?.value, action: action? })
+    let policy = policy::local(section, inherited);
+    Some(Route { path: path?.value, action: action?, policy })
 }
 
 fn action(section: &Section<'_>, upstreams: &Names) -> Option<Action> {

@@ -1,0 +1,34 @@
+//! The one door by which every response head leaves: own answers, files, what upstreams say.
+//!
+//! Owns what is put on each of them alike, whatever made it. The edits themselves are pure functions of
+//! `rewrite` and `policy`.
+
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::edge::ctx::Ctx;
+use crate::edge::send_on;
+
+/// Makes `head` ready to leave; to be called once for each head.
+///
+/// # Errors
+/// A value that can't stand in a header field: an internal error.
+pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, _ctx: &Ctx) -> Result<()> {
+    send_on::fit_to_version(session, head);
+    Ok(())
+}
+
+/// Sends a head that Fluxheim made itself.
+///
+/// # Errors
+/// The framework's, when the client has gone.
+pub(super) async fn write(
+    session: &mut Session,
+    ctx: &Ctx,
+    mut head: ResponseHeader,
+    end: bool,
+) -> Result<()> {
+    dress(session, &mut head, ctx)?;
+    session.write_response_header(Box::new(head), end).await
+}
