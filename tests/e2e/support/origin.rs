@@ -178,12 +178,21 @@ impl Strict {
 
     /// Every request in full, lower-cased; fails if there was anything else.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let seen = self.seen.lock().unwrap();
-        let text = |seen: &Seen| match seen {
-            Seen::Request(text) => text.clone(),
-            Seen::Garbage(bytes) => panic!("the origin got {:?}", String::from_utf8_lossy(bytes)),
-        };
-        seen.iter().map(text).collect()
+        let (requests, garbage) = self.seen();
+        assert!(garbage.is_empty(), "the origin got {garbage:?}");
+        requests
+    }
+
+    /// The requests in full, lower-cased, and whatever else there was.
+    pub(crate) fn seen(&self) -> (Vec<String>, Vec<String>) {
+        let (mut requests, mut garbage) = (Vec::new(), Vec::new());
+        for seen in self.seen.lock().unwrap().iter() {
+            match seen {
+                Seen::Request(text) => requests.push(text.clone()),
+                Seen::Garbage(bytes) => garbage.push(String::from_utf8_lossy(bytes).into_owned()),
+            }
+        }
+        (requests, garbage)
     }
 }
 
@@ -205,10 +214,36 @@ fn complete(bytes: &[u8]) -> Option<Option<usize>> {
             Ok(length) => (bytes.len() >= end + length).then_some(Some(end + length)),
             Err(_) => Some(None),
         },
-        ([], [coding]) if coding == "chunked" => {
-            let last = bytes[end..].windows(5).position(|window| window == b"0\r\n\r\n")?;
-            Some(Some(end + last + 5))
-        }
+        ([], [coding]) if coding == "chunked" => chunks(bytes, end),
         _ => Some(None),
+    }
+}
+
+/// Where the chunked body that starts at `at` ends, as in [`complete`] (RFC 9112 section 7.1).
+fn chunks(bytes: &[u8], mut at: usize) -> Option<Option<usize>> {
+    loop {
+        let rest = bytes.get(at..)?;
+        let line = &rest[..rest.windows(2).position(|pair| pair == b"\r\n")?];
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        let well = (1..=15).contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit);
+        let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        let Some(size) = size.filter(|_| well && !line.contains(&b'\n')) else { return Some(None) };
+        at += line.len() + 2;
+        if size == 0 {
+            break;
+        }
+        if bytes.get(at + size..at + size + 2)? != b"\r\n" {
+            return Some(None);
+        }
+        at += size + 2;
+    }
+    // Trailers, up to the empty line.
+    loop {
+        let rest = bytes.get(at..)?;
+        let line = rest.windows(2).position(|pair| pair == b"\r\n")?;
+        at += line + 2;
+        if line == 0 {
+            return Some(Some(at));
+        }
     }
 }
