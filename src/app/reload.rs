@@ -14,7 +14,7 @@ use hickory_resolver::TokioResolver;
 use crate::app::patience;
 use crate::cli::Configuration;
 use crate::edge::live::Live;
-use crate::listen::Pace;
+use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Certificates, KeysRead};
 use crate::upstream::resolve::{self, Refreshing};
@@ -24,6 +24,7 @@ use crate::wire::Bounds;
 pub(super) struct Reloadable {
     pub live: Arc<ArcSwap<Live>>,
     pub pace: Arc<ArcSwap<Pace>>,
+    pub crowd: Arc<ArcSwap<Crowd>>,
     pub certificates: Arc<tls::Resolver>,
     pub resolver: TokioResolver,
     pub telemetry: Arc<Telemetry>,
@@ -43,6 +44,7 @@ impl Reloadable {
             Ok((live, certificates, refreshing)) => {
                 warn_of_fixed(&self.live.load().config, &live.config);
                 self.certificates.replace(certificates);
+                self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.live.store(Arc::new(live));
                 self.refreshing = refreshing;
@@ -70,6 +72,15 @@ pub(super) const fn pace(limits: &Limits) -> Pace {
         bounds: Bounds { size: limits.max_header_size, fields: limits.max_header_count },
         header_timeout: limits.header_timeout,
         min_body_rate: limits.min_body_rate,
+    }
+}
+
+/// How clients of new connections are told apart.
+pub(super) fn crowd(config: &Config) -> Crowd {
+    Crowd {
+        per_client: config.limits.max_connections_per_client,
+        ipv6_prefix: config.limits.ipv6_prefix,
+        exempt: config.server.trusted_proxies.clone(),
     }
 }
 

@@ -4,11 +4,10 @@
 //! sleep its whole grace period on stop, and own listeners, signals and files in /tmp.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use fluxheim_config::{Config, exit};
+use fluxheim_config::{Config, Listener, exit};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
 use pingora::apps::{HttpServerApp, ServerApp};
@@ -26,7 +25,8 @@ use crate::app::signals::{self, Order};
 use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::live::Live;
-use crate::listen::{self, Accepting, BindError, Bound, Patience, Transport};
+use crate::listen::{self, Accepting, BindError, Bound, Complaints, Door, Patience, Transport};
+use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::endpoint::Endpoint;
@@ -119,7 +119,7 @@ struct Proxy {
     secure: Arc<HttpProxy<Edge>>,
     reloadable: Reloadable,
     telemetry: Arc<Telemetry>,
-    bound: Vec<(Bound, Transport)>,
+    bound: Vec<(Bound, Transport, Listener)>,
     accepting: JoinSet<()>,
     metrics: Vec<Bound>,
     shutdown: (watch::Sender<bool>, ShutdownWatch),
@@ -141,10 +141,12 @@ impl Proxy {
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
         let live = Arc::new(ArcSwap::from_pointee(live));
+        let crowd = Arc::new(ArcSwap::from_pointee(reload::crowd(&live.load().config)));
         let pace = Arc::new(ArcSwap::from_pointee(reload::pace(&live.load().config.limits)));
         let reloadable = Reloadable {
             live: Arc::clone(&live),
             pace,
+            crowd,
             certificates,
             resolver,
             telemetry: Arc::clone(&telemetry),
@@ -220,14 +222,22 @@ impl Proxy {
     }
 
     fn accept(&mut self) {
-        let slots = Arc::new(Semaphore::new(self.reloadable.live.load().config.limits.max_connections));
-        for (bound, transport) in std::mem::take(&mut self.bound) {
+        let all = Door {
+            slots: Arc::new(Semaphore::new(self.reloadable.live.load().config.limits.max_connections)),
+            own_slots: None,
+            clients: Arc::new(Tally::default()),
+            per_client: None,
+            crowd: Arc::clone(&self.reloadable.crowd),
+            complaints: Arc::new(Complaints::default()),
+        };
+        for (bound, transport, listener) in std::mem::take(&mut self.bound) {
             tracing::info!(address = %bound.address, scheme = %transport.scheme(), "listening");
             let app = Arc::clone(match transport.scheme() {
                 Scheme::Http => &self.plain,
                 Scheme::Https => &self.secure,
             });
-            self.spawn(bound, transport, app, &slots, self.shutdown.1.clone());
+            let door = door_of(&listener, &all);
+            self.spawn(bound, transport, app, door, self.shutdown.1.clone());
         }
         let endpoint = Arc::new(Endpoint(Arc::clone(&self.telemetry)));
         let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
@@ -242,7 +252,7 @@ impl Proxy {
         bound: Bound,
         transport: Transport,
         app: Arc<A>,
-        slots: &Arc<Semaphore>,
+        door: Door,
         shutdown: ShutdownWatch,
     ) where
         A: ServerApp + Send + Sync + 'static,
@@ -250,8 +260,8 @@ impl Proxy {
         let telemetry = Arc::clone(&self.telemetry);
         let limits = &self.reloadable.live.load().config.limits;
         let patience = Patience { opening: limits.read_timeout, writing: limits.write_timeout };
-        let (slots, pace) = (Arc::clone(slots), Arc::clone(&self.reloadable.pace));
-        let accepting = Accepting { transport, app, telemetry, slots, shutdown, patience, pace };
+        let pace = Arc::clone(&self.reloadable.pace);
+        let accepting = Accepting { transport, app, telemetry, door, shutdown, patience, pace };
         self.accepting.spawn(accepting.run(bound));
     }
 
@@ -275,13 +285,25 @@ impl Proxy {
 fn bind_public(
     config: &Config,
     certificates: &Arc<tls::Resolver>,
-) -> Result<Vec<(Bound, Transport)>, BindError> {
+) -> Result<Vec<(Bound, Transport, Listener)>, BindError> {
     let acceptor = tls::acceptor(&config.tls, Arc::clone(certificates));
     let secure = Transport::Tls(acceptor, config.tls.handshake_timeout);
-    let plain = config.server.http.iter().map(|at| (*at, Transport::Plain));
-    let secure = config.server.https.iter().map(|at| (*at, secure.clone()));
-    let open = |(at, transport): (SocketAddr, Transport)| Ok((listen::bind(at)?, transport));
+    let plain = config.server.http.iter().map(|at| (at, Transport::Plain));
+    let secure = config.server.https.iter().map(|at| (at, secure.clone()));
+    let open =
+        |(at, transport): (&Listener, Transport)| Ok((listen::bind(at.address)?, transport, at.clone()));
     plain.chain(secure).map(open).collect()
+}
+
+/// The way in to `listener`: that to `all` of them, and its own limits where it has any.
+fn door_of(listener: &Listener, all: &Door) -> Door {
+    let mut door = all.clone();
+    door.own_slots = listener.max_connections.map(Semaphore::new).map(Arc::new);
+    door.per_client = listener.max_connections_per_client;
+    if door.per_client.is_some() {
+        door.clients = Arc::new(Tally::default());
+    }
+    door
 }
 
 fn http_proxy(

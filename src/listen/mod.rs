@@ -1,9 +1,10 @@
 //! Sockets: bind, accept, TLS handshake, and hand each connection to an HTTP application.
 //!
-//! Owns connection counting, the connection limit, the accept loops' end, and the gate that lets only
+//! Owns connection counting, connection limits, the accept loops' end, and the gate that lets only
 //! well-framed HTTP/1.1 through. Knows no routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
 mod closing;
+mod door;
 mod gate;
 mod opening;
 mod socket;
@@ -21,12 +22,14 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, IO, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::{ConnectionGuard, OpeningGuard};
 use crate::types::Scheme;
+use door::Admission;
+pub use door::{Complaints, Crowd, Door};
 pub use gate::Pace;
 use gate::{Gate, Terms};
 use opening::Opening;
@@ -101,8 +104,8 @@ pub struct Accepting<A> {
     pub transport: Transport,
     pub app: Arc<A>,
     pub telemetry: Arc<Telemetry>,
-    /// One permit a connection; at the limit the loop waits and the kernel's backlog fills.
-    pub slots: Arc<Semaphore>,
+    /// At its limits the loop waits and the kernel's backlog fills.
+    pub door: Door,
     pub shutdown: ShutdownWatch,
     pub patience: Patience,
     /// For connections accepted from now on; a reload replaces it.
@@ -157,11 +160,10 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
     async fn take(&self, address: SocketAddr, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             // A slot only once there is somebody to give it to: another listener may need it.
-            Ok((tcp, peer)) => {
-                if let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
-                    self.start(tcp, peer, slot);
-                }
-            }
+            Ok((tcp, peer)) => match self.door.admit(peer.ip()).await {
+                Some(admission) => self.start(tcp, peer, admission),
+                None => self.telemetry.metrics.connection_refused("client_limit"),
+            },
             Err(error) => self.accept_failed(address, &error).await,
         }
     }
@@ -175,7 +177,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
         }
     }
 
-    fn start(&self, tcp: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+    fn start(&self, tcp: TcpStream, peer: SocketAddr, admission: Admission) {
         // Responses are written whole; waiting for more to send would only add delay.
         let _ = tcp.set_nodelay(true);
         let connection = Connection {
@@ -187,7 +189,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             pace: **self.pace.load(),
         };
         let counted = self.telemetry.connection_opened(self.transport.scheme());
-        let held = Held { counted, _slot: slot };
+        let held = Held { counted, _admission: admission };
         let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing, Some(held));
         let transport = self.transport.clone();
         tokio::spawn(connection.serve(socket, peer, transport));
@@ -198,7 +200,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
 #[derive(Debug)]
 struct Held {
     counted: ConnectionGuard,
-    _slot: OwnedSemaphorePermit,
+    _admission: Admission,
 }
 
 /// One client connection.

@@ -256,12 +256,11 @@ const BUFFER: usize = 4096;
 mod tests {
     use std::io::Write;
 
+    use super::*;
+    use crate::listen::door::Admission;
+    use crate::telemetry::lifecycle::Lifecycle;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
-    use tokio::sync::Semaphore;
-
-    use super::*;
-    use crate::telemetry::lifecycle::Lifecycle;
 
     async fn pair() -> (Socket, TcpStream) {
         pair_of(None).await
@@ -291,9 +290,8 @@ mod tests {
     /// One thread that never waits: the runtime does not hear of the bytes in between.
     #[tokio::test]
     async fn reads_what_the_runtime_has_not_heard_of_while_draining() {
-        let (lifecycle, slots) = (Arc::new(Lifecycle::default()), Arc::new(Semaphore::new(1)));
-        let slot = slots.acquire_owned().await.unwrap();
-        let held = Held { counted: lifecycle.connection(), _slot: slot };
+        let lifecycle = Arc::new(Lifecycle::default());
+        let held = Held { counted: lifecycle.connection(), _admission: Admission::sample().await };
         let (mut socket, client) = pair_of(Some(held)).await;
         let mut client = client.into_std().unwrap();
         let mut read = || {

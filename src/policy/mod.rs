@@ -2,6 +2,8 @@
 //!
 //! Owns the decision, not its reply. Pure: values in, a permit or a denial out.
 
+pub mod tally;
+
 use crate::route::Routed;
 
 /// Proof that the request may be served; made only by [`permit`].

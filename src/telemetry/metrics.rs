@@ -24,6 +24,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
     connections: Family<SchemeLabel, Counter>,
+    connections_refused: Family<ReasonLabel, Counter>,
     handshakes: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     upstream_attempts: Family<UpstreamLabels, Counter>,
@@ -117,6 +118,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connections: Family::default(),
+            connections_refused: Family::default(),
             handshakes: Family::default(),
             refused: Family::default(),
             upstream_attempts: Family::default(),
@@ -146,6 +148,11 @@ impl Metrics {
         );
         r.register("http_requests_in_flight", "Requests being served", self.in_flight.clone());
         r.register("connections_accepted", "Client connections accepted", self.connections.clone());
+        r.register(
+            "connections_refused",
+            "Client connections closed as soon as they were accepted, by reason",
+            self.connections_refused.clone(),
+        );
         r.register("connections", "Client connections open", self.open_connections.clone());
         r.register("accept_errors", "Failures of accept(2)", self.accept_errors.clone());
         r.register(
@@ -201,6 +208,11 @@ impl Metrics {
     /// One accepted connection.
     pub fn connection(&self, scheme: Scheme) {
         self.connections.get_or_create(&SchemeLabel { scheme: scheme.as_str() }).inc();
+    }
+
+    /// One connection closed as soon as it was accepted.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.connections_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// One TLS handshake.
@@ -261,6 +273,7 @@ mod tests {
         metrics.connection(Scheme::Https);
         metrics.handshake("ok");
         metrics.refused("bare_lf");
+        metrics.connection_refused("client_limit");
         metrics.attempt("app", Attempt::Connected);
         metrics.upstream_addresses("app", 2);
         let text = metrics.expose(&Lifecycle::default());
@@ -268,6 +281,7 @@ mod tests {
             "fluxheim_http_requests_total{vhost=\"a.test\",code=\"200\"} 1",
             "fluxheim_http_request_duration_seconds_count{vhost=\"a.test\"} 1",
             "fluxheim_connections_accepted_total{scheme=\"https\"} 1",
+            "fluxheim_connections_refused_total{reason=\"client_limit\"} 1",
             "fluxheim_tls_handshakes_total{result=\"ok\"} 1",
             "fluxheim_http_framing_refused_total{reason=\"bare_lf\"} 1",
             "fluxheim_upstream_attempts_total{upstream=\"app\",result=\"connected\"} 1",

@@ -2,8 +2,12 @@
 //!
 //! Owns no behaviour beyond construction and display; imports nothing of ours.
 
+mod client;
+
 use std::fmt;
 use std::net::IpAddr;
+
+pub use client::Client;
 
 /// The address at the other end of the TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

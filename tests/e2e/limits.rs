@@ -112,6 +112,69 @@ fn serves_every_listener_within_max_connections_and_queues_the_rest() {
     assert_eq!(waiting.join().unwrap(), 200);
 }
 
+/// A connection that stands: it was asked for something and answers.
+fn stands_open(address: SocketAddr) -> Option<TcpStream> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").ok()?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).ok()?;
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    Some(stream)
+}
+
+#[test]
+fn closes_what_a_client_has_too_many_of_and_serves_others() {
+    let origin = Scripted::answering(OK);
+    let config = format!("{}[limits]\nmax_connections_per_client = 2\n", to(origin.address));
+    let flux = Flux::server("http = [\"127.0.0.1:0\", \"127.0.0.2:0\"]", &config).start();
+    let both = flux.addresses("http");
+    let mut held = [stands_open(both[0]).unwrap(), stands_open(both[1]).unwrap()];
+    for address in &both {
+        assert!(stands_open(*address).is_none(), "one too many");
+    }
+    let other = std::net::TcpStream::connect(both[0]).unwrap();
+    drop(other);
+    let said = flux.wait_for_start_of("a client has as many connections as it may");
+    assert_eq!(said["peer"], "127.0.0.1");
+    let metrics = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+    assert!(metrics.contains("fluxheim_connections_refused_total{reason=\"client_limit\"} "), "{metrics}");
+    // A place is free again however a connection ends: closed, reset, or cut by us.
+    held[0].write_all(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n").unwrap();
+    held[0].read_to_end(&mut Vec::new()).unwrap();
+    let [cut, closed] = held;
+    drop((cut, closed));
+    let again = crate::support::wait(|| Some([stands_open(both[0])?, stands_open(both[1])?]));
+    assert!(again.is_some(), "places were not given back");
+}
+
+#[test]
+fn counts_no_connections_of_trusted_proxies() {
+    let origin = Scripted::answering(OK);
+    let config = format!("{}[limits]\nmax_connections_per_client = 1\n", to(origin.address));
+    let server = "http = [\"127.0.0.1:0\"]\ntrusted_proxies = [\"127.0.0.0/8\"]";
+    let flux = Flux::server(server, &config).start();
+    let _held: Vec<_> = (0..3).map(|_| stands_open(flux.http()).unwrap()).collect();
+}
+
+#[test]
+fn gives_a_listener_limits_of_its_own() {
+    let origin = Scripted::answering(OK);
+    let server = "http = [\"127.0.0.1:0\", { address = \"127.0.0.2:0\", max_connections = 1 }, \
+                  { address = \"127.0.0.3:0\", max_connections_per_client = 1 }]";
+    let flux = Flux::server(server, &to(origin.address)).start();
+    let [free, one, one_each] = flux.addresses("http").try_into().unwrap();
+    let _many: Vec<_> = (0..4).map(|_| stands_open(free).unwrap()).collect();
+    let only = stands_open(one).unwrap();
+    let waiting = std::thread::spawn(move || request(one, "a", "/").status);
+    let _own = stands_open(one_each).unwrap();
+    assert!(stands_open(one_each).is_none());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!waiting.is_finished(), "a second connection was served");
+    drop(only);
+    assert_eq!(waiting.join().unwrap(), 200);
+}
+
 #[test]
 fn answers_probes_beside_a_crowd_of_idle_connections() {
     let origin = Scripted::answering(OK);

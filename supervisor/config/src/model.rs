@@ -41,9 +41,9 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Plain HTTP listeners.
-    pub http: Vec<SocketAddr>,
+    pub http: Vec<Listener>,
     /// TLS listeners; needs at least one certificate.
-    pub https: Vec<SocketAddr>,
+    pub https: Vec<Listener>,
     /// Whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     /// Worker threads; `None` means one per available core.
@@ -55,6 +55,24 @@ pub struct Server {
     /// What the container runtime allows between SIGTERM and SIGKILL. Default 10s (Docker's).
     /// `drain_delay + drain_timeout + 1s` must fit in it.
     pub stop_timeout: Duration,
+}
+
+/// Where to listen, and what holds there instead of `[limits]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    pub address: SocketAddr,
+    /// Connections of this listener at once; `None` leaves it to [`Limits::max_connections`], which
+    /// holds over all of them either way.
+    pub max_connections: Option<usize>,
+    /// Connections of one client to this listener; `None` leaves it to
+    /// [`Limits::max_connections_per_client`], whose count is shared by all listeners.
+    pub max_connections_per_client: Option<usize>,
+}
+
+impl From<SocketAddr> for Listener {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, max_connections: None, max_connections_per_client: None }
+    }
 }
 
 /// `[hardening]`: the profile and the single controls set beside it.
@@ -293,6 +311,10 @@ pub enum Action {
 pub struct Limits {
     /// Connections accepted at once, over all listeners. Default 16384.
     pub max_connections: usize,
+    /// Of these, from one client. Default 1024. Trusted proxies are not counted.
+    pub max_connections_per_client: usize,
+    /// Leading bits of an IPv6 address that make a client; 32 to 128. Default 64.
+    pub ipv6_prefix: u8,
     /// Bytes of a request's head: request line and header fields. Default 32 KiB.
     pub max_header_size: usize,
     /// Header fields of a request. Default 100.

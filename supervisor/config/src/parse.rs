@@ -96,6 +96,7 @@ mod tests {
     fn opening(schema: &Schema) -> String {
         match schema.title {
             "the file" => String::new(),
+            "an entry of http or https" => "[[server.http]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "limits of a vhost or route" => "[[vhosts]]\n[vhosts.limits]\n".to_owned(),

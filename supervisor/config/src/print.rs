@@ -67,8 +67,8 @@ impl Out {
 
 fn server(out: &mut Out, server: &Server) {
     out.table("[server]");
-    out.key("http", addresses(&server.http));
-    out.key("https", addresses(&server.https));
+    out.key("http", list(server.http.iter().map(listener)));
+    out.key("https", list(server.https.iter().map(listener)));
     out.key(
         "trusted_proxies",
         list(server.trusted_proxies.iter().map(|network| quoted(&network.to_string()))),
@@ -80,6 +80,17 @@ fn server(out: &mut Out, server: &Server) {
     out.time("drain_delay", server.drain_delay);
     out.time("drain_timeout", server.drain_timeout);
     out.time("stop_timeout", server.stop_timeout);
+}
+
+fn listener(listener: &Listener) -> String {
+    let limits = [
+        ("max_connections", listener.max_connections),
+        ("max_connections_per_client", listener.max_connections_per_client),
+    ];
+    let limits: String =
+        limits.iter().filter_map(|(key, limit)| limit.map(|limit| format!(", {key} = {limit}"))).collect();
+    let address = quoted(&listener.address.to_string());
+    if limits.is_empty() { address } else { format!("{{ address = {address}{limits} }}") }
 }
 
 fn hardening(out: &mut Out, hardening: &Hardening) {
@@ -172,6 +183,8 @@ const fn policy(_out: &mut Out, _settings: &Policy) {}
 fn limits(out: &mut Out, limits: &Limits) {
     out.table("[limits]");
     out.key("max_connections", limits.max_connections);
+    out.key("max_connections_per_client", limits.max_connections_per_client);
+    out.key("ipv6_prefix", limits.ipv6_prefix);
     out.key(
         "max_header_size",
         quoted(&size::print(u64::try_from(limits.max_header_size).unwrap_or(u64::MAX))),

@@ -55,6 +55,13 @@ pub(crate) static SERVER: Schema = Schema {
     ],
     planned: &["proxy_protocol"],
 };
+pub(crate) static LISTENER: Schema = Schema {
+    title: "an entry of http or https",
+    keys: &["address", "max_connections", "max_connections_per_client"],
+    shared: &[],
+    known_as: &[("listen", "address"), ("bind", "address"), ("maxconn", "max_connections")],
+    planned: &[],
+};
 pub(crate) static HARDENING: Schema = Schema {
     title: "[hardening]",
     keys: &[
@@ -189,6 +196,8 @@ pub(crate) static LIMITS: Schema = Schema {
     title: "[limits]",
     keys: &[
         "max_connections",
+        "max_connections_per_client",
+        "ipv6_prefix",
         "max_header_size",
         "max_header_count",
         "max_body_size",
@@ -204,6 +213,7 @@ pub(crate) static LIMITS: Schema = Schema {
     known_as: &[
         ("client_max_body_size", "max_body_size"),
         ("worker_connections", "max_connections"),
+        ("limit_conn", "max_connections_per_client"),
         ("client_body_timeout", "read_timeout"),
         ("client_header_timeout", "header_timeout"),
         ("send_timeout", "write_timeout"),
@@ -228,9 +238,10 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 15] = [
+pub(crate) static ALL: [&Schema; 16] = [
     &ROOT,
     &SERVER,
+    &LISTENER,
     &HARDENING,
     &STORAGE,
     &TLS,
@@ -351,6 +362,7 @@ mod tests {
         for schema in with_keys() {
             let title = match schema.title {
                 "the file" => "Top level",
+                "an entry of http or https" => "An entry of http or https",
                 "an entry of servers" => "An entry of servers",
                 "limits of a vhost or route" => "Limits of a vhost or route",
                 title => title,

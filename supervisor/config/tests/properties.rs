@@ -13,7 +13,7 @@ use proptest::sample::select;
 
 const FULL: &str = r#"
 [server]
-http = ["0.0.0.0:8080", "[::]:8080"]
+http = ["0.0.0.0:8080", { address = "[::]:8080", max_connections = 9, max_connections_per_client = 3 }]
 https = ["0.0.0.0:8443"]
 trusted_proxies = ["10.0.0.0/8", "::1"]
 threads = 4
@@ -67,10 +67,23 @@ fn listeners(port: u16) -> impl Strategy<Value = Vec<SocketAddr>> {
         .prop_map(move |ips| (port..).zip(ips).map(|(port, ip)| SocketAddr::new(ip, port)).collect())
 }
 
+/// The same with limits of their own.
+fn doors(port: u16) -> impl Strategy<Value = Vec<Listener>> {
+    let limit = || option::of(1..=1_048_576usize);
+    (listeners(port), vec((limit(), limit()), 4)).prop_map(|(addresses, limits)| {
+        let door = |(address, (max_connections, max_connections_per_client))| Listener {
+            address,
+            max_connections,
+            max_connections_per_client,
+        };
+        addresses.into_iter().zip(limits).map(door).collect()
+    })
+}
+
 prop_compose! {
     fn server()(
-        http in listeners(8000),
-        https in listeners(9000),
+        http in doors(8000),
+        https in doors(9000),
         trusted_proxies in vec((any::<IpAddr>(), 0..=32u8), 0..3),
         threads in option::of(1..=1024usize),
         (delay, drain, spare) in (duration(0), duration(1), duration(0)),
@@ -198,6 +211,7 @@ fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
 prop_compose! {
     fn limits()(
         (max_connections, max_header_size, max_header_count) in (1..=1_048_576usize, 1024..=1_048_576usize, 1..=256usize),
+        (max_connections_per_client, ipv6_prefix) in (1..=1_048_576usize, 32..=128u8),
         max_body_size in option::of(1..=1u64 << 50),
         (header_timeout, min_body_rate) in (1000..=60_000u64, option::of(1..=1u64 << 20)),
         (read_timeout, write_timeout, keepalive_timeout) in (duration(1), duration(1), duration(0)),
@@ -205,6 +219,8 @@ prop_compose! {
     ) -> Limits {
         Limits {
             max_connections,
+            max_connections_per_client,
+            ipv6_prefix,
             max_header_size,
             max_header_count,
             max_body_size,

@@ -39,7 +39,13 @@ impl Reach {
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
         let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
-        let listeners = config.server.http.iter().chain(&config.server.https).chain(&config.metrics.listen);
+        let listeners = config
+            .server
+            .http
+            .iter()
+            .chain(&config.server.https)
+            .map(|listener| &listener.address)
+            .chain(&config.metrics.listen);
         Self {
             files: certificates
                 .map(|file| folder_of(file))

@@ -11,7 +11,9 @@ use crate::value::{duration, size};
 use crate::{Limits, LocalLimits};
 
 /// A million sockets is what one address and port pair of a big machine bears.
-const CONNECTIONS: RangeInclusive<u32> = 1..=1_048_576;
+pub(crate) const CONNECTIONS: RangeInclusive<u32> = 1..=1_048_576;
+/// A network that is given less than a /32 is a provider's; a /128 is one address.
+const IPV6_PREFIX: RangeInclusive<u32> = 32..=128;
 /// Below 1 KiB browsers fail; above 1 MiB Pingora stops reading.
 const HEADER_SIZE: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
 /// Pingora's HTTP/1 parser stops at 256 fields.
@@ -30,6 +32,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_connections: 16_384,
+            max_connections_per_client: 1024,
+            ipv6_prefix: 64,
             max_header_size: 32 << 10,
             max_header_count: 100,
             max_body_size: Some(1 << 20),
@@ -56,6 +60,14 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
     let pace = section.read("min_body_rate", "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
     Limits {
         max_connections: index_or("max_connections", CONNECTIONS, default.max_connections),
+        max_connections_per_client: index_or(
+            "max_connections_per_client",
+            CONNECTIONS,
+            default.max_connections_per_client,
+        ),
+        ipv6_prefix: count("ipv6_prefix", IPV6_PREFIX)
+            .and_then(|bits| u8::try_from(bits).ok())
+            .unwrap_or(default.ipv6_prefix),
         max_header_size: header.good().map_or(default.max_header_size, |size| index(size.value)),
         max_header_count: index_or("max_header_count", HEADER_COUNT, default.max_header_count),
         max_body_size: max_body_size(section).or(default.max_body_size),
@@ -104,6 +116,6 @@ fn body_rate(text: &str) -> Result<Option<u64>, Flaw> {
 }
 
 /// The ranges above fit every `usize` that Linux runs on.
-fn index(value: u64) -> usize {
+pub(crate) fn index(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }

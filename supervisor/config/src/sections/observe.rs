@@ -2,7 +2,7 @@
 //!
 //! Owns the names of log levels; writes nothing.
 
-use super::server::{self, Listener};
+use super::server::{self, Wanted};
 use crate::section::Section;
 use crate::{LogLevel, Logging, Metrics, value};
 
@@ -22,6 +22,6 @@ pub(crate) fn logging(section: &Section<'_>) -> Logging {
 }
 
 /// `[metrics]`; its listeners are added to `listeners`.
-pub(crate) fn metrics(section: &Section<'_>, listeners: &mut Vec<Listener>) -> Metrics {
+pub(crate) fn metrics(section: &Section<'_>, listeners: &mut Vec<Wanted>) -> Metrics {
     Metrics { listen: server::addresses(section, "listen", "listen in [metrics]", listeners) }
 }

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::Server;
+use toml::de::DeValue;
+
+use super::limits::{CONNECTIONS, index};
 use crate::flaw::Flaw;
-use crate::section::{At, Read, Section};
+use crate::schema;
+use crate::section::{At, Node, Read, Section};
 use crate::value::{address, duration};
+use crate::{Listener, Server};
 
 /// Docker and Podman send SIGKILL 10 seconds after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,16 +23,18 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 pub const STOP_MARGIN: Duration = Duration::from_secs(1);
 
 const ADDRESSES: &str = "a list such as [\"0.0.0.0:8080\"]";
+const LISTENERS: &str = "a list such as [\"0.0.0.0:8080\"]";
+const LISTENER: &str = "\"address:port\" or { address = \"address:port\", max_connections = 1000 }";
 const NETWORKS: &str = "a list such as [\"10.0.0.0/8\"]";
 
-/// A listener, and what it is for.
-pub(crate) type Listener = (&'static str, At<SocketAddr>);
+/// An address to listen on, and what it is for.
+pub(crate) type Wanted = (&'static str, At<SocketAddr>);
 
 /// The table, and its listeners for [`check_listeners`].
-pub(crate) fn read(section: &Section<'_>) -> (Server, Vec<Listener>) {
-    let mut listeners = Vec::new();
-    let http = addresses(section, "http", "http in [server]", &mut listeners);
-    let https = addresses(section, "https", "https in [server]", &mut listeners);
+pub(crate) fn read(section: &Section<'_>) -> (Server, Vec<Wanted>) {
+    let mut wanted = Vec::new();
+    let http = listeners(section, "http", "http in [server]", &mut wanted);
+    let https = listeners(section, "https", "https in [server]", &mut wanted);
     let trusted = section.list("trusted_proxies", NETWORKS, address::network).or(Vec::new());
     let threads = section.number("threads", 1..=1024).good();
     let (drain_delay, drain_timeout, stop_timeout) = stop_budget(section);
@@ -41,7 +47,47 @@ pub(crate) fn read(section: &Section<'_>) -> (Server, Vec<Listener>) {
         drain_timeout,
         stop_timeout,
     };
-    (server, listeners)
+    (server, wanted)
+}
+
+/// The listeners at `key`, their addresses also entered among those `wanted`.
+fn listeners(
+    section: &Section<'_>,
+    key: &'static str,
+    title: &'static str,
+    wanted: &mut Vec<Wanted>,
+) -> Vec<Listener> {
+    let list = section.nodes(key, LISTENERS).map_items(|node| listener(section, key, node));
+    if matches!(list, Read::Flawed) {
+        section.run().sink.mark_incomplete();
+    }
+    let list = list.or(Vec::new());
+    wanted.extend(list.iter().map(|At { at, value }| (title, At { at: *at, value: value.address })));
+    list.into_iter().map(|at| at.value).collect()
+}
+
+fn listener(section: &Section<'_>, key: &'static str, node: Node<'_>) -> Option<At<Listener>> {
+    let value = match node.value {
+        DeValue::String(text) => section.judge(key, node.at, address::listener(text))?.into(),
+        DeValue::Table(table) => limited(&section.inline(node, table, &schema::LISTENER))?,
+        _ => {
+            section.wrong_type(key, LISTENER, node, None);
+            return None;
+        }
+    };
+    Some(At { at: node.at, value })
+}
+
+fn limited(section: &Section<'_>) -> Option<Listener> {
+    let address = section.require("address", "\"address:port\"", address::listener);
+    let [max_connections, max_connections_per_client] =
+        ["max_connections", "max_connections_per_client"].map(|key| section.number(key, CONNECTIONS).good());
+    let number = |at: Option<At<u32>>| at.map(|at| index(u64::from(at.value)));
+    Some(Listener {
+        address: address?.value,
+        max_connections: number(max_connections),
+        max_connections_per_client: number(max_connections_per_client),
+    })
 }
 
 /// The addresses at `key`, also entered among `listeners`.
@@ -49,7 +95,7 @@ pub(crate) fn addresses(
     section: &Section<'_>,
     key: &'static str,
     title: &'static str,
-    listeners: &mut Vec<Listener>,
+    listeners: &mut Vec<Wanted>,
 ) -> Vec<SocketAddr> {
     let list = section.list(key, ADDRESSES, address::listener);
     if matches!(list, Read::Flawed) {
@@ -61,11 +107,11 @@ pub(crate) fn addresses(
 }
 
 /// Reports listeners that could not all be bound: the same address, or one that holds the other.
-pub(crate) fn check_listeners(section: &Section<'_>, listeners: &[Listener]) {
-    let mut sorted: Vec<&Listener> = listeners.iter().collect();
+pub(crate) fn check_listeners(section: &Section<'_>, listeners: &[Wanted]) {
+    let mut sorted: Vec<&Wanted> = listeners.iter().collect();
     // Per port and family, the unspecified address comes first and so meets every other one.
     sorted.sort_by_key(|(_, at)| (at.value.port(), at.value.is_ipv6(), at.value.ip(), at.at));
-    let mut wide: Option<&Listener> = None;
+    let mut wide: Option<&Wanted> = None;
     for pair in sorted.windows(2) {
         let [first, second] = pair else { continue };
         if first.1.value.ip().is_unspecified() {
@@ -78,7 +124,7 @@ pub(crate) fn check_listeners(section: &Section<'_>, listeners: &[Listener]) {
     }
 }
 
-fn overlap((_, first): &Listener, (_, second): &Listener) -> bool {
+fn overlap((_, first): &Wanted, (_, second): &Wanted) -> bool {
     let (first, second) = (first.value, second.value);
     // Port 0 is a different free port each time.
     first.port() != 0
@@ -87,7 +133,7 @@ fn overlap((_, first): &Listener, (_, second): &Listener) -> bool {
         && (first.ip().is_unspecified() || first.ip() == second.ip())
 }
 
-fn report_clash(section: &Section<'_>, first: &Listener, second: &Listener) {
+fn report_clash(section: &Section<'_>, first: &Wanted, second: &Wanted) {
     let (first, second) = if first.1.at <= second.1.at { (first, second) } else { (second, first) };
     let other = section.describe(first.1.at);
     let message = if first.1.value == second.1.value {
