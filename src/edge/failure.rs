@@ -14,7 +14,7 @@ use crate::wire::Violation;
 
 /// Why the framework gave up on a request.
 #[must_use]
-pub fn of(error: &Error) -> Failure {
+pub(super) fn of(error: &Error) -> Failure {
     if let Some(ours) = error.root_cause().downcast_ref::<Failure>() {
         return ours.clone();
     }
@@ -30,7 +30,7 @@ pub fn of(error: &Error) -> Failure {
 }
 
 /// The system's own error, which the framework may have wrapped.
-fn io_error(root: &(dyn std::error::Error + 'static)) -> Option<&io::Error> {
+fn io_error<'a>(root: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut error = Some(root);
     while let Some(found) = error {
         if let Some(io) = found.downcast_ref() {
@@ -43,7 +43,7 @@ fn io_error(root: &(dyn std::error::Error + 'static)) -> Option<&io::Error> {
 
 /// What a hook fails with, so that [`of`] finds the cause again.
 #[must_use]
-pub fn raise(failure: Failure, source: ErrorSource) -> Box<Error> {
+pub(super) fn raise(failure: Failure, source: ErrorSource) -> Box<Error> {
     let status = ErrorType::HTTPStatus(failure.cause.status());
     let mut error = Error::because(status, "", failure);
     error.esource = source;

@@ -81,7 +81,9 @@ impl Violation {
         match self {
             Self::BareLf => "a line ends in a bare LF",
             Self::BareCr => "a CR stands without its LF",
-            Self::RequestLine => "the request line is not method, target and version with one space between them",
+            Self::RequestLine => {
+                "the request line is not method, target and version with one space between them"
+            }
             Self::Method => "the method is not a token",
             Self::MethodNotServed => "TRACE and CONNECT are not served",
             Self::Target => "the request target is malformed or of a form that does not go with the method",
@@ -108,7 +110,9 @@ impl Violation {
             Self::ChunkSize => "a chunk's size is malformed",
             Self::ChunkExtension => "a chunk's extension is malformed, or extensions are too long",
             Self::ChunkEnd => "a chunk is longer or shorter than its size",
-            Self::Trailer => "a trailer field is malformed, not allowed there, or trailers are over the limit of a head",
+            Self::Trailer => {
+                "a trailer field is malformed, not allowed there, or trailers are over the limit of a head"
+            }
             Self::SlowHead => "the head was not complete within header_timeout",
             Self::SlowBody => "the body came slower than min_body_rate",
         }
