@@ -4,15 +4,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Instant, SystemTime};
 
 use fluxheim_config::Policy;
+use http::StatusCode;
 use pingora::{Error, ErrorType};
 
 use crate::edge::admit::Admitted;
+use crate::edge::cause::Failure;
+use crate::edge::finish::{self, Asked};
 use crate::edge::live::Live;
 use crate::policy::Permit;
 use crate::route::{NoRoute, Routed};
+use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
 use crate::types::{ClientIp, PeerIp, Scheme};
 use crate::upstream::{Pool, Turn};
@@ -28,9 +33,20 @@ pub struct Ctx {
     pub vhost: Option<usize>,
     pub route: Option<usize>,
     pub conn: Option<ConnInfo>,
-    /// Why the request failed, for the access log.
-    pub error: Option<String>,
+    /// Why the request failed, for the logs and metrics.
+    pub failure: Option<Failure>,
+    /// What its access line needs if it is never finished.
+    pub(super) asked: Option<Box<Asked>>,
+    pub telemetry: Arc<Telemetry>,
+    /// Status of the head that was sent to the client, 0 before.
+    status: AtomicU16,
     _guard: RequestGuard,
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        finish::cut(self);
+    }
 }
 
 /// What the connection says about a request.
@@ -72,7 +88,8 @@ pub struct Proxying {
 impl Ctx {
     /// A request whose head was just read.
     #[must_use]
-    pub fn new(live: Arc<Live>, guard: RequestGuard) -> Self {
+    pub fn new(live: Arc<Live>, telemetry: Arc<Telemetry>) -> Self {
+        let guard = telemetry.lifecycle.request();
         Self {
             live,
             began: SystemTime::now(),
@@ -81,9 +98,25 @@ impl Ctx {
             vhost: None,
             route: None,
             conn: None,
-            error: None,
+            failure: None,
+            asked: None,
+            telemetry,
+            status: AtomicU16::new(0),
             _guard: guard,
         }
+    }
+
+    /// Notes the status of a head that is about to be sent.
+    pub(super) fn answers(&self, status: StatusCode) {
+        if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
+            self.status.store(status.as_u16(), Ordering::Relaxed);
+        }
+    }
+
+    /// The status that was sent, or was about to be; `None` before.
+    #[must_use]
+    pub fn answered(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Relaxed)).filter(|status| *status != 0)
     }
 
     /// Leaves what admission and routing found.

@@ -16,6 +16,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr, Result};
 
+use crate::edge::cause::{Cause, Failure};
 use crate::edge::ctx::Ctx;
 use crate::edge::outgoing;
 use crate::edge::respond::{self, Reply};
@@ -29,30 +30,25 @@ pub(super) async fn serve(
     ctx: &Ctx,
     root: &StaticRoot,
     path: &str,
-) -> Result<Option<String>> {
+) -> Result<Option<Failure>> {
     if !matches!(session.req_header().method, Method::GET | Method::HEAD) {
-        return refuse(session, ctx, StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n").await;
+        return refuse(session, ctx, Cause::MethodNotAllowed).await;
     }
     let Some(relative) = relative(path) else {
-        return refuse(session, ctx, StatusCode::BAD_REQUEST, "bad request target\n").await;
+        return refuse(session, ctx, Cause::BadTarget).await;
     };
     match find(root, &relative) {
         Found::File(found) => send_file(session, ctx, found, &relative).await.map(|()| None),
         Found::AddSlash => redirect(session, ctx, path).await.map(|()| None),
-        Found::Nothing => refuse(session, ctx, StatusCode::NOT_FOUND, "not found\n").await,
-        Found::Forbidden => refuse(session, ctx, StatusCode::FORBIDDEN, "forbidden\n").await,
+        Found::Nothing => refuse(session, ctx, Cause::FileNotFound).await,
+        Found::Forbidden => refuse(session, ctx, Cause::FileForbidden).await,
     }
 }
 
-async fn refuse(
-    session: &mut Session,
-    ctx: &Ctx,
-    status: StatusCode,
-    text: &'static str,
-) -> Result<Option<String>> {
-    let reply = Reply { status, text, reason: text.trim_end().to_owned(), allow: "GET, HEAD", close: false };
+async fn refuse(session: &mut Session, ctx: &Ctx, cause: Cause) -> Result<Option<Failure>> {
+    let reply = Reply { allow: "GET, HEAD", ..Reply::to(cause) };
     respond::send(session, ctx, &reply).await?;
-    Ok(Some(reply.reason))
+    Ok(Some(reply.failure))
 }
 
 struct Open {

@@ -4,7 +4,9 @@
 //! Owns the only `impl ProxyHttp` and nothing else: each stage's rules live in the module it calls.
 
 pub mod admit;
+pub mod cause;
 pub mod ctx;
+mod failure;
 mod files;
 mod finish;
 pub mod live;
@@ -24,8 +26,9 @@ use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorSource, Result};
 
+use crate::edge::cause::Cause;
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
 use crate::edge::respond::Reply;
@@ -46,13 +49,14 @@ impl ProxyHttp for Edge {
     type CTX = Ctx;
 
     fn new_ctx(&self) -> Ctx {
-        Ctx::new(self.live.load_full(), self.telemetry.lifecycle.request())
+        Ctx::new(self.live.load_full(), Arc::clone(&self.telemetry))
     }
 
     /// None: the default adds a compression module that would run before admission.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        finish::begin(session, ctx);
         send_on::set_timeouts(session, &ctx.live.config.limits, self.telemetry.lifecycle.draining());
         Ok(())
     }
@@ -65,12 +69,12 @@ impl ProxyHttp for Edge {
             }
             Ok(Target::Static(root)) => {
                 let path = ctx.admitted().map_or("/", |admitted| admitted.path.as_str()).to_owned();
-                ctx.error = files::serve(session, ctx, &root, &path).await?;
+                ctx.failure = files::serve(session, ctx, &root, &path).await?;
                 Ok(true)
             }
             Err(reply) => {
+                ctx.failure = Some(reply.failure.clone());
                 respond::send(session, ctx, &reply).await?;
-                ctx.error = Some(reply.reason);
                 Ok(true)
             }
         }
@@ -82,7 +86,7 @@ impl ProxyHttp for Edge {
             Some(peer) => Ok(peer),
             None => {
                 self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::NoAddress);
-                peer::no_address(&proxying.pool.config.name)
+                Err(failure::raise(Cause::UpstreamNoAddress.into(), ErrorSource::Upstream))
             }
         }
     }
@@ -90,12 +94,13 @@ impl ProxyHttp for Edge {
     fn fail_to_connect(
         &self,
         _: &mut Session,
-        _: &HttpPeer,
+        peer: &HttpPeer,
         ctx: &mut Ctx,
         mut error: Box<Error>,
     ) -> Box<Error> {
         if let Ok(proxying) = ctx.proxying() {
             self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::ConnectFailed);
+            proxying.address = peer._address.as_inet().copied();
             // Nothing was sent yet, so the next address may have the request, whatever its method.
             proxying.attempt += 1;
             error.set_retry(proxying.turn.address(proxying.attempt).is_some());
@@ -156,7 +161,7 @@ impl ProxyHttp for Edge {
         }
         match ctx.proxying()?.permit.take_body(bytes.len()) {
             Ok(()) => Ok(()),
-            Err(denied) => Err(Error::explain(ErrorType::HTTPStatus(413), denied.to_string()).into_down()),
+            Err(denied) => Err(failure::raise(denied.into(), ErrorSource::Downstream)),
         }
     }
 
@@ -185,7 +190,7 @@ impl ProxyHttp for Edge {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
         let reply = respond::for_error(error);
-        ctx.error = Some(error.to_string());
+        ctx.failure = Some(failure::of(error));
         let error_code = reply.as_ref().map_or(0, |reply| reply.status.as_u16());
         if let Some(reply) = reply.filter(|_| respond::answered(session).is_none()) {
             // A failure here means that the client has gone; the access line says so.
@@ -205,7 +210,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
-        finish::finish(session, error, ctx, &self.telemetry);
+        finish::finish(session, error, ctx);
     }
 }
 

@@ -14,7 +14,8 @@ use crate::edge::send_on;
 ///
 /// # Errors
 /// A value that can't stand in a header field: an internal error.
-pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, _ctx: &Ctx) -> Result<()> {
+pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+    ctx.answers(head.status);
     send_on::fit_to_version(session, head);
     Ok(())
 }

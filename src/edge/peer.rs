@@ -3,9 +3,9 @@
 //! Owns the mapping from our upstream settings to the framework's. Picks nothing: the turn was taken
 //! when the request was routed.
 
+use pingora::Error;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use pingora::{Error, ErrorType, Result};
 
 use crate::edge::ctx::Proxying;
 
@@ -22,12 +22,6 @@ pub(super) fn next(proxying: &Proxying) -> Option<Box<HttpPeer>> {
     // Hop-by-hop fields go, a WebSocket upgrade stays, nominating protected fields is refused.
     peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::standard();
     Some(Box::new(peer))
-}
-
-/// 502: the upstream's names have not resolved to anything.
-pub(super) fn no_address<T>(upstream: &str) -> Result<T> {
-    let error = Error::explain(ErrorType::ConnectNoRoute, format!("upstream {upstream} has no address"));
-    Err(error.into_up())
 }
 
 /// A request goes out again only if the server can't have acted on it twice: the method is

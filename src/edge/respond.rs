@@ -1,8 +1,6 @@
-//! Answers that Fluxheim gives itself, and the one table from errors to them.
+//! Answers that Fluxheim gives itself.
 //!
-//! Owns status, public text and the log's reason for every error. No wildcard arm over our own
-//! errors: a new one forces a decision here. Violations of framing, which are mostly answered before a
-//! request exists, bring theirs along.
+//! Owns how an answer is put together and sent. What is said of each failure is the table of `cause`.
 
 use std::time::SystemTime;
 
@@ -10,14 +8,15 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, Result};
 
 use crate::edge::admit::Refusal;
+use crate::edge::cause::{Cause, Failure};
 use crate::edge::ctx::Ctx;
-use crate::edge::outgoing;
+use crate::edge::{failure, outgoing};
 use crate::policy::Denied;
 use crate::route::NoRoute;
-use crate::wire::{ALLOW, Violation};
+use crate::wire::ALLOW;
 
 /// A short text answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +24,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// Shown to the client; says nothing about the inside.
     pub text: &'static str,
-    /// For the access log.
-    pub reason: String,
+    /// For the logs and metrics.
+    pub failure: Failure,
     /// For 405 (RFC 9110 section 15.5.6).
     pub allow: &'static str,
     /// Whether the connection ends with it: what the client sent can't be trusted to be framed well.
@@ -34,8 +33,12 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn new(status: StatusCode, text: &'static str, reason: impl ToString) -> Self {
-        Self { status, text, reason: reason.to_string(), allow: ALLOW, close: false }
+    /// The answer that the table has for this failure.
+    #[must_use]
+    pub fn to(failure: impl Into<Failure>) -> Self {
+        let failure = failure.into();
+        let (status, text) = (failure.status(), failure.cause.text());
+        Self { status, text, failure, allow: ALLOW, close: false }
     }
 
     const fn closing(mut self) -> Self {
@@ -45,43 +48,27 @@ impl Reply {
 
     /// A fault of our own.
     #[must_use]
-    pub fn internal(reason: &str) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n", reason)
+    pub fn internal(detail: &'static str) -> Self {
+        Self::to(Failure::with(Cause::Internal, detail))
     }
 }
 
 impl From<Refusal> for Reply {
     fn from(refusal: Refusal) -> Self {
-        let (status, text) = match refusal {
-            Refusal::NoHost | Refusal::ManyHosts | Refusal::BadHost(_) => {
-                (StatusCode::BAD_REQUEST, "bad Host\n")
-            }
-            Refusal::RelativePath | Refusal::UnsafePath => (StatusCode::BAD_REQUEST, "bad request target\n"),
-            Refusal::BadLength => (StatusCode::BAD_REQUEST, "bad Content-Length\n"),
-            Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
-            Refusal::HeaderTooLarge { .. } | Refusal::TooManyFields { .. } => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "request header too large\n")
-            }
-        };
-        Self::new(status, text, refusal).closing()
+        Self::to(refusal).closing()
     }
 }
 
 impl From<NoRoute> for Reply {
     fn from(no_route: NoRoute) -> Self {
-        match no_route {
-            NoRoute::UnknownHost => Self::new(StatusCode::MISDIRECTED_REQUEST, "unknown host\n", no_route),
-            NoRoute::UnknownPath { .. } => Self::new(StatusCode::NOT_FOUND, "not found\n", no_route),
-        }
+        Self::to(no_route)
     }
 }
 
 impl From<Denied> for Reply {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::BodyTooLarge { .. } => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n", denied).closing()
-            }
+            Denied::BodyTooLarge { .. } => Self::to(denied).closing(),
         }
     }
 }
@@ -89,42 +76,8 @@ impl From<Denied> for Reply {
 /// What the client gets for a failure inside the framework; `None` when it is gone.
 #[must_use]
 pub fn for_error(error: &Error) -> Option<Reply> {
-    if let Some(violation) = violation(error) {
-        let status = StatusCode::from_u16(violation.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        return Some(Reply::new(status, violation.text(), violation).closing());
-    }
-    let (status, text) = match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(413), _) => (StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n"),
-        (ErrorType::HTTPStatus(code), _) => {
-            (StatusCode::from_u16(*code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), "request failed\n")
-        }
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => {
-            (StatusCode::REQUEST_TIMEOUT, "request timed out\n")
-        }
-        (
-            ErrorType::ReadError
-            | ErrorType::WriteError
-            | ErrorType::ConnectionClosed
-            | ErrorType::WriteTimedout,
-            ErrorSource::Downstream,
-        ) => return None,
-        (_, ErrorSource::Downstream) => (StatusCode::BAD_REQUEST, "bad request\n"),
-        (
-            ErrorType::ConnectTimedout | ErrorType::ReadTimedout | ErrorType::WriteTimedout,
-            ErrorSource::Upstream,
-        ) => (StatusCode::GATEWAY_TIMEOUT, "upstream timed out\n"),
-        (_, ErrorSource::Upstream) => (StatusCode::BAD_GATEWAY, "upstream failed\n"),
-        (_, ErrorSource::Internal | ErrorSource::Unset) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n")
-        }
-    };
-    Some(Reply::new(status, text, error).closing())
-}
-
-/// What the gate failed a read of the body with.
-fn violation(error: &Error) -> Option<Violation> {
-    let io = error.root_cause().downcast_ref::<std::io::Error>()?;
-    io.get_ref()?.downcast_ref::<Violation>().copied()
+    let failure = failure::of(error);
+    failure.cause.is_answered().then(|| Reply::to(failure).closing())
 }
 
 /// The final status that was sent, if one was; 100 and 103 are not (RFC 9110 section 15.2).
@@ -177,24 +130,6 @@ pub async fn finish(session: &mut Session, ctx: &Ctx, head: ResponseHeader, body
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn status(etype: ErrorType, source: ErrorSource) -> Option<u16> {
-        let mut error = Error::new(etype);
-        error.esource = source;
-        for_error(&error).map(|reply| reply.status.as_u16())
-    }
-
-    #[test]
-    fn tells_whose_fault_a_failure_is() {
-        assert_eq!(status(ErrorType::ConnectRefused, ErrorSource::Upstream), Some(502));
-        assert_eq!(status(ErrorType::ConnectTimedout, ErrorSource::Upstream), Some(504));
-        assert_eq!(status(ErrorType::ReadTimedout, ErrorSource::Upstream), Some(504));
-        assert_eq!(status(ErrorType::ReadTimedout, ErrorSource::Downstream), Some(408));
-        assert_eq!(status(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream), Some(400));
-        assert_eq!(status(ErrorType::ConnectionClosed, ErrorSource::Downstream), None);
-        assert_eq!(status(ErrorType::InternalError, ErrorSource::Unset), Some(500));
-        assert_eq!(status(ErrorType::HTTPStatus(413), ErrorSource::Downstream), Some(413));
-    }
 
     #[test]
     fn closes_the_connection_after_a_request_it_could_not_trust() {

@@ -22,8 +22,9 @@ pub struct AccessLine<'a> {
     /// Path and query as received.
     pub target: Cow<'a, str>,
     pub status: u16,
-    /// Body bytes sent to the client.
-    pub bytes: u64,
+    /// Body bytes sent to the client, where they were counted to the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// Seconds from the request's head to the end of the response.
     pub duration: f64,
     pub vhost: &'a str,
@@ -33,9 +34,12 @@ pub struct AccessLine<'a> {
     pub upstream_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<Cow<'a, str>>,
-    /// Why it failed, when it did.
+    /// Why it failed, when it did: a stable word.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub error: Option<&'static str>,
+    /// The same in words, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_detail: Option<&'a str>,
 }
 
 /// Where requests are logged, if anywhere.
@@ -93,13 +97,14 @@ mod tests {
             host: "a.test",
             target: target.into(),
             status: 200,
-            bytes: 3,
+            bytes: Some(3),
             duration: 0.25,
             vhost: "a.test",
             upstream: None,
             upstream_address: None,
             user_agent: None,
             error: None,
+            error_detail: None,
         }
     }
 

@@ -22,6 +22,7 @@ use crate::types::Scheme;
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    errors: Family<ErrorLabels, Counter>,
     durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
     connections: Family<SchemeLabel, Counter>,
     connections_refused: Family<ReasonLabel, Counter>,
@@ -42,6 +43,12 @@ pub struct Metrics {
 struct RequestLabels {
     vhost: String,
     code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    vhost: String,
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -116,6 +123,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("fluxheim"),
             requests: Family::default(),
+            errors: Family::default(),
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connections: Family::default(),
             connections_refused: Family::default(),
@@ -140,6 +148,7 @@ impl Metrics {
     fn register_http(&mut self) {
         let r = &mut self.registry;
         r.register("http_requests", "Requests answered, by vhost and status", self.requests.clone());
+        r.register("http_errors", "Requests that failed, by vhost and reason", self.errors.clone());
         r.register_with_unit(
             "http_request_duration",
             "Time from a request's head to the end of its response",
@@ -203,6 +212,11 @@ impl Metrics {
     pub fn request(&self, vhost: &str, code: u16, took: Duration) {
         self.requests.get_or_create(&RequestLabels { vhost: vhost.to_owned(), code }).inc();
         self.durations.get_or_create(&VhostLabel { vhost: vhost.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// One request that failed.
+    pub fn error(&self, vhost: &str, reason: &'static str) {
+        self.errors.get_or_create(&ErrorLabels { vhost: vhost.to_owned(), reason }).inc();
     }
 
     /// One accepted connection.
@@ -270,6 +284,7 @@ mod tests {
     fn exposes_what_was_counted() {
         let metrics = Metrics::new(None);
         metrics.request("a.test", 200, Duration::from_millis(3));
+        metrics.error("a.test", "upstream_reset");
         metrics.connection(Scheme::Https);
         metrics.handshake("ok");
         metrics.refused("bare_lf");
@@ -279,6 +294,7 @@ mod tests {
         let text = metrics.expose(&Lifecycle::default());
         for line in [
             "fluxheim_http_requests_total{vhost=\"a.test\",code=\"200\"} 1",
+            "fluxheim_http_errors_total{vhost=\"a.test\",reason=\"upstream_reset\"} 1",
             "fluxheim_http_request_duration_seconds_count{vhost=\"a.test\"} 1",
             "fluxheim_connections_accepted_total{scheme=\"https\"} 1",
             "fluxheim_connections_refused_total{reason=\"client_limit\"} 1",

@@ -2,70 +2,39 @@
 
 /// What is wrong with a request as it came, or how long it took to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.explanation())]
 pub enum Violation {
-    #[error("a line ends in a bare LF")]
     BareLf,
-    #[error("a CR stands without its LF")]
     BareCr,
-    #[error("the request line is not method, target and version with one space between them")]
     RequestLine,
-    #[error("the method is not a token")]
     Method,
-    #[error("TRACE and CONNECT are not served")]
     MethodNotServed,
-    #[error("the request target is malformed or of a form that does not go with the method")]
     Target,
-    #[error("the authority of the request target has userinfo")]
     Userinfo,
-    #[error("the request line is over the limit of a head")]
     TargetTooLong,
-    #[error("this is not HTTP/1.0 or HTTP/1.1")]
     Version,
-    #[error("the head is over max_header_size")]
     HeadTooLarge,
-    #[error("there are more fields than max_header_count")]
     TooManyFields,
-    #[error("a field is continued on a second line")]
     Fold,
-    #[error("a field's name is empty or not a token")]
     FieldName,
-    #[error("there is space between a field's name and its colon")]
     SpaceBeforeColon,
-    #[error("a field's value has a control character")]
     FieldValue,
-    #[error("the request has no Host")]
     NoHost,
-    #[error("the request has more than one Host")]
     ManyHosts,
-    #[error("the Host is not valid")]
     BadHost,
-    #[error("the Host is not the authority of the request target")]
     HostDiffers,
-    #[error("the Content-Length is not one number")]
     Length,
-    #[error("there is more than one Content-Length")]
     ManyLengths,
-    #[error("there are both Content-Length and Transfer-Encoding")]
     LengthAndCoding,
-    #[error("Transfer-Encoding is not the one coding \"chunked\"")]
     Coding,
-    #[error("Transfer-Encoding names a coding other than \"chunked\"")]
     UnknownCoding,
-    #[error("an HTTP/1.0 request has Transfer-Encoding")]
     OldCoding,
-    #[error("a request to switch protocols has a body")]
     UpgradeBody,
-    #[error("a chunk's size is malformed")]
     ChunkSize,
-    #[error("a chunk's extension is malformed, or extensions are too long")]
     ChunkExtension,
-    #[error("a chunk is longer or shorter than its size")]
     ChunkEnd,
-    #[error("a trailer field is malformed, not allowed there, or trailers are over the limit of a head")]
     Trailer,
-    #[error("the head was not complete within header_timeout")]
     SlowHead,
-    #[error("the body came slower than min_body_rate")]
     SlowBody,
 }
 
@@ -105,6 +74,49 @@ impl Violation {
         Self::SlowHead,
         Self::SlowBody,
     ];
+
+    /// What is wrong, for the access log.
+    #[must_use]
+    pub const fn explanation(self) -> &'static str {
+        match self {
+            Self::BareLf => "a line ends in a bare LF",
+            Self::BareCr => "a CR stands without its LF",
+            Self::RequestLine => {
+                "the request line is not method, target and version with one space between them"
+            }
+            Self::Method => "the method is not a token",
+            Self::MethodNotServed => "TRACE and CONNECT are not served",
+            Self::Target => "the request target is malformed or of a form that does not go with the method",
+            Self::Userinfo => "the authority of the request target has userinfo",
+            Self::TargetTooLong => "the request line is over the limit of a head",
+            Self::Version => "this is not HTTP/1.0 or HTTP/1.1",
+            Self::HeadTooLarge => "the head is over max_header_size",
+            Self::TooManyFields => "there are more fields than max_header_count",
+            Self::Fold => "a field is continued on a second line",
+            Self::FieldName => "a field's name is empty or not a token",
+            Self::SpaceBeforeColon => "there is space between a field's name and its colon",
+            Self::FieldValue => "a field's value has a control character",
+            Self::NoHost => "the request has no Host",
+            Self::ManyHosts => "the request has more than one Host",
+            Self::BadHost => "the Host is not valid",
+            Self::HostDiffers => "the Host is not the authority of the request target",
+            Self::Length => "the Content-Length is not one number",
+            Self::ManyLengths => "there is more than one Content-Length",
+            Self::LengthAndCoding => "there are both Content-Length and Transfer-Encoding",
+            Self::Coding => "Transfer-Encoding is not the one coding \"chunked\"",
+            Self::UnknownCoding => "Transfer-Encoding names a coding other than \"chunked\"",
+            Self::OldCoding => "an HTTP/1.0 request has Transfer-Encoding",
+            Self::UpgradeBody => "a request to switch protocols has a body",
+            Self::ChunkSize => "a chunk's size is malformed",
+            Self::ChunkExtension => "a chunk's extension is malformed, or extensions are too long",
+            Self::ChunkEnd => "a chunk is longer or shorter than its size",
+            Self::Trailer => {
+                "a trailer field is malformed, not allowed there, or trailers are over the limit of a head"
+            }
+            Self::SlowHead => "the head was not complete within header_timeout",
+            Self::SlowBody => "the body came slower than min_body_rate",
+        }
+    }
 
     /// Its name in metrics.
     #[must_use]

@@ -72,7 +72,8 @@ fn logs_why_a_request_was_refused() {
     exchange(flux.http(), "GET /x%00 HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let line = flux.access_line("/x%00");
     assert_eq!(line["status"], 400);
-    assert!(line["error"].as_str().unwrap().contains("NUL"), "{line}");
+    assert_eq!(line["error"], "target");
+    assert!(line["error_detail"].as_str().unwrap().contains("NUL"), "{line}");
 }
 
 #[test]

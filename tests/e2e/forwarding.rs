@@ -137,7 +137,7 @@ fn answers_502_when_the_origin_breaks_off_before_its_head() {
     let flux = Flux::with(&to(&origin.address)).start();
     let response = request(flux.http(), "a.test", "/broken");
     assert_eq!(response.status, 502);
-    assert!(flux.access_line("/broken")["error"].is_string());
+    assert_eq!(flux.access_line("/broken")["error"], "upstream_protocol");
 }
 
 #[test]

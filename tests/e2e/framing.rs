@@ -134,7 +134,8 @@ fn logs_and_counts_what_never_became_a_request() {
         (&line["status"], &line["method"], &line["vhost"]),
         (&400.into(), &"POST".into(), &"-".into())
     );
-    assert!(line["error"].as_str().unwrap().contains("Content-Length"), "{line}");
+    assert_eq!(line["error"], "content_length");
+    assert!(line["error_detail"].as_str().unwrap().contains("Content-Length"), "{line}");
     let metrics = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
     assert!(metrics.contains("fluxheim_http_requests_total{vhost=\"-\",code=\"400\"} 1"), "{metrics}");
     assert!(

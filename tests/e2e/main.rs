@@ -12,6 +12,7 @@
 mod support;
 
 mod admission;
+mod causes;
 mod command_line;
 mod draining;
 mod files;

@@ -12,6 +12,7 @@ pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u
     let took = if violation == Violation::SlowHead { terms.pace.header_timeout } else { Duration::ZERO };
     let telemetry = &terms.telemetry;
     telemetry.metrics.request(NO_VHOST, violation.status(), took);
+    telemetry.metrics.error(NO_VHOST, violation.name());
     if !telemetry.access.enabled() {
         return;
     }
@@ -27,13 +28,14 @@ pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u
         host: "",
         target: String::from_utf8_lossy(target),
         status: violation.status(),
-        bytes: 0,
+        bytes: Some(0),
         duration: took.as_secs_f64(),
         vhost: NO_VHOST,
         upstream: None,
         upstream_address: None,
         user_agent: None,
-        error: Some(violation.to_string()),
+        error: Some(violation.name()),
+        error_detail: Some(violation.explanation()),
     };
     if !telemetry.access.write(&line) {
         telemetry.metrics.access_lines_dropped.inc();

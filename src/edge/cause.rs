@@ -1,0 +1,417 @@
+//! Every way a request can fail, and what is said of each: the one table.
+//!
+//! Owns, for each cause, the status, the public text, the level of its diagnostic, the stable word that
+//! the access log and the metric `fluxheim_http_errors_total` call it by, and its explanation for the
+//! operator. No wildcard arm: a new cause forces a decision here. Sends nothing, and knows no framework.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::edge::admit::Refusal;
+use crate::policy::Denied;
+use crate::route::NoRoute;
+use crate::wire::Violation;
+
+/// Why a request failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Of the request as it came: how it was framed, or how slowly it came.
+    Framing(Violation),
+    NoHost,
+    ManyHosts,
+    BadHost,
+    BadTarget,
+    BadLength,
+    MethodNotServed,
+    HeaderTooLarge,
+    TooManyFields,
+    UnknownHost,
+    NoRoute,
+    BodyTooLarge,
+    /// A static file asked for with a method other than GET and HEAD.
+    MethodNotAllowed,
+    FileNotFound,
+    FileForbidden,
+    /// The framework could not make sense of what the client sent.
+    ClientProtocol,
+    /// The client sent nothing more for too long.
+    ClientReadTimeout,
+    /// The client took nothing more for too long.
+    ClientWriteTimeout,
+    /// The client closed or reset the connection, or its stream, before it had its response.
+    ClientGone,
+    /// No server of the upstream has an address.
+    UpstreamNoAddress,
+    /// None of its servers may be used just now.
+    UpstreamNoHealthyPeer,
+    UpstreamConnectRefused,
+    UpstreamConnectTimeout,
+    /// No connection for another reason: no route, no permission, no descriptor.
+    UpstreamConnectFailed,
+    UpstreamTlsFailed,
+    UpstreamTlsTimeout,
+    /// The server reset the connection.
+    UpstreamReset,
+    /// The server closed the connection before its response was complete.
+    UpstreamClosed,
+    UpstreamReadTimeout,
+    UpstreamWriteTimeout,
+    /// What the server sent is not HTTP.
+    UpstreamProtocol,
+    /// Cut at `drain_timeout`, when the process ended.
+    DrainTimeout,
+    /// A fault of our own.
+    Internal,
+}
+
+/// How loudly a failure is said on stderr, beside its access line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loudness {
+    /// Any client can cause it: `debug`.
+    Debug,
+    /// Something behind us is broken: `warn`.
+    Warn,
+    /// We are: `error`.
+    Error,
+}
+
+struct Row {
+    status: u16,
+    name: &'static str,
+    text: &'static str,
+    loudness: Loudness,
+    detail: &'static str,
+}
+
+const fn client(status: u16, name: &'static str, text: &'static str, detail: &'static str) -> Row {
+    Row { status, name, text, loudness: Loudness::Debug, detail }
+}
+
+/// 502: no answer that could be passed on.
+const fn bad_gateway(name: &'static str, detail: &'static str) -> Row {
+    Row { status: 502, name, text: "upstream failed\n", loudness: Loudness::Warn, detail }
+}
+
+/// 503: not now; nothing was asked of the upstream.
+const fn unavailable(name: &'static str, detail: &'static str) -> Row {
+    Row { status: 503, name, text: "no upstream available\n", loudness: Loudness::Warn, detail }
+}
+
+/// 504: no answer in time.
+const fn timed_out(name: &'static str, detail: &'static str) -> Row {
+    Row { status: 504, name, text: "upstream timed out\n", loudness: Loudness::Warn, detail }
+}
+
+impl Cause {
+    /// Every cause but those of framing, which are listed by [`Violation::ALL`].
+    pub const ALL_OTHERS: [Self; 32] = [
+        Self::NoHost,
+        Self::ManyHosts,
+        Self::BadHost,
+        Self::BadTarget,
+        Self::BadLength,
+        Self::MethodNotServed,
+        Self::HeaderTooLarge,
+        Self::TooManyFields,
+        Self::UnknownHost,
+        Self::NoRoute,
+        Self::BodyTooLarge,
+        Self::MethodNotAllowed,
+        Self::FileNotFound,
+        Self::FileForbidden,
+        Self::ClientProtocol,
+        Self::ClientReadTimeout,
+        Self::ClientWriteTimeout,
+        Self::ClientGone,
+        Self::UpstreamNoAddress,
+        Self::UpstreamNoHealthyPeer,
+        Self::UpstreamConnectRefused,
+        Self::UpstreamConnectTimeout,
+        Self::UpstreamConnectFailed,
+        Self::UpstreamTlsFailed,
+        Self::UpstreamTlsTimeout,
+        Self::UpstreamReset,
+        Self::UpstreamClosed,
+        Self::UpstreamReadTimeout,
+        Self::UpstreamWriteTimeout,
+        Self::UpstreamProtocol,
+        Self::DrainTimeout,
+        Self::Internal,
+    ];
+
+    const fn row(self) -> Row {
+        const TOO_LARGE: &str = "request header too large\n";
+        match self {
+            Self::Framing(violation) => {
+                client(violation.status(), violation.name(), violation.text(), violation.explanation())
+            }
+            Self::NoHost => client(400, "no_host", "bad Host\n", "the request has no Host"),
+            Self::ManyHosts => client(400, "many_hosts", "bad Host\n", "the request has more than one Host"),
+            Self::BadHost => client(400, "bad_host", "bad Host\n", "the Host is not valid"),
+            Self::BadTarget => client(400, "target", "bad request target\n", "the path is not one to serve"),
+            Self::BadLength => {
+                client(400, "content_length", "bad Content-Length\n", "the Content-Length is not one number")
+            }
+            Self::MethodNotServed => {
+                client(405, "method_not_served", "method not allowed\n", "TRACE and CONNECT are not served")
+            }
+            Self::HeaderTooLarge => {
+                client(431, "header_too_large", TOO_LARGE, "the header fields are over max_header_size")
+            }
+            Self::TooManyFields => {
+                client(431, "too_many_fields", TOO_LARGE, "there are more fields than max_header_count")
+            }
+            Self::UnknownHost => {
+                client(421, "unknown_host", "unknown host\n", "no vhost answers for this host")
+            }
+            Self::NoRoute => client(404, "no_route", "not found\n", "no route takes this request"),
+            Self::BodyTooLarge => {
+                client(413, "body_too_large", "request body too large\n", "the body is over max_body_size")
+            }
+            Self::MethodNotAllowed => {
+                client(405, "method_not_allowed", "method not allowed\n", "files are served to GET and HEAD")
+            }
+            Self::FileNotFound => client(404, "file_not_found", "not found\n", "there is no such file"),
+            Self::FileForbidden => {
+                client(403, "file_forbidden", "forbidden\n", "the file is not one to be served")
+            }
+            Self::ClientProtocol => {
+                client(400, "client_protocol", "bad request\n", "what the client sent makes no sense")
+            }
+            Self::ClientReadTimeout => client(
+                408,
+                "client_read_timeout",
+                "request timed out\n",
+                "the client sent nothing more in time",
+            ),
+            Self::ClientWriteTimeout => {
+                client(CLIENT_GONE, "client_write_timeout", "", "the client took nothing more in time")
+            }
+            Self::ClientGone => {
+                client(CLIENT_GONE, "client_gone", "", "the client ended it before it had its response")
+            }
+            Self::UpstreamNoAddress => {
+                bad_gateway("upstream_no_address", "no name of the upstream has resolved to an address")
+            }
+            Self::UpstreamNoHealthyPeer => {
+                unavailable("upstream_no_healthy_peer", "no server of the upstream may be used just now")
+            }
+            Self::UpstreamConnectRefused => {
+                bad_gateway("upstream_connect_refused", "the server refused the connection")
+            }
+            Self::UpstreamConnectTimeout => {
+                timed_out("upstream_connect_timeout", "no connection to the server within connect_timeout")
+            }
+            Self::UpstreamConnectFailed => {
+                bad_gateway("upstream_connect_failed", "there is no way to connect to the server")
+            }
+            Self::UpstreamTlsFailed => {
+                bad_gateway("upstream_tls_failed", "the TLS handshake with the server failed")
+            }
+            Self::UpstreamTlsTimeout => timed_out(
+                "upstream_tls_timeout",
+                "the TLS handshake with the server was not over within connect_timeout",
+            ),
+            Self::UpstreamReset => bad_gateway("upstream_reset", "the server reset the connection"),
+            Self::UpstreamClosed => bad_gateway(
+                "upstream_closed",
+                "the server closed the connection before its response was complete",
+            ),
+            Self::UpstreamReadTimeout => {
+                timed_out("upstream_read_timeout", "the server sent nothing more within read_timeout")
+            }
+            Self::UpstreamWriteTimeout => {
+                timed_out("upstream_write_timeout", "the server took nothing more within write_timeout")
+            }
+            Self::UpstreamProtocol => {
+                bad_gateway("upstream_protocol", "what the server sent is not well-formed HTTP")
+            }
+            Self::DrainTimeout => client(
+                CLIENT_GONE,
+                "drain_timeout",
+                "",
+                "cut off, not complete when drain_timeout was over and the process ended",
+            ),
+            Self::Internal => Row {
+                status: 500,
+                name: "internal",
+                text: "internal error\n",
+                loudness: Loudness::Error,
+                detail: "a fault of Fluxheim's own",
+            },
+        }
+    }
+
+    /// What it is answered with; 499, which is nginx's word and never sent, where nobody is left to
+    /// answer.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        self.row().status
+    }
+
+    /// Whether there is somebody to send an answer to.
+    #[must_use]
+    pub const fn is_answered(self) -> bool {
+        self.status() != CLIENT_GONE
+    }
+
+    /// Its stable word in the access log and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// What the client is told; says nothing about the inside.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        self.row().text
+    }
+
+    /// How loudly it is said.
+    #[must_use]
+    pub const fn loudness(self) -> Loudness {
+        self.row().loudness
+    }
+
+    /// What it means, for the operator.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        self.row().detail
+    }
+}
+
+/// A cause with what is known beyond it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Failure {
+    pub cause: Cause,
+    /// For the access log, in words of ours: nothing of the client's or the framework's.
+    pub detail: Cow<'static, str>,
+}
+
+impl Failure {
+    /// A cause with a detail of this request.
+    #[must_use]
+    pub fn with(cause: Cause, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { cause, detail: detail.into() }
+    }
+
+    /// The status that answers it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.cause.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause, detail: Cow::Borrowed(cause.detail()) }
+    }
+}
+
+impl From<Violation> for Failure {
+    fn from(violation: Violation) -> Self {
+        Cause::Framing(violation).into()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let cause = match refusal {
+            Refusal::NoHost => Cause::NoHost,
+            Refusal::ManyHosts => Cause::ManyHosts,
+            Refusal::BadHost(_) => Cause::BadHost,
+            Refusal::RelativePath | Refusal::UnsafePath => Cause::BadTarget,
+            Refusal::BadLength => Cause::BadLength,
+            Refusal::Method => Cause::MethodNotServed,
+            Refusal::HeaderTooLarge { .. } => Cause::HeaderTooLarge,
+            Refusal::TooManyFields { .. } => Cause::TooManyFields,
+        };
+        Self::with(cause, refusal.to_string())
+    }
+}
+
+impl From<NoRoute> for Failure {
+    fn from(no_route: NoRoute) -> Self {
+        match no_route {
+            NoRoute::UnknownHost => Cause::UnknownHost,
+            NoRoute::UnknownPath { .. } => Cause::NoRoute,
+        }
+        .into()
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        let cause = match denied {
+            Denied::BodyTooLarge { .. } => Cause::BodyTooLarge,
+        };
+        Self::with(cause, denied.to_string())
+    }
+}
+
+/// nginx's own status for a client that has gone; not registered with IANA and never sent.
+pub const CLIENT_GONE: u16 = 499;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn all() -> impl Iterator<Item = Cause> {
+        Violation::ALL.into_iter().map(Cause::Framing).chain(Cause::ALL_OTHERS)
+    }
+
+    #[test]
+    fn every_cause_has_a_word_and_its_own_meaning() {
+        for cause in all() {
+            let name = cause.name();
+            assert!(
+                !name.is_empty()
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()),
+                "{name}"
+            );
+            assert!(!cause.detail().is_empty(), "{name}");
+            assert_eq!(cause.is_answered(), !cause.text().is_empty(), "{name}");
+            assert!(cause.text().is_empty() || cause.text().ends_with('\n'), "{name}");
+        }
+        // The rules that HTTP/2 shares with the framing of HTTP/1 go by the same words.
+        let others: BTreeSet<_> = Cause::ALL_OTHERS.iter().map(|cause| cause.name()).collect();
+        assert_eq!(others.len(), Cause::ALL_OTHERS.len());
+    }
+
+    #[test]
+    fn says_loudly_only_what_no_client_can_cause() {
+        for cause in all() {
+            let loud = cause.loudness() != Loudness::Debug;
+            assert_eq!(
+                loud,
+                cause.status() >= 500 && !matches!(cause, Cause::Framing(_)),
+                "{}",
+                cause.name()
+            );
+        }
+    }
+
+    #[test]
+    fn the_documentation_has_every_word_with_its_status_and_no_other() {
+        let page = include_str!("../../docs/logging.md");
+        let section = page.split("\n## Causes\n").nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let documented: BTreeSet<_> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+            .map(|(word, rest)| (word.to_owned(), rest.split(' ').next().unwrap().to_owned()))
+            .collect();
+        let status = |cause: Cause| match cause.is_answered() {
+            true => cause.status().to_string(),
+            false => format!("({})", cause.status()),
+        };
+        let known: BTreeSet<_> = all().map(|cause| (cause.name().to_owned(), status(cause))).collect();
+        assert_eq!(documented, known, "docs/logging.md, Causes");
+    }
+}
