@@ -5,3 +5,5 @@
 
 pub mod forwarded;
 pub mod hop;
+pub mod request_id;
+pub mod trace_context;

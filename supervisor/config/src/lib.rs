@@ -9,6 +9,7 @@ mod flaw;
 mod hardening;
 mod mistake;
 mod model;
+mod observing;
 mod parse;
 mod print;
 mod schema;
@@ -21,6 +22,7 @@ mod value;
 pub use hardening::{Control, Level, Profile};
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;
+pub use observing::*;
 pub use parse::{parse, parse_under};
 pub use sections::server::STOP_MARGIN;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::hardening::{Control, Level, Profile};
+use crate::observing::{Logging, Tracing};
 
 /// A whole configuration, free of mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub struct Config {
     pub defaults: Policy,
     pub limits: Limits,
     pub logging: Logging,
+    pub tracing: Tracing,
     pub metrics: Metrics,
 }
 
@@ -336,15 +338,6 @@ pub struct Limits {
     pub keepalive_requests: u32,
     /// Concurrent HTTP/2 streams of a connection. Default 100.
     pub max_h2_streams: u32,
-}
-
-/// `[logging]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Logging {
-    /// Diagnostics on stderr at and above this level. Default `info`.
-    pub level: LogLevel,
-    /// One JSON line a request on stdout. Default true.
-    pub access: bool,
 }
 
 /// How much is said on stderr.

@@ -5,7 +5,7 @@
 use crate::flaw::Flaw;
 use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
-use crate::sections::{hardening, limits, observe, policy, server, storage, tls, upstreams, vhosts};
+use crate::sections::{hardening, limits, observe, policy, server, storage, tls, tracing, upstreams, vhosts};
 use crate::sink::{Lines, Place, Sink};
 use crate::{Config, Mistakes, Policy, Profile, Source, schema, tree};
 
@@ -66,10 +66,11 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let defaults = policy::read(&root.table("defaults", &schema::DEFAULTS), &Policy::under(&limits));
     let vhosts = vhosts::read(root, &references, &defaults);
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
+    let tracing = tracing::read(&root.table("tracing", &schema::TRACING));
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
     server::check_listeners(&server_table, &listeners);
     let config =
-        Config { server, hardening, storage, tls, upstreams, vhosts, defaults, limits, logging, metrics };
+        Config { server, hardening, storage, tls, upstreams, vhosts, defaults, limits, logging, tracing, metrics };
     check_listening(root, &server_table, &config, certified);
     config
 }

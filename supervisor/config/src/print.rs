@@ -7,9 +7,10 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::sections::observe::LEVELS;
+use crate::sections::observe::{FORMATS, LEVELS, QUERIES};
+use crate::sections::tracing::TRUST;
 use crate::sections::vhosts::{print_host, print_path};
-use crate::value::{duration, size};
+use crate::value::{duration, ratio, size};
 use crate::*;
 
 impl Config {
@@ -33,10 +34,8 @@ impl Config {
         out.table("[defaults]");
         policy(&mut out, &self.defaults);
         limits(&mut out, &self.limits);
-        out.table("[logging]");
-        let level = LEVELS.iter().find(|(_, level)| *level == self.logging.level);
-        out.key("level", quoted(level.map_or("info", |(name, _)| name)));
-        out.key("access", self.logging.access);
+        logging(&mut out, &self.logging);
+        tracing(&mut out, &self.tracing);
         out.table("[metrics]");
         out.key("listen", addresses(&self.metrics.listen));
         out.0
@@ -200,6 +199,32 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.time("keepalive_timeout", limits.keepalive_timeout);
     out.key("keepalive_requests", limits.keepalive_requests);
     out.key("max_h2_streams", limits.max_h2_streams);
+}
+
+fn logging(out: &mut Out, logging: &Logging) {
+    out.table("[logging]");
+    out.key("level", word(logging.level, &LEVELS));
+    out.key("access", logging.access);
+    out.key("format", word(logging.format, &FORMATS));
+    out.key("fields", list(logging.fields.iter().map(|field| quoted(field.name()))));
+    out.comment("exclude_fields", "[]", "left out above");
+    out.key("query", word(logging.query, &QUERIES));
+    out.key("skip_paths", list(logging.skip_paths.iter().map(|path| quoted(path))));
+}
+
+fn tracing(out: &mut Out, tracing: &Tracing) {
+    out.table("[tracing]");
+    let RequestId { header, trust } = &tracing.request_id;
+    let trust = word(*trust, &TRUST);
+    out.key("request_id", format!("{{ header = {}, trust = {trust} }}", quoted(header)));
+    out.key("propagate", tracing.propagate);
+    out.key("trust", word(tracing.trust, &TRUST));
+    out.key("sample_ratio", quoted(&ratio::print(tracing.sample_ratio)));
+}
+
+/// The name of `value` in a section's list of words, which has every value.
+fn word<T: PartialEq>(value: T, words: &[(&str, T)]) -> String {
+    quoted(words.iter().find(|(_, listed)| *listed == value).map_or("", |(name, _)| name))
 }
 
 /// A path; the place to mask values, should a key ever hold a secret instead of naming its file.

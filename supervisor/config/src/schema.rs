@@ -30,6 +30,7 @@ pub(crate) static ROOT: Schema = Schema {
         "defaults",
         "limits",
         "logging",
+        "tracing",
         "metrics",
     ],
     shared: &[],
@@ -224,10 +225,24 @@ pub(crate) static LIMITS: Schema = Schema {
 };
 pub(crate) static LOGGING: Schema = Schema {
     title: "[logging]",
-    keys: &["level", "access"],
+    keys: &["level", "access", "format", "fields", "exclude_fields", "query", "skip_paths"],
     shared: &[],
-    known_as: &[("error_log", "level"), ("access_log", "access")],
-    planned: &["format"],
+    known_as: &[("error_log", "level"), ("access_log", "access"), ("log_format", "format")],
+    planned: &[],
+};
+pub(crate) static TRACING: Schema = Schema {
+    title: "[tracing]",
+    keys: &["request_id", "propagate", "trust", "sample_ratio"],
+    shared: &[],
+    known_as: &[("sampling", "sample_ratio"), ("sampler", "sample_ratio"), ("traceparent", "propagate")],
+    planned: &["otlp"],
+};
+pub(crate) static REQUEST_ID: Schema = Schema {
+    title: "[tracing.request_id]",
+    keys: &["header", "trust"],
+    shared: &[],
+    known_as: &[("name", "header")],
+    planned: &[],
 };
 pub(crate) static METRICS: Schema = Schema {
     title: "[metrics]",
@@ -238,7 +253,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 16] = [
+pub(crate) static ALL: [&Schema; 18] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -254,6 +269,8 @@ pub(crate) static ALL: [&Schema; 16] = [
     &DEFAULTS,
     &LIMITS,
     &LOGGING,
+    &TRACING,
+    &REQUEST_ID,
     &METRICS,
 ];
 
@@ -327,7 +344,8 @@ mod tests {
         assert_eq!(told(&ROOT, "http"), "unknown key \"http\" in the file; it belongs in [server]");
         assert_eq!(
             told(&LOGGING, "colour"),
-            "unknown key \"colour\" in [logging]; known keys are level, access"
+            "unknown key \"colour\" in [logging]; known keys are level, access, format, fields, exclude_fields, query, \
+             skip_paths"
         );
     }
 

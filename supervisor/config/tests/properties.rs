@@ -45,6 +45,12 @@ static = "/srv"
 max_body_size = "unlimited"
 [logging]
 access = false
+format = "text"
+exclude_fields = ["user_agent"]
+skip_paths = ["/healthz"]
+[tracing]
+request_id = { header = "X-Correlation-Id", trust = "never" }
+sample_ratio = "12.5%"
 [metrics]
 listen = ["127.0.0.1:9100"]
 "#;
@@ -78,6 +84,33 @@ fn doors(port: u16) -> impl Strategy<Value = Vec<Listener>> {
         };
         addresses.into_iter().zip(limits).map(door).collect()
     })
+}
+
+prop_compose! {
+    fn logging()(
+        level in select(vec![LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace]),
+        access in any::<bool>(),
+        format in select(vec![LogFormat::Json, LogFormat::Text]),
+        fields in btree_set(select(LogField::ALL.to_vec()), 0..6),
+        query in select(vec![LogQuery::Masked, LogQuery::Full, LogQuery::Off]),
+        skip_paths in vec("/[a-z\"\\\\ é]{0,6}", 0..3),
+    ) -> Logging {
+        Logging { level, access, format, fields: fields.into_iter().collect(), query, skip_paths }
+    }
+}
+
+fn trust() -> impl Strategy<Value = Trust> {
+    select(vec![Trust::TrustedProxies, Trust::Always, Trust::Never])
+}
+
+prop_compose! {
+    fn tracing()(
+        header in "[A-Za-z]-[A-Za-z0-9_]{1,8}",
+        (id_trust, trust) in (trust(), trust()),
+        propagate in any::<bool>(),
+    ) -> Tracing {
+        Tracing { request_id: RequestId { header, trust: id_trust }, propagate, trust, ..Tracing::default() }
+    }
 }
 
 prop_compose! {
@@ -244,8 +277,8 @@ prop_compose! {
         upstreams in (upstream("one".into()), upstream("two".into())),
         vhosts in vhosts(),
         limits in limits(),
-        level in select(vec![LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace]),
-        access in any::<bool>(),
+        logging in logging(),
+        tracing in tracing(),
         listen in listeners(10_000),
     ) -> Config {
         Config {
@@ -257,7 +290,8 @@ prop_compose! {
             vhosts,
             defaults: Policy::under(&limits),
             limits,
-            logging: Logging { level, access },
+            logging,
+            tracing,
             metrics: Metrics { listen },
         }
     }

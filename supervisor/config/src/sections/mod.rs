@@ -10,6 +10,7 @@ pub(crate) mod policy;
 pub(crate) mod server;
 pub(crate) mod storage;
 pub(crate) mod tls;
+pub(crate) mod tracing;
 pub(crate) mod upstreams;
 pub(crate) mod vhosts;
 

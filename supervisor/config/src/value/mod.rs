@@ -6,6 +6,7 @@ pub(crate) mod address;
 pub(crate) mod duration;
 pub(crate) mod host;
 pub(crate) mod path;
+pub(crate) mod ratio;
 pub(crate) mod size;
 
 use toml::de::DeValue;

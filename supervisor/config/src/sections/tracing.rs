@@ -1,0 +1,72 @@
+//! `[tracing]`: request ids, trace context, and where spans go.
+//!
+//! Owns which header a request id may have; makes no id.
+
+use crate::flaw::{Flaw, show};
+use crate::observing::{RequestId, Tracing, Trust};
+use crate::schema;
+use crate::section::{Read, Section};
+use crate::value::{self, ratio};
+
+/// Kinds of trust by name.
+pub(crate) const TRUST: [(&str, Trust); 3] =
+    [("trusted_proxies", Trust::TrustedProxies), ("always", Trust::Always), ("never", Trust::Never)];
+
+/// What carries the message itself, or is written by us for another end.
+const TAKEN: [&str; 18] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "set-cookie",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "authorization",
+    "x-forwarded-for",
+];
+
+/// The table.
+pub(crate) fn read(section: &Section<'_>) -> Tracing {
+    let defaults = Tracing::default();
+    Tracing {
+        request_id: request_id(&section.table("request_id", &schema::REQUEST_ID)),
+        propagate: section.boolean("propagate").or(defaults.propagate),
+        trust: trust(section).or(defaults.trust),
+        sample_ratio: section.read("sample_ratio", ratio::EXPECTED, ratio::parse).or(defaults.sample_ratio),
+    }
+}
+
+fn request_id(section: &Section<'_>) -> RequestId {
+    let defaults = RequestId::default();
+    RequestId {
+        header: section.read("header", "a header field's name", header).or(defaults.header),
+        trust: trust(section).or(defaults.trust),
+    }
+}
+
+fn trust(section: &Section<'_>) -> Read<Trust> {
+    section.read("trust", "a word", |text| value::word(text, &TRUST))
+}
+
+/// RFC 9110 section 5.1: a token; of those, what nobody takes for a name is left out.
+fn header(text: &str) -> Result<String, Flaw> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.is_empty() || text.len() > 64 || !text.chars().all(fits) {
+        let flaw = Flaw::new(format!("{} is not the name of a header field", show(text)));
+        return Err(flaw.help("use 1 to 64 of the characters a-z A-Z 0-9 - _, such as \"X-Request-Id\""));
+    }
+    if TAKEN.contains(&text.to_ascii_lowercase().as_str()) {
+        let flaw = Flaw::new(format!("{} has another meaning", show(text)));
+        return Err(flaw.help("choose a name such as \"X-Request-Id\""));
+    }
+    Ok(text.to_owned())
+}
