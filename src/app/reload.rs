@@ -46,6 +46,7 @@ impl Reloadable {
                 self.certificates.replace(certificates);
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
+                self.telemetry.follow(&live.config);
                 self.live.store(Arc::new(live));
                 self.refreshing = refreshing;
                 tracing::info!("configuration reloaded");

@@ -88,6 +88,7 @@ fn start(
         .build()?;
     let (access, writer) = access_log(live.config.logging.access)?;
     let telemetry = Arc::new(Telemetry::new(access, word.posture.as_ref()));
+    telemetry.follow(&live.config);
     let result = runtime.block_on(async {
         let mut proxy = Proxy::open(live, certificates, telemetry, threads)?;
         proxy.reloadable.confined_to = confined_to;

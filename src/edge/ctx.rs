@@ -14,7 +14,9 @@ use pingora::{Error, ErrorType};
 use crate::edge::admit::Admitted;
 use crate::edge::cause::Failure;
 use crate::edge::finish::{self, Asked};
+use crate::edge::identity::Identity;
 use crate::edge::live::Live;
+use crate::edge::timing::Timing;
 use crate::policy::Permit;
 use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
@@ -33,6 +35,9 @@ pub struct Ctx {
     pub vhost: Option<usize>,
     pub route: Option<usize>,
     pub conn: Option<ConnInfo>,
+    /// Known from the head on.
+    pub identity: Option<Identity>,
+    pub timing: Timing,
     /// Why the request failed, for the logs and metrics.
     pub failure: Option<Failure>,
     /// What its access line needs if it is never finished.
@@ -98,6 +103,8 @@ impl Ctx {
             vhost: None,
             route: None,
             conn: None,
+            identity: None,
+            timing: Timing::default(),
             failure: None,
             asked: None,
             telemetry,
@@ -134,6 +141,7 @@ impl Ctx {
 
     /// Leaves the permit.
     pub fn permit(&mut self, permit: Permit) {
+        self.timing.permit();
         self.stage = match std::mem::replace(&mut self.stage, Stage::New) {
             Stage::Admitted(admitted) => Stage::Permitted(admitted, permit),
             other => other,

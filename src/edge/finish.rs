@@ -6,15 +6,17 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Uri, Version, header};
 use pingora::Error;
-use pingora::http::RequestHeader;
+use pingora::protocols::tls::SslDigest;
 use pingora::proxy::Session;
 
 use crate::edge::cause::{CLIENT_GONE, Cause, Failure, Loudness};
 use crate::edge::ctx::{ConnInfo, Ctx};
+use crate::edge::identity::Identity;
 use crate::edge::{failure, respond};
 use crate::telemetry::access::AccessLine;
 
@@ -24,6 +26,8 @@ pub(super) struct Asked {
     method: Method,
     target: Uri,
     version: Version,
+    tls: Option<Arc<SslDigest>>,
+    referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
 }
 
@@ -32,15 +36,20 @@ struct Seen<'a> {
     method: &'a Method,
     target: Cow<'a, str>,
     version: Version,
+    tls: Option<&'a SslDigest>,
+    referer: Option<&'a HeaderValue>,
     user_agent: Option<&'a HeaderValue>,
 }
 
 impl Asked {
-    fn of(head: &RequestHeader) -> Self {
+    fn of(session: &Session) -> Self {
+        let head = session.req_header();
         Self {
             method: head.method.clone(),
             target: head.uri.clone(),
             version: head.version,
+            tls: session.digest().and_then(|digest| digest.ssl_digest.clone()),
+            referer: head.headers.get(header::REFERER).cloned(),
             user_agent: head.headers.get(header::USER_AGENT).cloned(),
         }
     }
@@ -50,16 +59,26 @@ impl Asked {
             Some(target) if self.target.scheme().is_none() => target.as_str().into(),
             _ => self.target.to_string().into(),
         };
-        Seen { method: &self.method, target, version: self.version, user_agent: self.user_agent.as_ref() }
+        Seen {
+            method: &self.method,
+            target,
+            version: self.version,
+            tls: self.tls.as_deref(),
+            referer: self.referer.as_ref(),
+            user_agent: self.user_agent.as_ref(),
+        }
     }
 }
 
 impl<'a> Seen<'a> {
-    fn of(head: &'a RequestHeader) -> Self {
+    fn of(session: &'a Session) -> Self {
+        let head = session.req_header();
         Self {
             method: &head.method,
             target: String::from_utf8_lossy(head.raw_path()),
             version: head.version,
+            tls: session.digest().and_then(|digest| digest.ssl_digest.as_deref()),
+            referer: head.headers.get(header::REFERER),
             user_agent: head.headers.get(header::USER_AGENT),
         }
     }
@@ -68,7 +87,7 @@ impl<'a> Seen<'a> {
 /// Keeps what [`cut`] would need.
 pub(super) fn begin(session: &Session, ctx: &mut Ctx) {
     if ctx.telemetry.access.enabled() {
-        ctx.asked = Some(Box::new(Asked::of(session.req_header())));
+        ctx.asked = Some(Box::new(Asked::of(session)));
     }
 }
 
@@ -82,9 +101,10 @@ pub(super) fn finish(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
         // 499, as nginx logs it, when the client left before there was a status.
         status: respond::answered(session).map_or(CLIENT_GONE, |status| status.as_u16()),
         bytes: Some(session.body_bytes_sent() as u64),
+        bytes_received: Some(session.body_bytes_read() as u64),
         took: ctx.started.elapsed(),
     };
-    tell(ctx, &Seen::of(session.req_header()), &outcome);
+    tell(ctx, &Seen::of(session), &outcome);
 }
 
 /// Logs a request that will never be finished: the process ends, or its task has panicked.
@@ -96,13 +116,14 @@ pub(super) fn cut(ctx: &mut Ctx) {
     };
     ctx.failure = Some(cause.into());
     let status = ctx.answered().unwrap_or(CLIENT_GONE);
-    let outcome = Outcome { status, bytes: None, took: ctx.started.elapsed() };
+    let outcome = Outcome { status, bytes: None, bytes_received: None, took: ctx.started.elapsed() };
     tell(ctx, &asked.seen(), &outcome);
 }
 
 struct Outcome {
     status: u16,
     bytes: Option<u64>,
+    bytes_received: Option<u64>,
     took: Duration,
 }
 
@@ -114,49 +135,82 @@ fn tell(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
         metrics.error(vhost, failure.cause.name());
         say(ctx, vhost, failure);
     }
-    if ctx.telemetry.access.enabled() && !ctx.telemetry.access.write(&line(ctx, seen, outcome)) {
-        metrics.access_lines_dropped.inc();
+    if ctx.telemetry.access.enabled() {
+        log(ctx, seen, outcome);
     }
 }
 
 /// The diagnostic beside the access line.
 fn say(ctx: &Ctx, vhost: &str, failure: &Failure) {
     let (error, detail) = (failure.cause.name(), &*failure.detail);
+    let request_id = ctx.identity.as_ref().map(Identity::request_id_text);
     let upstream = ctx.upstream().map(|proxying| proxying.pool.config.name.as_str());
     let address = ctx.upstream().and_then(|proxying| proxying.address).map(tracing::field::display);
     match failure.cause.loudness() {
-        Loudness::Debug => tracing::debug!(error, detail, vhost, "request failed"),
+        Loudness::Debug => tracing::debug!(request_id, error, detail, vhost, "request failed"),
         Loudness::Warn => {
-            tracing::warn!(error, detail, vhost, upstream, upstream_address = address, "request failed");
+            tracing::warn!(
+                request_id,
+                error,
+                detail,
+                vhost,
+                upstream,
+                upstream_address = address,
+                "request failed"
+            );
         }
         Loudness::Error => {
-            tracing::error!(error, detail, vhost, upstream, upstream_address = address, "request failed");
+            tracing::error!(
+                request_id,
+                error,
+                detail,
+                vhost,
+                upstream,
+                upstream_address = address,
+                "request failed"
+            );
         }
     }
 }
 
-fn line<'a>(ctx: &'a Ctx, seen: &'a Seen<'_>, outcome: &Outcome) -> AccessLine<'a> {
-    let upstream = ctx.upstream();
+fn log(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
+    let (upstream, timing, span) =
+        (ctx.upstream(), &ctx.timing, ctx.identity.as_ref().and_then(|id| id.span));
     let address = |of: fn(&ConnInfo) -> IpAddr| ctx.conn.as_ref().map_or(ConnInfo::UNKNOWN, of).to_string();
-    AccessLine {
+    let seconds = |time: Option<Duration>| time.as_ref().map(Duration::as_secs_f64);
+    let (trace, span) = (span.map(|span| span.trace_text()), span.map(|span| span.id_text()));
+    ctx.telemetry.log(&AccessLine {
         ts: ctx.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        request_id: ctx.identity.as_ref().map_or("", Identity::request_id_text),
+        trace_id: trace.as_ref().and_then(|text| std::str::from_utf8(text).ok()),
+        span_id: span.as_ref().and_then(|text| std::str::from_utf8(text).ok()),
         client_ip: address(|conn| conn.client.0),
         peer_ip: address(|conn| conn.peer.0),
         scheme: ctx.conn.as_ref().map_or("", |conn| conn.scheme.as_str()),
         protocol: protocol(seen.version),
+        tls_version: seen.tls.map(|tls| tls.version.replace('_', ".").into()),
+        tls_cipher: seen.tls.map(|tls| &*tls.cipher),
         method: seen.method.as_str(),
         host: ctx.admitted().map_or("", |admitted| admitted.host.as_str()),
         target: Cow::Borrowed(&*seen.target),
+        path: ctx.admitted().map(|admitted| admitted.path.as_str()),
         status: outcome.status,
         bytes: outcome.bytes,
+        bytes_received: outcome.bytes_received,
         duration: outcome.took.as_secs_f64(),
+        queue: seconds(timing.queue(ctx.started)),
+        connect: seconds(timing.connect()),
+        first_byte: seconds(timing.until_first_byte(ctx.started)),
         vhost: ctx.live.vhost_name(ctx.vhost),
+        route: ctx.live.route_name(ctx.vhost, ctx.route),
         upstream: upstream.map(|proxying| proxying.pool.config.name.as_str()),
-        upstream_address: upstream.and_then(|proxying| proxying.address).map(|address| address.to_string()),
+        upstream_address: upstream.and_then(|proxying| proxying.address),
+        attempts: timing.attempts(),
+        referer: seen.referer.map(|referer| String::from_utf8_lossy(referer.as_bytes())),
         user_agent: seen.user_agent.map(|agent| String::from_utf8_lossy(agent.as_bytes())),
         error: ctx.failure.as_ref().map(|failure| failure.cause.name()),
         error_detail: ctx.failure.as_ref().map(|failure| &*failure.detail),
-    }
+    });
 }
 
 const fn protocol(version: Version) -> &'static str {

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{Action, Config, HostPattern, Policy, Vhost};
+use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
 use fluxheim_trust::StaticRoot;
+use http::HeaderName;
 
 use crate::policy::Permit;
 use crate::route::Routes;
+use crate::telemetry;
 use crate::upstream::Pool;
 
 /// Immutable; shared by reference with every request.
@@ -20,6 +22,10 @@ pub struct Live {
     pub pools: Vec<Arc<Pool>>,
     targets: Vec<Vec<Target>>,
     names: Vec<String>,
+    /// How logs call each vhost's routes.
+    route_names: Vec<Vec<String>>,
+    /// The field that has a request's id.
+    pub request_id_field: HeaderName,
 }
 
 /// What a route leads to, ready to use.
@@ -69,7 +75,11 @@ impl Live {
             return Err(errors);
         }
         let names = config.vhosts.iter().map(name).collect();
-        Ok(Self { routes: Routes::new(&config.vhosts), pools, targets, names, config })
+        let route_names =
+            config.vhosts.iter().map(|vhost| vhost.routes.iter().map(Route::label).collect()).collect();
+        let request_id_field = telemetry::request_id_field(&config.tracing);
+        let routes = Routes::new(&config.vhosts);
+        Ok(Self { routes, pools, targets, names, route_names, request_id_field, config })
     }
 
     /// What a permitted request leads to.
@@ -88,6 +98,12 @@ impl Live {
         };
         let route = route.and_then(|route| vhost.routes.get(route));
         route.map_or(&vhost.policy, |route| &route.policy)
+    }
+
+    /// The route's name in logs.
+    #[must_use]
+    pub fn route_name(&self, vhost: Option<usize>, route: Option<usize>) -> Option<&str> {
+        self.route_names.get(vhost?)?.get(route?).map(String::as_str)
     }
 
     /// The vhost's name in logs and metrics.

@@ -9,12 +9,14 @@ pub mod ctx;
 mod failure;
 mod files;
 mod finish;
+pub mod identity;
 pub mod live;
 mod outgoing;
 mod peer;
 mod permit;
 pub mod respond;
 mod send_on;
+pub mod timing;
 
 use std::sync::Arc;
 
@@ -56,6 +58,9 @@ impl ProxyHttp for Edge {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
+        let conn = self.connection(session, &ctx.live);
+        ctx.identity = Some(identity::identify(session.req_header(), conn.peer, &ctx.live));
+        ctx.conn = Some(conn);
         finish::begin(session, ctx);
         send_on::set_timeouts(session, &ctx.live.config.limits, self.telemetry.lifecycle.draining());
         Ok(())
@@ -81,6 +86,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        ctx.timing.attempt();
         let proxying = ctx.proxying()?;
         match peer::next(proxying) {
             Some(peer) => Ok(peer),
@@ -98,6 +104,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Ctx,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        ctx.timing.connected();
         if let Ok(proxying) = ctx.proxying() {
             self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::ConnectFailed);
             proxying.address = peer._address.as_inet().copied();
@@ -117,6 +124,7 @@ impl ProxyHttp for Edge {
         _digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        ctx.timing.connected();
         let proxying = ctx.proxying()?;
         proxying.address = peer._address.as_inet().copied();
         let attempt = if reused { Attempt::Reused } else { Attempt::Connected };
@@ -169,8 +177,9 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         response: &mut ResponseHeader,
-        _ctx: &mut Ctx,
+        ctx: &mut Ctx,
     ) -> Result<()> {
+        ctx.timing.first_byte();
         send_on::rewrite_response(response);
         Ok(())
     }
@@ -217,7 +226,6 @@ impl ProxyHttp for Edge {
 impl Edge {
     /// Stages 1 to 4: each takes what the one before it made.
     async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Reply> {
-        ctx.conn = Some(self.connection(session, &ctx.live));
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
         ctx.admit(admitted, routed);

@@ -17,6 +17,9 @@ use crate::edge::send_on;
 pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
     ctx.answers(head.status);
     send_on::fit_to_version(session, head);
+    if let Some(identity) = &ctx.identity {
+        identity.answer(head, &ctx.live)?;
+    }
     Ok(())
 }
 

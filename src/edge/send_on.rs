@@ -41,6 +41,9 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ct
     for (name, value) in edits.set {
         request.insert_header(name, value)?;
     }
+    if let Some(identity) = &ctx.identity {
+        identity.send_on(request, &ctx.live)?;
+    }
     // RFC 9110 section 7.6.3: a gateway adds itself on the way in, with the version it received.
     let version = if received == Version::HTTP_2 { "2.0" } else { "1.1" };
     request.append_header(header::VIA, format!("{version} fluxheim"))?;

@@ -93,7 +93,9 @@ fn element(hop: Hop<'_>) -> String {
     format!("for={node};host={host};proto={}", hop.scheme)
 }
 
-fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+/// Whether what `address` says of a request is believed.
+#[must_use]
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
     let address = canonical(address);
     trusted.iter().any(|net| net.contains(&address))
 }

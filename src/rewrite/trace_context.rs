@@ -4,7 +4,7 @@
 
 use http::HeaderValue;
 
-use super::request_id::hex;
+use crate::types::hex;
 
 /// Where a request stands in its trace: our own span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn takes_no_malformed_traceparent() {
-        let zeros = |from: usize, to: usize| format!("{}{}{}", &SENT[..from], "0".repeat(to - from), &SENT[to..]);
+        let zeros =
+            |from: usize, to: usize| format!("{}{}{}", &SENT[..from], "0".repeat(to - from), &SENT[to..]);
         for bad in [
             "",
             "00",
@@ -198,7 +199,8 @@ mod tests {
 
     #[test]
     fn passes_a_tracestate_on_within_bounds_or_not_at_all() {
-        let state = |fields: &[&str]| tracestate(fields.iter().map(|text| value(text)).collect::<Vec<_>>().iter());
+        let state =
+            |fields: &[&str]| tracestate(fields.iter().map(|text| value(text)).collect::<Vec<_>>().iter());
         assert_eq!(state(&["a=1, b@c=2 ,", "d=3"]).as_deref(), Some("a=1,b@c=2,d=3"));
         assert_eq!(state(&[]), None);
         for bad in ["a", "A=1", "a=1,=2", "a=", "a=b=c", "a=\t"] {

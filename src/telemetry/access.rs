@@ -1,45 +1,153 @@
-//! The access log: one JSON line a request.
+//! The access log: a line a request.
 //!
-//! Owns the line's fields. What is lost to a slow reader is for the caller to count.
+//! Owns the line's fields and which of them are wanted; how it is written is in [`json`] and [`text`].
+//! What is lost to a slow reader is for the caller to count.
+
+mod json;
+mod text;
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
-use serde::Serialize;
+use fluxheim_config::{LogField, LogFields, LogFormat, LogQuery, Logging};
 
 use crate::telemetry::lines::Lines;
+use crate::telemetry::mask;
 
-/// One request as the log has it. Field names are a contract with log pipelines.
-#[derive(Debug, Serialize)]
+/// One request as the log has it.
+#[derive(Debug, Default)]
 pub struct AccessLine<'a> {
     /// Seconds since the Unix epoch, when the request's head was read.
     pub ts: f64,
+    pub request_id: &'a str,
+    pub trace_id: Option<&'a str>,
+    pub span_id: Option<&'a str>,
     pub client_ip: String,
     pub peer_ip: String,
     pub scheme: &'static str,
     pub protocol: &'static str,
+    pub tls_version: Option<Cow<'a, str>>,
+    pub tls_cipher: Option<&'a str>,
     pub method: &'a str,
     pub host: &'a str,
-    /// Path and query as received.
+    /// As received; masked when it is written.
     pub target: Cow<'a, str>,
+    /// The path by which requests are left out, once it is known.
+    pub path: Option<&'a str>,
     pub status: u16,
     /// Body bytes sent to the client, where they were counted to the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// Seconds from the request's head to the end of the response.
+    /// Body bytes read from the client, likewise.
+    pub bytes_received: Option<u64>,
+    /// Seconds, from the request's head to the end of the response.
     pub duration: f64,
+    /// Seconds until it was permitted.
+    pub queue: Option<f64>,
+    /// Seconds that the last connection to the upstream took.
+    pub connect: Option<f64>,
+    /// Seconds until the head of the upstream's response.
+    pub first_byte: Option<f64>,
     pub vhost: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'a str>,
     pub upstream: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub upstream_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_address: Option<SocketAddr>,
+    pub attempts: Option<u32>,
+    /// Masked when it is written.
+    pub referer: Option<Cow<'a, str>>,
     pub user_agent: Option<Cow<'a, str>>,
     /// Why it failed, when it did: a stable word.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'static str>,
     /// The same in words, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error_detail: Option<&'a str>,
+}
+
+/// A field's value.
+#[derive(Debug, Clone, PartialEq)]
+enum Value<'a> {
+    Text(Cow<'a, str>),
+    Count(u64),
+    Seconds(f64),
+}
+
+impl AccessLine<'_> {
+    /// The value of `field`; `None` where it does not apply.
+    fn value(&self, field: LogField, query: LogQuery) -> Option<Value<'_>> {
+        fn lent<'b>(text: &'b str) -> Option<Value<'b>> {
+            Some(Value::Text(Cow::Borrowed(text)))
+        }
+        match field {
+            LogField::Ts => Some(Value::Seconds(self.ts)),
+            LogField::RequestId => lent(self.request_id),
+            LogField::TraceId => self.trace_id.and_then(lent),
+            LogField::SpanId => self.span_id.and_then(lent),
+            LogField::ClientIp => lent(&self.client_ip),
+            LogField::PeerIp => lent(&self.peer_ip),
+            LogField::Scheme => lent(self.scheme),
+            LogField::Protocol => lent(self.protocol),
+            LogField::TlsVersion => self.tls_version.as_deref().and_then(lent),
+            LogField::TlsCipher => self.tls_cipher.and_then(lent),
+            LogField::Method => lent(self.method),
+            LogField::Host => lent(self.host),
+            LogField::Target => Some(Value::Text(mask::url(&self.target, query))),
+            LogField::Status => Some(Value::Count(u64::from(self.status))),
+            LogField::Bytes => self.bytes.map(Value::Count),
+            LogField::BytesReceived => self.bytes_received.map(Value::Count),
+            LogField::Duration => Some(Value::Seconds(self.duration)),
+            LogField::Queue => self.queue.map(Value::Seconds),
+            LogField::Connect => self.connect.map(Value::Seconds),
+            LogField::FirstByte => self.first_byte.map(Value::Seconds),
+            LogField::Vhost => lent(self.vhost),
+            LogField::Route => self.route.and_then(lent),
+            LogField::Upstream => self.upstream.and_then(lent),
+            LogField::UpstreamAddress => {
+                self.upstream_address.map(|address| Value::Text(address.to_string().into()))
+            }
+            LogField::Attempts => self.attempts.map(|attempts| Value::Count(u64::from(attempts))),
+            LogField::Referer => self.referer.as_deref().map(|url| Value::Text(mask::url(url, query))),
+            LogField::UserAgent => self.user_agent.as_deref().and_then(lent),
+            LogField::Error => self.error.and_then(lent),
+            LogField::ErrorDetail => self.error_detail.and_then(lent),
+        }
+    }
+}
+
+/// What lines look like and which requests have one; a reload replaces it.
+#[derive(Debug, Clone)]
+pub struct Style {
+    format: LogFormat,
+    fields: LogFields,
+    query: LogQuery,
+    skip_paths: Vec<String>,
+}
+
+impl From<&Logging> for Style {
+    fn from(logging: &Logging) -> Self {
+        Self {
+            format: logging.format,
+            fields: logging.fields,
+            query: logging.query,
+            skip_paths: logging.skip_paths.clone(),
+        }
+    }
+}
+
+impl Style {
+    /// Whether the line is one that nobody wants to see.
+    fn skips(&self, line: &AccessLine<'_>) -> bool {
+        !self.skip_paths.is_empty()
+            && line.status < 400
+            && line.error.is_none()
+            && line.path.is_some_and(|path| self.skip_paths.iter().any(|skipped| skipped == path))
+    }
+
+    fn write(&self, line: &AccessLine<'_>) -> Option<Vec<u8>> {
+        let mut bytes = match self.format {
+            LogFormat::Json => json::write(line, self.fields, self.query)?,
+            LogFormat::Text => text::write(line, self.fields, self.query).into_bytes(),
+        };
+        bytes.push(b'\n');
+        Some(bytes)
+    }
 }
 
 /// Where requests are logged, if anywhere.
@@ -67,61 +175,11 @@ impl AccessLog {
 
     /// Hands a line in; false when it was lost.
     #[must_use]
-    pub fn write(&self, line: &AccessLine<'_>) -> bool {
+    pub fn write(&self, line: &AccessLine<'_>, style: &Style) -> bool {
         let Some(lines) = &self.0 else { return true };
-        let mut bytes = Vec::with_capacity(LINE_GUESS);
-        if serde_json::to_writer(&mut bytes, line).is_err() {
-            return false;
-        }
-        bytes.push(b'\n');
-        lines.push(&bytes)
+        style.skips(line) || style.write(line).is_some_and(|bytes| lines.push(&bytes))
     }
 }
-
-/// A typical line fits.
-const LINE_GUESS: usize = 384;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::lines::tests::Kept;
-
-    fn line(target: &str) -> AccessLine<'_> {
-        AccessLine {
-            ts: 1.5,
-            client_ip: "192.0.2.1".to_owned(),
-            peer_ip: "192.0.2.1".to_owned(),
-            scheme: "https",
-            protocol: "HTTP/2.0",
-            method: "GET",
-            host: "a.test",
-            target: target.into(),
-            status: 200,
-            bytes: Some(3),
-            duration: 0.25,
-            vhost: "a.test",
-            upstream: None,
-            upstream_address: None,
-            user_agent: None,
-            error: None,
-            error_detail: None,
-        }
-    }
-
-    #[test]
-    fn writes_each_line_as_json_with_hostile_bytes_escaped() {
-        let out = Kept::default();
-        let (log, writer) = Lines::start("test", out.clone()).unwrap();
-        let log = AccessLog::to(log);
-        assert!(log.write(&line("/a\"\n{}")));
-        assert!(log.write(&line("/b")));
-        writer.finish();
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0]["target"], "/a\"\n{}");
-        assert_eq!(lines[0]["status"], 200);
-        assert!(lines[0].get("error").is_none());
-    }
-}
+mod tests;

@@ -1,7 +1,8 @@
 //! Diagnostics: JSON lines on stderr through `tracing`, the framework's `log` records included.
 //!
 //! Owns the subscriber's set-up. Requests are in the access log, not here. The framework's own
-//! records, most of which any client can cause, show at `debug` and `trace` only.
+//! records, most of which any client can cause, show at `debug` and `trace` only, and only warnings and
+//! errors of theirs.
 
 use std::io;
 
@@ -57,8 +58,9 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::OFF),
         LogLevel::Warn => (LevelFilter::WARN, LevelFilter::OFF),
         LogLevel::Info => (LevelFilter::INFO, LevelFilter::OFF),
-        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
-        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::TRACE),
+        // No more of them: below, whole heads are written out, credentials included.
+        LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
+        LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::WARN),
     };
     Targets::new().with_default(frameworks).with_target("fluxheim", ours)
 }

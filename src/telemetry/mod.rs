@@ -8,14 +8,19 @@ pub mod diagnostics;
 pub mod endpoint;
 pub mod lifecycle;
 pub mod lines;
+mod mask;
 pub mod metrics;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use arc_swap::ArcSwap;
+use fluxheim_config::{Config, Logging, Tracing};
 use fluxheim_posture::handoff::Posture;
+use http::{HeaderName, HeaderValue};
 
-use crate::types::Scheme;
-use access::AccessLog;
+use crate::types::{Scheme, uuid_v7};
+use access::{AccessLine, AccessLog, Style};
 use lifecycle::{ConnectionGuard, Lifecycle};
 use metrics::Metrics;
 
@@ -25,6 +30,10 @@ pub struct Telemetry {
     pub lifecycle: Arc<Lifecycle>,
     pub metrics: Metrics,
     pub access: AccessLog,
+    /// What access lines look like.
+    pub style: ArcSwap<Style>,
+    /// The field that has a request's id.
+    pub request_id: ArcSwap<HeaderName>,
 }
 
 impl Telemetry {
@@ -32,7 +41,26 @@ impl Telemetry {
     #[must_use]
     pub fn new(access: AccessLog, posture: Option<&Posture>) -> Self {
         let lifecycle = Arc::new(Lifecycle::default());
-        Self { metrics: Metrics::new(posture), lifecycle, access }
+        Self {
+            metrics: Metrics::new(posture),
+            lifecycle,
+            access,
+            style: ArcSwap::from_pointee(Style::from(&Logging::default())),
+            request_id: ArcSwap::from_pointee(HeaderName::from_static("x-request-id")),
+        }
+    }
+
+    /// From now on, as this configuration has it.
+    pub fn follow(&self, config: &Config) {
+        self.style.store(Arc::new(Style::from(&config.logging)));
+        self.request_id.store(Arc::new(request_id_field(&config.tracing)));
+    }
+
+    /// Hands an access line in, and counts it when it is lost.
+    pub fn log(&self, line: &AccessLine<'_>) {
+        if !self.access.write(line, &self.style.load()) {
+            self.metrics.access_lines_dropped.inc();
+        }
     }
 
     /// Counts a client connection until the guard is dropped.
@@ -41,4 +69,20 @@ impl Telemetry {
         self.metrics.connection(scheme);
         self.lifecycle.connection()
     }
+}
+
+/// The field that has a request's id; the configuration has checked its name.
+#[must_use]
+pub fn request_id_field(tracing: &Tracing) -> HeaderName {
+    HeaderName::try_from(&tracing.request_id.header)
+        .unwrap_or_else(|_| HeaderName::from_static("x-request-id"))
+}
+
+/// A new request id.
+#[must_use]
+pub fn new_request_id() -> HeaderValue {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    HeaderValue::from_bytes(&uuid_v7(millis, rand::random()))
+        .unwrap_or_else(|_| HeaderValue::from_static("-"))
 }

@@ -3,11 +3,13 @@
 //! Owns no behaviour beyond construction and display; imports nothing of ours.
 
 mod client;
+mod uuid;
 
 use std::fmt;
 use std::net::IpAddr;
 
 pub use client::Client;
+pub use uuid::{hex, uuid_v7};
 
 /// The address at the other end of the TCP connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
+use http::{HeaderName, HeaderValue};
 use pingora::protocols::IO;
 use tokio::io::ReadBuf;
 use tokio::time::Sleep;
@@ -38,14 +39,15 @@ enum Phase {
 
 impl Answer {
     /// To HEAD, the head alone.
-    pub(super) fn new(violation: Violation, to_head: bool) -> Self {
+    pub(super) fn new(violation: Violation, to_head: bool, field: &HeaderName, id: &HeaderValue) -> Self {
         let (status, phrase, text) = (violation.status(), violation.phrase(), violation.text());
         let date = httpdate::fmt_http_date(SystemTime::now());
         let allow = if status == 405 { format!("Allow: {ALLOW}\r\n") } else { String::new() };
         let mut answer = format!(
             "HTTP/1.1 {status} {phrase}\r\nDate: {date}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-             Content-Length: {}\r\n{allow}Connection: close\r\n\r\n",
-            text.len()
+             Content-Length: {}\r\n{allow}{field}: {id}\r\nConnection: close\r\n\r\n",
+            text.len(),
+            id = id.to_str().unwrap_or("-"),
         );
         if !to_head {
             answer.push_str(text);

@@ -23,7 +23,7 @@ use pingora::protocols::{IO, Peek};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wrapped::passes_on;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, new_request_id};
 use crate::types::Scheme;
 use crate::wire::{self, Facts, Framing, Step, Violation};
 use answer::Answer;
@@ -161,9 +161,11 @@ impl<S: IO> Gate<S> {
     fn refuse(&mut self, violation: Violation, held: &[u8]) {
         self.clock = None;
         let line = self.framing.request_line(held);
-        refusal::tell(&self.terms, violation, line);
+        let id = new_request_id();
+        refusal::tell(&self.terms, violation, line, &id);
         let to_head = line.is_some_and(|(method, _)| method == b"HEAD");
-        self.stage = Stage::Refusing(Box::new(Answer::new(violation, to_head)));
+        let answer = Answer::new(violation, to_head, &self.terms.telemetry.request_id.load(), &id);
+        self.stage = Stage::Refusing(Box::new(answer));
     }
 
     fn fail(&mut self, violation: Violation) {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::HeaderValue;
+
 use super::Terms;
 use crate::telemetry::access::AccessLine;
 use crate::wire::Violation;
 
 /// Counts and logs a request that the framework never sees.
-pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u8])>) {
+pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u8])>, id: &HeaderValue) {
     count(terms, violation);
     let took = if violation == Violation::SlowHead { terms.pace.header_timeout } else { Duration::ZERO };
     let telemetry = &terms.telemetry;
@@ -18,28 +20,23 @@ pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u
     }
     let (method, target) = line.unwrap_or_default();
     let peer = terms.peer.ip().to_canonical().to_string();
-    let line = AccessLine {
+    telemetry.log(&AccessLine {
         ts: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+        request_id: id.to_str().unwrap_or_default(),
         client_ip: peer.clone(),
         peer_ip: peer,
         scheme: terms.scheme.as_str(),
         protocol: "HTTP/1.1",
         method: &String::from_utf8_lossy(method),
-        host: "",
         target: String::from_utf8_lossy(target),
         status: violation.status(),
         bytes: Some(0),
         duration: took.as_secs_f64(),
         vhost: NO_VHOST,
-        upstream: None,
-        upstream_address: None,
-        user_agent: None,
         error: Some(violation.name()),
         error_detail: Some(violation.explanation()),
-    };
-    if !telemetry.access.write(&line) {
-        telemetry.metrics.access_lines_dropped.inc();
-    }
+        ..AccessLine::default()
+    });
 }
 
 /// Counts a refusal of which the request itself will tell the rest.

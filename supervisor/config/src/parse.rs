@@ -69,8 +69,19 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let tracing = tracing::read(&root.table("tracing", &schema::TRACING));
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
     server::check_listeners(&server_table, &listeners);
-    let config =
-        Config { server, hardening, storage, tls, upstreams, vhosts, defaults, limits, logging, tracing, metrics };
+    let config = Config {
+        server,
+        hardening,
+        storage,
+        tls,
+        upstreams,
+        vhosts,
+        defaults,
+        limits,
+        logging,
+        tracing,
+        metrics,
+    };
     check_listening(root, &server_table, &config, certified);
     config
 }

@@ -178,6 +178,23 @@ impl Running {
             .unwrap_or_else(|| panic!("no {target:?} in {:#?}", self.access.lock().unwrap()))
     }
 
+    /// The first access line that holds `part`, of lines that are no JSON, waited for.
+    pub(crate) fn text_line(&self, part: &str) -> String {
+        let seen = || {
+            let lines = self.access.lock().unwrap();
+            lines.iter().filter_map(Value::as_str).find(|line| line.contains(part)).map(str::to_owned)
+        };
+        wait(seen).unwrap_or_else(|| panic!("no {part:?} in {:#?}", self.access.lock().unwrap()))
+    }
+
+    /// Everything that both logs have said so far.
+    pub(crate) fn said(&self) -> String {
+        let all = |lines: &Mutex<Vec<Value>>| {
+            lines.lock().unwrap().iter().map(|line| format!("{line}\n")).collect::<String>()
+        };
+        all(&self.diagnostics) + &all(&self.access)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

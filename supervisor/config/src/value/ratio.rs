@@ -8,7 +8,8 @@ pub(crate) const EXPECTED: &str = "a part such as \"10%\"";
 
 /// Reads a percentage from 0 to 100, to four places after the point.
 pub(crate) fn parse(text: &str) -> Result<Ratio, Flaw> {
-    let flaw = || Flaw::new(format!("{} is not a part of a whole", show(text))).help("write \"0%\" to \"100%\"");
+    let flaw =
+        || Flaw::new(format!("{} is not a part of a whole", show(text))).help("write \"0%\" to \"100%\"");
     let number = text.strip_suffix('%').ok_or_else(flaw)?;
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |text: &str, most: usize| {
