@@ -13,7 +13,7 @@ impl Client {
     #[must_use]
     pub fn of(address: IpAddr, ipv6_prefix: u8) -> Self {
         match address.to_canonical() {
-            IpAddr::V4(address) => Self(u128::from(address.to_ipv6_mapped().to_bits())),
+            IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),
             IpAddr::V6(address) => {
                 let host_bits = 128_u32.saturating_sub(u32::from(ipv6_prefix));
                 Self(address.to_bits() & u128::MAX.checked_shl(host_bits).unwrap_or(0))
