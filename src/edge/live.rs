@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use fluxheim_config::{Action, Config, HostPattern, Policy, Vhost};
-use fluxheim_trust::StaticRoot;
 
+use crate::edge::files::Site;
 use crate::policy::Permit;
 use crate::route::Routes;
 use crate::upstream::Pool;
@@ -26,7 +26,7 @@ pub struct Live {
 #[derive(Debug, Clone)]
 pub enum Target {
     Upstream(Arc<Pool>),
-    Static(Arc<StaticRoot>),
+    Static(Arc<Site>),
 }
 
 /// Why the tables can't be built.
@@ -103,8 +103,8 @@ fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target,
             .get(*index)
             .map(|pool| Target::Upstream(Arc::clone(pool)))
             .ok_or_else(|| LiveError::NoSuchUpstream { vhost: name(vhost) }),
-        Action::Static(path) => StaticRoot::at(path)
-            .map(|root| Target::Static(Arc::new(root)))
+        Action::Static(files) => Site::open(files)
+            .map(|site| Target::Static(Arc::new(site)))
             .map_err(|error| LiveError::StaticRoot { vhost: name(vhost), reason: error.to_string() }),
     }
 }
