@@ -140,8 +140,19 @@ mod tests {
         }
         assert_eq!(read("bytes=-5", 0), Asked::Unsatisfiable);
         for odd in [
-            "bytes=5-4", "lines=0-1", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2", "bytes=1", "bytes",
-            "bytes=0-1,x", "bytes=1-2-3", "bytes=--1", "bytes=-+1", "bytes=1- 2",
+            "bytes=5-4",
+            "lines=0-1",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=1",
+            "bytes",
+            "bytes=0-1,x",
+            "bytes=1-2-3",
+            "bytes=--1",
+            "bytes=-+1",
+            "bytes=1- 2",
         ] {
             assert_eq!(read(odd, 10), Asked::Whole, "{odd}");
         }

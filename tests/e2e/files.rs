@@ -114,13 +114,15 @@ fn dotfiles_are_not_there_unless_asked_for() {
 
 #[test]
 fn tries_index_names_in_order_and_falls_back_where_nothing_is() {
-    let flux = tuned("index = [\"a.html\", \"b.html\"], fallback = \"/app/main.html\", cache_control = \"no-cache\"")
-        .file("site/one/b.html", b"b")
-        .file("site/both/b.html", b"b")
-        .file("site/both/a.html", b"a")
-        .file("site/none/x", b"x")
-        .file("site/app/main.html", b"app")
-        .start();
+    let flux = tuned(
+        "index = [\"a.html\", \"b.html\"], fallback = \"/app/main.html\", cache_control = \"no-cache\"",
+    )
+    .file("site/one/b.html", b"b")
+    .file("site/both/b.html", b"b")
+    .file("site/both/a.html", b"a")
+    .file("site/none/x", b"x")
+    .file("site/app/main.html", b"app")
+    .start();
     for (path, body) in [
         ("/one/", &b"b"[..]),
         ("/both/", b"a"),
@@ -157,7 +159,11 @@ fn sends_the_packed_form_the_client_likes_best() {
         ("identity, gzip;q=0.5", None, b"plain text"),
     ] {
         let response = get(&flux, "/a.css", &format!("Accept-Encoding: {accepted}\r\n"));
-        assert_eq!((field(&response, "content-encoding"), response.body.as_slice()), (coding, body), "{accepted}");
+        assert_eq!(
+            (field(&response, "content-encoding"), response.body.as_slice()),
+            (coding, body),
+            "{accepted}"
+        );
         assert_eq!(field(&response, "content-type"), Some("text/css; charset=utf-8"));
         assert_eq!(field(&response, "vary"), Some("accept-encoding"));
     }
@@ -169,7 +175,8 @@ fn sends_the_packed_form_the_client_likes_best() {
     let unchanged = get(&flux, "/a.css", &again);
     assert_eq!((unchanged.status, field(&unchanged, "vary")), (304, Some("accept-encoding")));
     // A range is one of the packed form, and of no other.
-    let part = get(&flux, "/a.css", &format!("Accept-Encoding: br\r\nRange: bytes=1-2\r\nIf-Range: {tag}\r\n"));
+    let part =
+        get(&flux, "/a.css", &format!("Accept-Encoding: br\r\nRange: bytes=1-2\r\nIf-Range: {tag}\r\n"));
     assert_eq!((part.status, part.body.as_slice()), (206, &b"RO"[..]));
     let other = get(&flux, "/a.css", &format!("Range: bytes=1-2\r\nIf-Range: {tag}\r\n"));
     assert_eq!((other.status, other.body.as_slice()), (200, &b"plain text"[..]));
@@ -240,7 +247,8 @@ fn parts(response: &Response) -> Vec<(String, Vec<u8>)> {
     let text = String::from_utf8(response.body.clone()).unwrap();
     let (parts, end) = text.rsplit_once(&format!("\r\n--{boundary}--")).unwrap();
     assert_eq!(end, "\r\n");
-    let parts = parts.split(&format!("\r\n--{boundary}\r\n")).skip(1).map(|part| {
+    let between = format!("\r\n--{boundary}\r\n");
+    let parts = parts.split(&between).skip(1).map(|part| {
         let (head, bytes) = part.split_once("\r\n\r\n").unwrap();
         let range = head.lines().find_map(|line| line.strip_prefix("Content-Range: ")).unwrap();
         assert!(head.to_ascii_lowercase().contains("content-type: text/plain"), "{head}");

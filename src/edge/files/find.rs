@@ -43,15 +43,15 @@ pub(super) fn find(root: &StaticRoot, settings: &StaticFiles, path: &str, fields
         return Found::Nothing;
     }
     let found = match look(root, &relative) {
-        Found::Folder(folder) if folder.is_empty() || folder.ends_with('/') => {
-            index(root, settings, folder)
-        }
+        Found::Folder(folder) if folder.is_empty() || folder.ends_with('/') => index(root, settings, folder),
         Found::Folder(_) => Found::AddSlash,
         Found::File(_) if relative.ends_with('/') => Found::Nothing,
         other => other,
     };
     match (found, &settings.fallback) {
-        (Found::Nothing, Some(fallback)) => packed(root, settings, look(root, without_root(fallback)), fields),
+        (Found::Nothing, Some(fallback)) => {
+            packed(root, settings, look(root, without_root(fallback)), fields)
+        }
         (found, _) => packed(root, settings, found, fields),
     }
 }

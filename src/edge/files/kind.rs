@@ -7,7 +7,9 @@ use std::borrow::Cow;
 /// The `Content-Type` for a file of this name.
 pub(super) fn of(name: &str) -> Cow<'static, str> {
     let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
-    let text = kind.starts_with("text/") || matches!(kind, "application/javascript" | "image/svg+xml");
+    // Its name since RFC 9239.
+    let kind = if kind == "application/javascript" { "text/javascript" } else { kind };
+    let text = kind.starts_with("text/") || kind == "image/svg+xml";
     // JSON is UTF-8 by definition and has no such parameter (RFC 8259 section 11).
     if text { format!("{kind}; charset=utf-8").into() } else { kind.into() }
 }

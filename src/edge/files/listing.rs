@@ -85,7 +85,9 @@ fn row(entry: &Listed) -> String {
     let size = if entry.folder { "-".to_owned() } else { entry.len.to_string() };
     let modified = httpdate::fmt_http_date(entry.modified.max(SystemTime::UNIX_EPOCH));
     let name = html::escape(&entry.name);
-    format!("<tr><td><a href=\"{link}{slash}\">{name}{slash}</a></td><td>{modified}</td><td>{size}</td></tr>\n")
+    format!(
+        "<tr><td><a href=\"{link}{slash}\">{name}{slash}</a></td><td>{modified}</td><td>{size}</td></tr>\n"
+    )
 }
 
 /// RFC 3986's unreserved characters.

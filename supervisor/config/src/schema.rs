@@ -255,7 +255,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 16] = [
+pub(crate) static ALL: [&Schema; 17] = [
     &ROOT,
     &SERVER,
     &LISTENER,

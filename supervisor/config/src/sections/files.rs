@@ -38,8 +38,7 @@ fn files(section: &Section<'_>) -> Option<StaticFiles> {
     let precompressed = codings(section, "precompressed");
     let fallback = section.read("fallback", "a path such as \"/index.html\"", fallback);
     let hidden = section.boolean("hidden");
-    let cache_control =
-        section.read("cache_control", "a field value such as \"max-age=3600\"", field::value);
+    let cache_control = section.read("cache_control", "a field value such as \"max-age=3600\"", field::value);
     let default = StaticFiles::at(tls::resolved(section, root?));
     Some(StaticFiles {
         index: index.good().map_or(default.index, |at| at.value.into_iter().map(|name| name.value).collect()),
