@@ -124,7 +124,6 @@ pub const MOST_PARTS: usize = 16;
 mod tests {
     use super::*;
 
-    #[expect(clippy::single_range_in_vec_init, reason = "one range is meant")]
     #[test]
     fn reads_single_ranges() {
         let part = |range| Asked::Parts(vec![range]);
