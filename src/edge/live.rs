@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
-use fluxheim_trust::StaticRoot;
 use http::HeaderName;
 
+use crate::edge::files::Site;
 use crate::policy::Permit;
 use crate::route::Routes;
 use crate::telemetry;
@@ -32,7 +32,7 @@ pub struct Live {
 #[derive(Debug, Clone)]
 pub enum Target {
     Upstream(Arc<Pool>),
-    Static(Arc<StaticRoot>),
+    Static(Arc<Site>),
 }
 
 /// Why the tables can't be built.
@@ -119,8 +119,8 @@ fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target,
             .get(*index)
             .map(|pool| Target::Upstream(Arc::clone(pool)))
             .ok_or_else(|| LiveError::NoSuchUpstream { vhost: name(vhost) }),
-        Action::Static(path) => StaticRoot::at(path)
-            .map(|root| Target::Static(Arc::new(root)))
+        Action::Static(files) => Site::open(files)
+            .map(|site| Target::Static(Arc::new(site)))
             .map_err(|error| LiveError::StaticRoot { vhost: name(vhost), reason: error.to_string() }),
     }
 }

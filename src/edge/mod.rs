@@ -7,7 +7,7 @@ pub mod admit;
 pub mod cause;
 pub mod ctx;
 mod failure;
-mod files;
+pub mod files;
 mod finish;
 pub mod identity;
 pub mod live;
@@ -72,16 +72,14 @@ impl ProxyHttp for Edge {
                 ctx.proxy(pool);
                 Ok(false)
             }
-            Ok(Target::Static(root)) => {
-                let path = ctx.admitted().map_or("/", |admitted| admitted.path.as_str()).to_owned();
-                ctx.failure = files::serve(session, ctx, &root, &path).await?;
+            Ok(Target::Static(site)) => {
+                let path = ctx.admitted().map_or("/", |admitted| admitted.path.as_str());
+                if let Err(reply) = files::serve(session, ctx, &site, path).await? {
+                    refuse(session, ctx, &reply).await?;
+                }
                 Ok(true)
             }
-            Err(reply) => {
-                ctx.failure = Some(reply.failure.clone());
-                respond::send(session, ctx, &reply).await?;
-                Ok(true)
-            }
+            Err(reply) => refuse(session, ctx, &reply).await.map(|()| true),
         }
     }
 
@@ -221,6 +219,12 @@ impl ProxyHttp for Edge {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         finish::finish(session, error, ctx);
     }
+}
+
+/// Answers with a refusal, and remembers why.
+async fn refuse(session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<()> {
+    ctx.failure = Some(reply.failure.clone());
+    respond::send(session, ctx, reply).await
 }
 
 impl Edge {

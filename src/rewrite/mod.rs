@@ -3,7 +3,11 @@
 //! Owns the rules as values (which fields to set, which to drop); the edge applies them. Pure: no
 //! framework, no clock. Follows RFC 9110 section 7.6 and RFC 7239.
 
+pub mod accept;
+pub mod conditions;
 pub mod forwarded;
 pub mod hop;
 pub mod request_id;
 pub mod trace_context;
+pub mod html;
+pub mod ranges;

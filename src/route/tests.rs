@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
-use fluxheim_config::Route;
+use fluxheim_config::{Route, StaticFiles};
 
 use super::*;
 
 fn vhost(hosts: &[HostPattern], paths: &[PathMatch]) -> Vhost {
-    let route = |path: &PathMatch| Route::new(path.clone(), Action::Static(PathBuf::from("/srv")));
+    let files = || Action::Static(StaticFiles::at(PathBuf::from("/srv")));
+    let route = |path: &PathMatch| Route::new(path.clone(), files());
     Vhost::new(hosts.to_vec(), paths.iter().map(route).collect())
 }
 

@@ -4,6 +4,7 @@
 //! `fluxheim-trust` and hand it over as [`Source`]s.
 #![forbid(unsafe_code)]
 
+mod content;
 pub mod exit;
 mod flaw;
 mod hardening;
@@ -19,6 +20,7 @@ mod sink;
 mod tree;
 mod value;
 
+pub use content::*;
 pub use hardening::{Control, Level, Profile};
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::content::StaticFiles;
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
 
@@ -304,8 +305,8 @@ pub enum PathMatch {
 pub enum Action {
     /// Index into [`Config::upstreams`].
     Upstream(usize),
-    /// Serve files below this folder; `index.html` for a folder.
-    Static(PathBuf),
+    /// Serve the files of a folder.
+    Static(StaticFiles),
 }
 
 /// `[limits]`: what one client may use.

@@ -13,6 +13,8 @@ use crate::sections::vhosts::{print_host, print_path};
 use crate::value::{duration, ratio, size};
 use crate::*;
 
+mod content;
+
 impl Config {
     /// The configuration in effect, as TOML.
     ///
@@ -159,7 +161,7 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
         out.table("[[vhosts.routes]]");
         out.key("path", quoted(&print_path(&route.path)));
         match &route.action {
-            Action::Static(folder) => out.key("static", path(folder)),
+            Action::Static(files) => out.key("static", content::files(files)),
             Action::Upstream(index) => {
                 let name = config.upstreams.get(*index).map_or("", |upstream| &upstream.name);
                 out.key("upstream", quoted(name));
@@ -251,7 +253,8 @@ mod tests {
 
     const FULL: &str = "[server]\nhttp = [\"0.0.0.0:80\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
                         key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
-                        routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = \"s\" }]\n";
+                        routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
+                        fallback = \"/f\", cache_control = \"no-cache\" } }]\n";
 
     #[test]
     fn spells_out_every_key() {

@@ -181,6 +181,23 @@ pub(crate) static ROUTE: Schema = Schema {
     ],
     planned: &["rate_limit", "cache"],
 };
+pub(crate) static STATIC: Schema = Schema {
+    title: "[vhosts.routes.static]",
+    keys: &["root", "index", "listing", "precompressed", "fallback", "hidden", "cache_control"],
+    shared: &[],
+    known_as: &[
+        ("path", "root"),
+        ("folder", "root"),
+        ("autoindex", "listing"),
+        ("browse", "listing"),
+        ("gzip_static", "precompressed"),
+        ("try_files", "fallback"),
+        ("spa", "fallback"),
+        ("dotfiles", "hidden"),
+        ("expires", "cache_control"),
+    ],
+    planned: &[],
+};
 /// Settings of vhosts and routes. What stands here holds for every vhost that doesn't say otherwise, and
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema =
@@ -253,7 +270,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 18] = [
+pub(crate) static ALL: [&Schema; 19] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -265,6 +282,7 @@ pub(crate) static ALL: [&Schema; 18] = [
     &UPSTREAM_SERVER,
     &VHOST,
     &ROUTE,
+    &STATIC,
     &LOCAL_LIMITS,
     &DEFAULTS,
     &LIMITS,

@@ -304,7 +304,8 @@ impl<'a> Section<'a> {
         self.run.sink.here(entry.key, unknown.flaw);
     }
 
-    fn node(&self, key: &'static str) -> Option<Node<'a>> {
+    /// The value at `key`, of whatever type; says so where it is set twice.
+    pub(crate) fn node(&self, key: &'static str) -> Option<Node<'a>> {
         let entries = self.entries.get(key)?;
         let first = entries.first()?;
         for again in entries.iter().skip(1) {

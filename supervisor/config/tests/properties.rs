@@ -215,9 +215,26 @@ fn path() -> impl Strategy<Value = PathMatch> {
         .prop_map(|(exact, path)| if exact { PathMatch::Exact(path) } else { PathMatch::Prefix(path) })
 }
 
+fn codings() -> impl Strategy<Value = Vec<Coding>> {
+    proptest::sample::subsequence(Coding::ALL.to_vec(), 0..=3).prop_shuffle()
+}
+
+prop_compose! {
+    fn files()(
+        root in file(),
+        index in vec("[a-z.é\"]{3,9}", 0..3),
+        (listing, hidden) in any::<(bool, bool)>(),
+        precompressed in codings(),
+        fallback in option::of("(/[a-zé\"]{1,5}){1,3}"),
+        cache_control in option::of("[!-~]([ -~]{0,9}[!-~])?"),
+    ) -> StaticFiles {
+        StaticFiles { root, index, listing, precompressed, fallback, hidden, cache_control }
+    }
+}
+
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
-    let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), file().prop_map(Action::Static)];
+    let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), files().prop_map(Action::Static)];
     let routes = vec((path(), action, option::of(1..=1u64 << 50)), 1..4).prop_map(|routes| {
         let mut kept: Vec<Route> = Vec::new();
         for (path, action, max_body_size) in routes {

@@ -32,8 +32,8 @@ impl Reach {
     pub fn of(config: &Config, path: &Path) -> Self {
         let certificates = config.tls.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
         let statics = config.vhosts.iter().flat_map(|vhost| &vhost.routes).filter_map(|route| {
-            let Action::Static(folder) = &route.action else { return None };
-            Some(absolute(folder))
+            let Action::Static(files) = &route.action else { return None };
+            Some(absolute(&files.root))
         });
         let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
         // The configuration may be a link, and what it leads to is read again at a reload.

@@ -30,7 +30,7 @@ mod sense;
 mod static_root;
 #[expect(
     unsafe_code,
-    reason = "statx(2), getxattr(2) and mappings have no safe wrapper among the dependencies"
+    reason = "statx(2), getxattr(2), preadv2(2) and mappings have no safe wrapper among the dependencies"
 )]
 mod sys;
 mod terms;
@@ -54,5 +54,7 @@ pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
 pub use seen::{DeliverySeen, MountSeen, Seen};
 pub use sense::{CertificateFacts, judge_contents};
-pub use static_root::{StaticEntry, StaticError, StaticRoot, StaticRootUnusable};
+pub use static_root::{
+    Listed, Listing, StaticEntry, StaticError, StaticRoot, StaticRootUnusable, read_cached,
+};
 pub use terms::Terms;

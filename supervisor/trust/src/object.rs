@@ -190,7 +190,7 @@ pub fn inventory(config: &Config) -> Inventory {
     let mut roots = BTreeSet::new();
     let statics = vhosts().flat_map(|(name, vhost)| {
         vhost.routes.iter().filter_map(move |route| match &route.action {
-            Action::Static(path) => Some((name.clone(), path)),
+            Action::Static(files) => Some((name.clone(), &files.root)),
             Action::Upstream(_) => None,
         })
     });

@@ -1,7 +1,8 @@
-//! What has no safe wrapper: statx, extended attributes, and mapping pages of one's own.
+//! What has no safe wrapper: statx, extended attributes, reading without waiting, and mapping pages of
+//! one's own.
 //!
-//! Owns the crate's unsafe blocks; judges nothing. Follows statx(2), getxattr(2), memfd_secret(2),
-//! mmap(2), mlock(2) and madvise(2).
+//! Owns the crate's unsafe blocks; judges nothing. Follows statx(2), getxattr(2), preadv2(2),
+//! memfd_secret(2), mmap(2), mlock(2) and madvise(2).
 
 use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
@@ -35,6 +36,20 @@ pub(crate) fn statx(fd: BorrowedFd<'_>) -> Result<libc::statx, Errno> {
     Errno::result(result)?;
     // SAFETY: every bit pattern is a `struct statx` (it has integers only), and it began as zeros.
     Ok(unsafe { seen.assume_init() })
+}
+
+/// Reads at `offset` what is in memory already (RWF_NOWAIT).
+///
+/// # Errors
+/// The kernel's: `EAGAIN` where it would have to wait for a disk, `EOPNOTSUPP` where the filesystem can't
+/// tell.
+pub(crate) fn read_nowait(fd: BorrowedFd<'_>, room: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let into = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    // SAFETY: `into` describes `room`, which is borrowed for writing until the call ends, and it is the
+    // one entry that is announced. The descriptor is borrowed, hence open.
+    let read = unsafe { libc::preadv2(fd.as_raw_fd(), &raw const into, 1, offset, libc::RWF_NOWAIT) };
+    usize::try_from(Errno::result(read)?).map_err(|_| Errno::EIO)
 }
 
 /// The attribute `name` of `fd`, which must not be an `O_PATH` descriptor.

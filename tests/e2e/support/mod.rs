@@ -13,7 +13,7 @@ pub(crate) use callers::Callers;
 pub(crate) use fixtures::{certificate, run, set_mode};
 pub(crate) use flux::{Flux, Running, program, wait};
 pub(crate) use origin::{Nginx, Scripted, Strict};
-pub(crate) use raw::{exchange, handshake, request, tls};
+pub(crate) use raw::{Response, exchange, handshake, request, tls};
 pub(crate) use trace::{Call, Trace, strace};
 
 use tempfile::TempDir;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Names, policy, tls};
+use super::{Names, files, policy};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Read, Section};
@@ -122,21 +122,21 @@ fn route(
 
 fn action(section: &Section<'_>, upstreams: &Names) -> Option<Action> {
     let upstream = section.read("upstream", "the name of an upstream", value::name);
-    let folder = section.read("static", "the path of a folder", path::file);
-    match (upstream, folder) {
+    let files = files::read(section);
+    match (upstream, files) {
         (Read::Good(name), Read::Absent) => {
             upstreams.resolve(section.run().sink, "upstream", &name).map(Action::Upstream)
         }
-        (Read::Absent, Read::Good(folder)) => Some(Action::Static(tls::resolved(section, folder))),
+        (Read::Absent, Read::Good(files)) => Some(Action::Static(files.value)),
         (Read::Absent, Read::Absent) => {
             if !section.may_hide("static") {
                 section.missing("upstream", "the name of an upstream; or static, a folder of files");
             }
             None
         }
-        (Read::Good(_), Read::Good(folder)) => {
+        (Read::Good(_), Read::Good(files)) => {
             let flaw = Flaw::new("a route has either upstream or static, this one has both");
-            section.here("static", folder.at, flaw.help("remove one of them"));
+            section.here("static", files.at, flaw.help("remove one of them"));
             None
         }
         _ => None,

@@ -4,6 +4,7 @@
 
 pub(crate) mod address;
 pub(crate) mod duration;
+pub(crate) mod field;
 pub(crate) mod host;
 pub(crate) mod path;
 pub(crate) mod ratio;

@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 84] = table![
+const COMMON: [(&str, libc::c_long); 85] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -72,6 +72,7 @@ const COMMON: [(&str, libc::c_long); 84] = table![
     SYS_ppoll,
     SYS_prctl,
     SYS_pread64,
+    SYS_preadv2,
     SYS_prlimit64,
     SYS_read,
     SYS_readlinkat,

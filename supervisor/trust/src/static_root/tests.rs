@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 
 use nix::sys::stat::SFlag;
 
-use super::{StaticEntry, StaticError, StaticRoot, open_step_by_step, refusal};
+use super::{ENTRY, LOOK, StaticEntry, StaticError, StaticRoot, open_step_by_step, read_cached, refusal};
 use crate::testing::{Scratch, US, task};
 
 fn site() -> (Scratch, StaticRoot) {
@@ -130,7 +130,7 @@ fn is_stricter_and_not_laxer_without_openat2() {
     scratch.link("site/home", "index.html");
     scratch.link("site/up", "..");
     scratch.file("site/ours", b"", US, 0o644);
-    let open = |name: &str| open_step_by_step(root.fd.as_fd(), name);
+    let open = |name: &str| open_step_by_step(root.fd.as_fd(), name, ENTRY);
     for name in ["index.html", "sub/a.css", ".", "sub", "sub/", "./sub/./a.css"] {
         assert!(open(name).is_ok(), "{name}");
     }
@@ -139,6 +139,43 @@ fn is_stricter_and_not_laxer_without_openat2() {
     {
         let errno = open(name).unwrap_err();
         assert!(matches!(refusal(errno), StaticError::NotFound), "{name}: {errno}");
+    }
+}
+
+#[test]
+fn lists_what_it_would_open_and_nothing_else() {
+    let (scratch, root) = site();
+    scratch.link("site/home", "index.html");
+    scratch.link("site/up", "../outside");
+    scratch.link("site/dangling", "nothing");
+    scratch.node("site/fifo", SFlag::S_IFIFO, 0);
+    let mut entries = root.list("", 100).unwrap().entries;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let seen: Vec<_> = entries.iter().map(|entry| (entry.name.as_str(), entry.folder)).collect();
+    assert_eq!(seen, [("home", false), ("index.html", false), ("sub", true)]);
+    assert_eq!(entries[1].len, 5);
+    assert_eq!(root.list("sub/", 100).unwrap().entries[0].name, "a.css");
+    assert!(matches!(root.list("index.html", 100), Err(StaticError::NotFound)));
+    assert!(matches!(root.list("..", 100), Err(StaticError::NotFound)));
+    let cut = root.list(".", 2).unwrap();
+    assert_eq!((cut.entries.len(), cut.cut), (2, true));
+    assert!(open_step_by_step(root.fd.as_fd(), "sub/a.css", LOOK).is_ok());
+}
+
+#[test]
+fn reads_what_is_in_memory_at_once() {
+    let (_scratch, root) = site();
+    let Ok(StaticEntry::File { file, .. }) = root.open("index.html") else { panic!("no file") };
+    let mut room = [0; 8];
+    // Brings it into memory, where that is not so yet.
+    std::os::unix::fs::FileExt::read_at(&file, &mut room, 0).unwrap();
+    match read_cached(&file, &mut room, 1) {
+        Ok(read) => assert_eq!(&room[..read], b"NDEX"),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+    }
+    match read_cached(&file, &mut room, 5) {
+        Ok(read) => assert_eq!(read, 0),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
     }
 }
 
