@@ -24,6 +24,7 @@ use crate::app::reload::{self, Reloadable};
 use crate::app::signals::{self, Order};
 use crate::cli::Configuration;
 use crate::edge::Edge;
+use crate::edge::deadline::Timed;
 use crate::edge::live::Live;
 use crate::listen::{self, Accepting, BindError, Bound, Complaints, Door, Patience, Transport};
 use crate::policy::tally::Tally;
@@ -116,8 +117,8 @@ fn access_log(wanted: bool) -> io::Result<(AccessLog, Option<Writer>)> {
 
 /// Everything between the open sockets and the orders.
 struct Proxy {
-    plain: Arc<HttpProxy<Edge>>,
-    secure: Arc<HttpProxy<Edge>>,
+    plain: Arc<Timed>,
+    secure: Arc<Timed>,
     reloadable: Reloadable,
     telemetry: Arc<Telemetry>,
     bound: Vec<(Bound, Transport, Listener)>,
@@ -312,7 +313,7 @@ fn http_proxy(
     telemetry: &Arc<Telemetry>,
     scheme: Scheme,
     threads: usize,
-) -> HttpProxy<Edge> {
+) -> Timed {
     let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
     let limits = live.load().config.limits.clone();
     let conf = ServerConf {
@@ -328,7 +329,7 @@ fn http_proxy(
     proxy.handle_init_modules();
     proxy.server_options = Some(tls::server_options(&limits));
     proxy.h2_options = Some(tls::h2_options(&limits));
-    proxy
+    Timed(Arc::new(proxy))
 }
 
 /// Attempts at an upstream for one request, the first included.

@@ -46,6 +46,12 @@ pub enum Refusal {
     /// 405: TRACE echoes what it was sent, cookies included (RFC 9110 section 9.3.8).
     #[error("TRACE and CONNECT are not served")]
     Method,
+    /// 414
+    #[error("the request target is over max_uri_size, {limit} bytes")]
+    TargetTooLong {
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// 431
     #[error("the header fields are over the limit of {limit} bytes")]
     HeaderTooLarge {
@@ -83,6 +89,9 @@ fn fits(head: &Parts, limits: &Limits) -> Result<(), Refusal> {
         return Err(Refusal::TooManyFields { limit: limits.max_header_count });
     }
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.max_uri_size {
+        return Err(Refusal::TargetTooLong { limit: limits.max_uri_size });
+    }
     let line = head.method.as_str().len() + target + REQUEST_LINE_REST;
     let fields: usize =
         head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_REST).sum();

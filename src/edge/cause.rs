@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use crate::edge::admit::Refusal;
+use crate::edge::concurrency::Full;
 use crate::policy::Denied;
 use crate::route::NoRoute;
 use crate::wire::Violation;
@@ -29,6 +30,14 @@ pub enum Cause {
     UnknownHost,
     NoRoute,
     BodyTooLarge,
+    UriTooLong,
+    RateLimited,
+    /// The client has too many requests at once.
+    TooManyAtOnce,
+    QueueFull,
+    QueueTimeout,
+    /// It took too long in all.
+    RequestTimeout,
     /// A static file asked for with a method other than GET and HEAD.
     MethodNotAllowed,
     FileNotFound,
@@ -105,7 +114,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 32] = [
+    pub const ALL_OTHERS: [Self; 38] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -117,6 +126,12 @@ impl Cause {
         Self::UnknownHost,
         Self::NoRoute,
         Self::BodyTooLarge,
+        Self::UriTooLong,
+        Self::RateLimited,
+        Self::TooManyAtOnce,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::RequestTimeout,
         Self::MethodNotAllowed,
         Self::FileNotFound,
         Self::FileForbidden,
@@ -168,6 +183,27 @@ impl Cause {
             Self::NoRoute => client(404, "no_route", "not found\n", "no route takes this request"),
             Self::BodyTooLarge => {
                 client(413, "body_too_large", "request body too large\n", "the body is over max_body_size")
+            }
+            Self::UriTooLong => {
+                client(414, "uri_too_long", "request target too long\n", "the request target is over max_uri_size")
+            }
+            Self::RateLimited => {
+                client(429, "rate_limited", "too many requests\n", "a rule of rate_limit allows no more for now")
+            }
+            Self::TooManyAtOnce => client(
+                429,
+                "too_many_at_once",
+                "too many requests at once\n",
+                "the client has as many requests as max_concurrent_per_client allows",
+            ),
+            Self::QueueFull => {
+                client(503, "queue_full", "busy\n", "max_concurrent requests are being served and max_queue wait")
+            }
+            Self::QueueTimeout => {
+                client(503, "queue_timeout", "busy\n", "no place became free within queue_timeout")
+            }
+            Self::RequestTimeout => {
+                client(504, "request_timeout", "request timed out\n", "it took longer than request_timeout in all")
             }
             Self::MethodNotAllowed => {
                 client(405, "method_not_allowed", "method not allowed\n", "files are served to GET and HEAD")
@@ -297,6 +333,23 @@ impl Failure {
         Self { cause, detail: detail.into() }
     }
 
+    /// The same of a request whose time is over or not: what it then waited for in vain was cut short.
+    #[must_use]
+    pub fn in_time_of(self, overdue: bool) -> Self {
+        match self.cause {
+            Cause::ClientReadTimeout
+            | Cause::UpstreamConnectTimeout
+            | Cause::UpstreamTlsTimeout
+            | Cause::UpstreamReadTimeout
+            | Cause::UpstreamWriteTimeout
+                if overdue =>
+            {
+                Cause::RequestTimeout.into()
+            }
+            _ => self,
+        }
+    }
+
     /// The status that answers it.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -323,6 +376,7 @@ impl From<Refusal> for Failure {
             Refusal::ManyHosts => Cause::ManyHosts,
             Refusal::BadHost(_) => Cause::BadHost,
             Refusal::RelativePath | Refusal::UnsafePath => Cause::BadTarget,
+            Refusal::TargetTooLong { .. } => Cause::UriTooLong,
             Refusal::BadLength => Cause::BadLength,
             Refusal::Method => Cause::MethodNotServed,
             Refusal::HeaderTooLarge { .. } => Cause::HeaderTooLarge,
@@ -337,6 +391,17 @@ impl From<NoRoute> for Failure {
         match no_route {
             NoRoute::UnknownHost => Cause::UnknownHost,
             NoRoute::UnknownPath { .. } => Cause::NoRoute,
+        }
+        .into()
+    }
+}
+
+impl From<Full> for Failure {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Client => Cause::TooManyAtOnce,
+            Full::Queue => Cause::QueueFull,
+            Full::Timeout => Cause::QueueTimeout,
         }
         .into()
     }
@@ -388,9 +453,13 @@ mod tests {
     fn says_loudly_only_what_no_client_can_cause() {
         for cause in all() {
             let loud = cause.loudness() != Loudness::Debug;
+            let by_clients = matches!(
+                cause,
+                Cause::Framing(_) | Cause::QueueFull | Cause::QueueTimeout | Cause::RequestTimeout
+            );
             assert_eq!(
                 loud,
-                cause.status() >= 500 && !matches!(cause, Cause::Framing(_)),
+                cause.status() >= 500 && !by_clients,
                 "{}",
                 cause.name()
             );

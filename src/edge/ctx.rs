@@ -5,14 +5,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fluxheim_config::Policy;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora::{Error, ErrorType};
 
 use crate::edge::admit::Admitted;
 use crate::edge::cause::Failure;
+use crate::edge::concurrency::Held;
+use crate::edge::deadline;
 use crate::edge::finish::{self, Asked};
 use crate::edge::identity::Identity;
 use crate::edge::live::Live;
@@ -45,6 +47,14 @@ pub struct Ctx {
     pub telemetry: Arc<Telemetry>,
     /// Status of the head that was sent to the client, 0 before.
     status: AtomicU16,
+    /// `RateLimit`, where a rule holds.
+    pub quota: Option<HeaderValue>,
+    /// Given back when the request ends.
+    pub held: Option<Held>,
+    /// When it is to end at the latest.
+    pub due: Option<tokio::time::Instant>,
+    /// Whether what it waits for is to end so early that it does: not where it may be upgraded.
+    pub hurried: bool,
     _guard: RequestGuard,
 }
 
@@ -109,6 +119,10 @@ impl Ctx {
             asked: None,
             telemetry,
             status: AtomicU16::new(0),
+            quota: None,
+            held: None,
+            due: None,
+            hurried: false,
             _guard: guard,
         }
     }
@@ -137,6 +151,25 @@ impl Ctx {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         self.live.policy(self.vhost, self.route)
+    }
+
+    /// What is left of the time of a request that is hurried.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let due = self.due.filter(|_| self.hurried);
+        due.map(|due| due.saturating_duration_since(tokio::time::Instant::now()))
+    }
+
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.due.is_some_and(|due| tokio::time::Instant::now() >= due)
+    }
+
+    /// After a 101 the connection is no request any more, and has no end.
+    pub fn switched(&mut self) {
+        self.due = None;
+        deadline::set(None);
     }
 
     /// Leaves the permit.

@@ -110,9 +110,10 @@ pub(super) fn finish(session: &Session, error: Option<&Error>, ctx: &mut Ctx) {
 /// Logs a request that will never be finished: the process ends, or its task has panicked.
 pub(super) fn cut(ctx: &mut Ctx) {
     let Some(asked) = ctx.asked.take() else { return };
-    let cause = match ctx.telemetry.lifecycle.draining() && !std::thread::panicking() {
-        true => Cause::DrainTimeout,
-        false => Cause::Internal,
+    let cause = match (std::thread::panicking(), ctx.is_overdue(), ctx.telemetry.lifecycle.draining()) {
+        (false, true, _) => Cause::RequestTimeout,
+        (false, false, true) => Cause::DrainTimeout,
+        (true, _, _) | (false, false, false) => Cause::Internal,
     };
     ctx.failure = Some(cause.into());
     let status = ctx.answered().unwrap_or(CLIENT_GONE);

@@ -9,6 +9,7 @@ use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
 use http::HeaderName;
 
 use crate::edge::files::Site;
+use crate::edge::limiters::Limiters;
 use crate::policy::Permit;
 use crate::route::Routes;
 use crate::telemetry;
@@ -20,6 +21,7 @@ pub struct Live {
     pub config: Config,
     pub routes: Routes,
     pub pools: Vec<Arc<Pool>>,
+    pub limiters: Limiters,
     targets: Vec<Vec<Target>>,
     names: Vec<String>,
     /// How logs call each vhost's routes.
@@ -74,12 +76,19 @@ impl Live {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let names = config.vhosts.iter().map(name).collect();
+        let names: Vec<_> = config.vhosts.iter().map(name).collect();
         let route_names =
             config.vhosts.iter().map(|vhost| vhost.routes.iter().map(Route::label).collect()).collect();
         let request_id_field = telemetry::request_id_field(&config.tracing);
+        let limiters = Limiters::new(&config, &names);
         let routes = Routes::new(&config.vhosts);
-        Ok(Self { routes, pools, targets, names, route_names, request_id_field, config })
+        Ok(Self { routes, pools, limiters, targets, names, route_names, request_id_field, config })
+    }
+
+    /// Takes over the state of what is the same in `old`.
+    pub fn inherit(&mut self, old: &Self) {
+        self.pools.iter().for_each(|pool| pool.inherit(&old.pools));
+        self.limiters.inherit(&old.limiters);
     }
 
     /// What a permitted request leads to.

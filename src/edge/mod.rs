@@ -5,11 +5,14 @@
 
 pub mod admit;
 pub mod cause;
+mod concurrency;
 pub mod ctx;
+pub mod deadline;
 mod failure;
 pub mod files;
 mod finish;
 pub mod identity;
+mod limiters;
 pub mod live;
 mod outgoing;
 mod peer;
@@ -23,6 +26,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -84,9 +88,13 @@ impl ProxyHttp for Edge {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let left = ctx.time_left();
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(failure::raise(Cause::RequestTimeout.into(), ErrorSource::Upstream));
+        }
         ctx.timing.attempt();
         let proxying = ctx.proxying()?;
-        match peer::next(proxying) {
+        match peer::next(proxying, left) {
             Some(peer) => Ok(peer),
             None => {
                 self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::NoAddress);
@@ -189,6 +197,9 @@ impl ProxyHttp for Edge {
         ctx: &mut Ctx,
     ) -> Result<()> {
         outgoing::dress(session, response, ctx)?;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            ctx.switched();
+        }
         if self.telemetry.lifecycle.draining() {
             session.set_keepalive(None);
         }
@@ -196,8 +207,9 @@ impl ProxyHttp for Edge {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
-        let reply = respond::for_error(error);
-        ctx.failure = Some(failure::of(error));
+        let failure = failure::of(error).in_time_of(ctx.is_overdue());
+        let reply = respond::for_failure(&failure);
+        ctx.failure = Some(failure);
         let error_code = reply.as_ref().map_or(0, |reply| reply.status.as_u16());
         if let Some(reply) = reply.filter(|_| respond::answered(session).is_none()) {
             // A failure here means that the client has gone; the access line says so.
@@ -233,7 +245,9 @@ impl Edge {
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
         ctx.admit(admitted, routed);
-        let permit = permit::permit(session, ctx, routed?).await?;
+        let routed = routed?;
+        permit::set_times(session, ctx);
+        let permit = permit::permit(session, ctx, routed).await?;
         ctx.permit(permit);
         ctx.live.target(&permit).cloned().ok_or_else(|| Reply::internal("a route leads nowhere"))
     }

@@ -3,6 +3,7 @@
 //! Owns what is put on each of them alike, whatever made it. The edits themselves are pure functions of
 //! `rewrite` and `policy`.
 
+use http::HeaderValue;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -20,6 +21,19 @@ pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx)
     if let Some(identity) = &ctx.identity {
         identity.answer(head, &ctx.live)?;
     }
+    if let Some(quota) = &ctx.quota {
+        tell_quota(head, ctx, quota)?;
+    }
+    Ok(())
+}
+
+/// Beside those of an upstream: they are lists, and both limits hold.
+fn tell_quota(head: &mut ResponseHeader, ctx: &Ctx, quota: &HeaderValue) -> Result<()> {
+    let limiter = ctx.vhost.zip(ctx.route).and_then(|(vhost, route)| ctx.live.limiters.of(vhost, route));
+    if let Some(policy) = limiter.and_then(|limiter| limiter.policy.clone()) {
+        head.append_header("RateLimit-Policy", policy)?;
+    }
+    head.append_header("RateLimit", quota.clone())?;
     Ok(())
 }
 

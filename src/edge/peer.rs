@@ -3,6 +3,8 @@
 //! Owns the mapping from our upstream settings to the framework's. Picks nothing: the turn was taken
 //! when the request was routed.
 
+use std::time::Duration;
+
 use pingora::Error;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
@@ -10,14 +12,17 @@ use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
 use crate::edge::ctx::Proxying;
 
 /// The peer for the attempt that is due; `None` when no address is left.
-pub(super) fn next(proxying: &Proxying) -> Option<Box<HttpPeer>> {
+///
+/// No wait of it is longer than the time that is `left` to the request.
+pub(super) fn next(proxying: &Proxying, left: Option<Duration>) -> Option<Box<HttpPeer>> {
     let address = proxying.turn.address(proxying.attempt)?;
     let upstream = &proxying.pool.config;
     let mut peer = HttpPeer::new(address, false, String::new());
-    peer.options.connection_timeout = Some(upstream.connect_timeout);
-    peer.options.total_connection_timeout = Some(upstream.connect_timeout);
-    peer.options.read_timeout = Some(upstream.read_timeout);
-    peer.options.write_timeout = Some(upstream.write_timeout);
+    let within = |time: Duration| Some(left.map_or(time, |left| time.min(left)));
+    peer.options.connection_timeout = within(upstream.connect_timeout);
+    peer.options.total_connection_timeout = within(upstream.connect_timeout);
+    peer.options.read_timeout = within(upstream.read_timeout);
+    peer.options.write_timeout = within(upstream.write_timeout);
     peer.options.idle_timeout = Some(upstream.keepalive_timeout);
     // Hop-by-hop fields go, a WebSocket upgrade stays, nominating protected fields is refused.
     peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::standard();

@@ -3,19 +3,78 @@
 //! Owns the order of the questions. What can be judged from values alone is `policy`'s; what has to wait
 //! for something (a queue, another server) is waited for here.
 
+use std::sync::Arc;
+
 use pingora::proxy::Session;
+use tokio::time::Instant;
 
 use crate::edge::ctx::Ctx;
+use crate::edge::deadline;
+use crate::edge::limiters::{Counted, Limiter};
 use crate::edge::respond::Reply;
 use crate::policy::{self, Permit};
 use crate::route::Routed;
+use crate::types::Client;
 
 /// Asks every rule of the route's policy.
 ///
 /// # Errors
 /// The answer for a request that one of them denies.
-#[expect(clippy::unused_async, reason = "no rule has to wait yet")]
-pub(super) async fn permit(_session: &mut Session, ctx: &Ctx, routed: Routed) -> Result<Permit, Reply> {
+pub(super) async fn permit(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    routed: Routed,
+) -> Result<Permit, Reply> {
+    let live = Arc::clone(&ctx.live);
+    if let Some(limiter) = live.limiters.of(routed.vhost(), routed.route()) {
+        rate(session, ctx, limiter)?;
+        concurrency(ctx, limiter).await?;
+    }
     let declared = ctx.admitted().and_then(|admitted| admitted.declared_body);
     Ok(policy::permit(routed, declared, ctx.policy().limits.max_body_size)?)
+}
+
+/// Sets what a route allows a request in time.
+pub(super) fn set_times(session: &mut Session, ctx: &mut Ctx) {
+    let limits = ctx.policy().limits;
+    let (mut read, mut write) = (limits.read_timeout, limits.write_timeout);
+    if let Some(total) = limits.request_timeout {
+        let due = Instant::from_std(ctx.started) + total;
+        ctx.due = Some(due);
+        deadline::set(Some(due));
+        (read, write) = (read.min(total), write.min(total));
+    }
+    session.set_read_timeout(Some(read));
+    session.set_write_timeout(Some(write));
+}
+
+fn client(ctx: &Ctx) -> Option<Client> {
+    ctx.conn.map(|conn| Client::of(conn.client.0, ctx.live.config.limits.ipv6_prefix))
+}
+
+fn rate(session: &Session, ctx: &mut Ctx, limiter: &Limiter) -> Result<(), Reply> {
+    let (Some(client), Some(admitted)) = (client(ctx), ctx.admitted()) else { return Ok(()) };
+    let request = Counted { client, path: &admitted.path, headers: &session.req_header().headers };
+    let said = ctx.live.limiters.ask(limiter, request);
+    ctx.quota = said.field;
+    if said.forgotten > 0 {
+        ctx.telemetry.metrics.rate_buckets_forgotten.inc_by(said.forgotten);
+    }
+    let vhost = ctx.live.vhost_name(ctx.vhost);
+    for rule in said.observed {
+        ctx.telemetry.metrics.rate_limited(vhost, &rule.name, "observe");
+    }
+    if let Some((rule, _)) = said.denied {
+        ctx.telemetry.metrics.rate_limited(vhost, &rule.name, "enforce");
+    }
+    match said.denied {
+        Some((rule, wait)) => Err(Reply::over_rate(&rule.name, wait)),
+        None => Ok(()),
+    }
+}
+
+async fn concurrency(ctx: &mut Ctx, limiter: &Limiter) -> Result<(), Reply> {
+    let (Some(concurrency), Some(client)) = (&limiter.concurrency, client(ctx)) else { return Ok(()) };
+    ctx.held = Some(concurrency.enter(client).await?);
+    Ok(())
 }

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use http::{StatusCode, header};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use pingora::{Error, Result};
+use pingora::Result;
 
 use crate::edge::admit::Refusal;
 use crate::edge::cause::{Cause, Failure};
+use crate::edge::concurrency::Full;
 use crate::edge::ctx::Ctx;
-use crate::edge::{failure, outgoing};
+use crate::edge::outgoing;
 use crate::policy::Denied;
 use crate::route::NoRoute;
 use crate::wire::ALLOW;
@@ -28,6 +29,8 @@ pub struct Reply {
     pub failure: Failure,
     /// For 405 (RFC 9110 section 15.5.6).
     pub allow: &'static str,
+    /// Seconds until it is worth trying again (RFC 9110 section 10.2.3).
+    pub retry_after: Option<u64>,
     /// Whether the connection ends with it: what the client sent can't be trusted to be framed well.
     pub close: bool,
 }
@@ -38,12 +41,19 @@ impl Reply {
     pub fn to(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
         let (status, text) = (failure.status(), failure.cause.text());
-        Self { status, text, failure, allow: ALLOW, close: false }
+        Self { status, text, failure, allow: ALLOW, retry_after: None, close: false }
     }
 
     const fn closing(mut self) -> Self {
         self.close = true;
         self
+    }
+
+    /// 429 (RFC 6585 section 4): more requests than the rule of that name allows.
+    #[must_use]
+    pub fn over_rate(rule: &str, wait: u64) -> Self {
+        let reply = Self::to(Failure::with(Cause::RateLimited, format!("over the rate limit {rule}")));
+        Self { retry_after: Some(wait.max(1)), ..reply }
     }
 
     /// A fault of our own.
@@ -65,6 +75,12 @@ impl From<NoRoute> for Reply {
     }
 }
 
+impl From<Full> for Reply {
+    fn from(full: Full) -> Self {
+        Self { retry_after: Some(1), ..Self::to(full) }
+    }
+}
+
 impl From<Denied> for Reply {
     fn from(denied: Denied) -> Self {
         match denied {
@@ -75,9 +91,8 @@ impl From<Denied> for Reply {
 
 /// What the client gets for a failure inside the framework; `None` when it is gone.
 #[must_use]
-pub fn for_error(error: &Error) -> Option<Reply> {
-    let failure = failure::of(error);
-    failure.cause.is_answered().then(|| Reply::to(failure).closing())
+pub fn for_failure(failure: &Failure) -> Option<Reply> {
+    failure.cause.is_answered().then(|| Reply::to(failure.clone()).closing())
 }
 
 /// The final status that was sent, if one was; 100 and 103 are not (RFC 9110 section 15.2).
@@ -98,6 +113,9 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
     let mut head = head(reply.status)?;
     head.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(header::CONTENT_LENGTH, reply.text.len())?;
+    if let Some(seconds) = reply.retry_after {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
+    }
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow)?;
     }

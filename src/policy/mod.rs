@@ -2,6 +2,7 @@
 //!
 //! Owns the decision, not its reply. Pure: values in, a permit or a denial out.
 
+pub mod rate;
 pub mod tally;
 
 use crate::route::Routed;

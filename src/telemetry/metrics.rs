@@ -26,10 +26,13 @@ pub struct Metrics {
     durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
     connections: Family<SchemeLabel, Counter>,
     connections_refused: Family<ReasonLabel, Counter>,
+    rate_limited: Family<RateLabels, Counter>,
     handshakes: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     upstream_attempts: Family<UpstreamLabels, Counter>,
     upstream_addresses: Family<UpstreamLabel, Gauge>,
+    /// Rate-limit buckets that made room for others while they were not full.
+    pub rate_buckets_forgotten: Counter,
     /// Failures of accept(2).
     pub accept_errors: Counter,
     /// Access log lines lost because their writer could not keep up.
@@ -54,6 +57,13 @@ struct ErrorLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VhostLabel {
     vhost: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RateLabels {
+    vhost: String,
+    rule: String,
+    mode: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,10 +137,12 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connections: Family::default(),
             connections_refused: Family::default(),
+            rate_limited: Family::default(),
             handshakes: Family::default(),
             refused: Family::default(),
             upstream_attempts: Family::default(),
             upstream_addresses: Family::default(),
+            rate_buckets_forgotten: Counter::default(),
             accept_errors: Counter::default(),
             access_lines_dropped: Counter::default(),
             open_connections: Gauge::default(),
@@ -174,6 +186,16 @@ impl Metrics {
 
     fn register_rest(&mut self) {
         let r = &mut self.registry;
+        r.register(
+            "rate_limited",
+            "Requests over a rate limit, by vhost, rule and whether the rule is enforced or observed",
+            self.rate_limited.clone(),
+        );
+        r.register(
+            "rate_limit_buckets_forgotten",
+            "Rate-limit buckets that made room for others before they were full: rate_limit_entries is too low",
+            self.rate_buckets_forgotten.clone(),
+        );
         r.register(
             "upstream_attempts",
             "Attempts at upstream servers, by result",
@@ -227,6 +249,12 @@ impl Metrics {
     /// One connection closed as soon as it was accepted.
     pub fn connection_refused(&self, reason: &'static str) {
         self.connections_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// One request over a rate limit.
+    pub fn rate_limited(&self, vhost: &str, rule: &str, mode: &'static str) {
+        let labels = RateLabels { vhost: vhost.to_owned(), rule: rule.to_owned(), mode };
+        self.rate_limited.get_or_create(&labels).inc();
     }
 
     /// One TLS handshake.

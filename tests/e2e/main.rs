@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod observing;
 mod policy;
+mod rates;
 mod reloading;
 mod tls;
 mod upstreams;

@@ -112,6 +112,7 @@ mod tests {
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),
+            "a rule of rate_limit" => "[[defaults.rate_limit]]\n".to_owned(),
             "limits of a vhost or route" => "[[vhosts]]\n[vhosts.limits]\n".to_owned(),
             title => format!("{title}\n"),
         }

@@ -173,19 +173,54 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
 
 /// The settings of a vhost or route, inherited ones among them.
 fn local(out: &mut Out, settings: &Policy) {
-    let body = settings.limits.max_body_size.map_or_else(|| "unlimited".to_owned(), size::print);
-    out.key("limits", format!("{{ max_body_size = {} }}", quoted(&body)));
+    out.key("limits", local_limits(&settings.limits));
     policy(out, settings);
 }
 
+fn local_limits(limits: &LocalLimits) -> String {
+    let body = limits.max_body_size.map_or_else(|| "unlimited".to_owned(), size::print);
+    let time = |time| quoted(&duration::print(time));
+    let count = |count: Option<u32>| count.map_or_else(|| quoted("unlimited"), |count| count.to_string());
+    let keys = [
+        ("max_body_size", quoted(&body)),
+        ("request_timeout", limits.request_timeout.map_or_else(|| quoted("off"), time)),
+        ("read_timeout", time(limits.read_timeout)),
+        ("write_timeout", time(limits.write_timeout)),
+        ("max_concurrent", count(limits.max_concurrent)),
+        ("max_concurrent_per_client", count(limits.max_concurrent_per_client)),
+        ("max_queue", limits.max_queue.to_string()),
+        ("queue_timeout", time(limits.queue_timeout)),
+    ];
+    inline(keys)
+}
+
+fn inline<const N: usize>(keys: [(&str, String); N]) -> String {
+    format!("{{ {} }}", keys.map(|(key, value)| format!("{key} = {value}")).join(", "))
+}
+
 /// The settings that `[defaults]` has too.
-const fn policy(_out: &mut Out, _settings: &Policy) {}
+fn policy(out: &mut Out, settings: &Policy) {
+    out.key("rate_limit", list(settings.rate_limits.iter().map(rate_limit)));
+}
+
+fn rate_limit(rule: &RateLimit) -> String {
+    inline([
+        ("name", quoted(&rule.name)),
+        ("requests", rule.requests.to_string()),
+        ("per", quoted(&duration::print(rule.per))),
+        ("burst", rule.burst.to_string()),
+        ("by", quoted(&rule.by.to_string())),
+        ("mode", quoted(if rule.enforced { "enforce" } else { "observe" })),
+    ])
+}
 
 fn limits(out: &mut Out, limits: &Limits) {
     out.table("[limits]");
     out.key("max_connections", limits.max_connections);
     out.key("max_connections_per_client", limits.max_connections_per_client);
     out.key("ipv6_prefix", limits.ipv6_prefix);
+    out.key("rate_limit_entries", limits.rate_limit_entries);
+    out.key("max_uri_size", quoted(&size::print(u64::try_from(limits.max_uri_size).unwrap_or(u64::MAX))));
     out.key(
         "max_header_size",
         quoted(&size::print(u64::try_from(limits.max_header_size).unwrap_or(u64::MAX))),
@@ -196,6 +231,8 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.time("header_timeout", limits.header_timeout);
     let rate = limits.min_body_rate.map_or_else(|| "off".to_owned(), size::print);
     out.key("min_body_rate", quoted(&rate));
+    let total = limits.request_timeout.map_or_else(|| "off".to_owned(), duration::print);
+    out.key("request_timeout", quoted(&total));
     out.time("read_timeout", limits.read_timeout);
     out.time("write_timeout", limits.write_timeout);
     out.time("keepalive_timeout", limits.keepalive_timeout);
@@ -254,7 +291,8 @@ mod tests {
     const FULL: &str = "[server]\nhttp = [\"0.0.0.0:80\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
                         key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
                         routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
-                        fallback = \"/f\", cache_control = \"no-cache\" } }]\n";
+                        fallback = \"/f\", cache_control = \"no-cache\" } }]\n\
+                        [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n";
 
     #[test]
     fn spells_out_every_key() {

@@ -179,7 +179,7 @@ pub(crate) static ROUTE: Schema = Schema {
         ("root", "static"),
         ("file_server", "static"),
     ],
-    planned: &["rate_limit", "cache"],
+    planned: &["cache"],
 };
 pub(crate) static STATIC: Schema = Schema {
     title: "[vhosts.routes.static]",
@@ -201,13 +201,42 @@ pub(crate) static STATIC: Schema = Schema {
 /// Settings of vhosts and routes. What stands here holds for every vhost that doesn't say otherwise, and
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema =
-    Schema { title: "[defaults]", keys: &[], shared: &[], known_as: &[], planned: &[] };
+    Schema { title: "[defaults]", keys: &["rate_limit"], shared: &[], known_as: &[], planned: &[] };
+pub(crate) static RATE_LIMIT: Schema = Schema {
+    title: "a rule of rate_limit",
+    keys: &["name", "requests", "per", "burst", "by", "mode"],
+    shared: &[],
+    known_as: &[
+        ("rate", "requests"),
+        ("average", "requests"),
+        ("period", "per"),
+        ("window", "per"),
+        ("key", "by"),
+        ("events", "requests"),
+    ],
+    planned: &[],
+};
 /// The limits that a vhost or route may set for itself.
 pub(crate) static LOCAL_LIMITS: Schema = Schema {
     title: "limits of a vhost or route",
-    keys: &["max_body_size"],
+    keys: &[
+        "max_body_size",
+        "request_timeout",
+        "read_timeout",
+        "write_timeout",
+        "max_concurrent",
+        "max_concurrent_per_client",
+        "max_queue",
+        "queue_timeout",
+    ],
     shared: &[],
-    known_as: &[("client_max_body_size", "max_body_size"), ("request_body", "max_body_size")],
+    known_as: &[
+        ("client_max_body_size", "max_body_size"),
+        ("request_body", "max_body_size"),
+        ("timeout", "request_timeout"),
+        ("max_connections", "max_concurrent"),
+        ("in_flight_req", "max_concurrent"),
+    ],
     planned: &[],
 };
 pub(crate) static LIMITS: Schema = Schema {
@@ -216,11 +245,14 @@ pub(crate) static LIMITS: Schema = Schema {
         "max_connections",
         "max_connections_per_client",
         "ipv6_prefix",
+        "rate_limit_entries",
+        "max_uri_size",
         "max_header_size",
         "max_header_count",
         "max_body_size",
         "header_timeout",
         "min_body_rate",
+        "request_timeout",
         "read_timeout",
         "write_timeout",
         "keepalive_timeout",
@@ -270,7 +302,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 19] = [
+pub(crate) static ALL: [&Schema; 20] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -285,6 +317,7 @@ pub(crate) static ALL: [&Schema; 19] = [
     &STATIC,
     &LOCAL_LIMITS,
     &DEFAULTS,
+    &RATE_LIMIT,
     &LIMITS,
     &LOGGING,
     &TRACING,
@@ -400,6 +433,7 @@ mod tests {
                 "the file" => "Top level",
                 "an entry of http or https" => "An entry of http or https",
                 "an entry of servers" => "An entry of servers",
+                "a rule of rate_limit" => "A rule of rate_limit",
                 "limits of a vhost or route" => "Limits of a vhost or route",
                 title => title,
             };

@@ -171,6 +171,37 @@ impl<'a> Section<'a> {
         Read::Good(At { at: node.at, value: items.collect() })
     }
 
+    /// The elements of the array at `key`, or what stands there alone.
+    pub(crate) fn one_or_more(&self, key: &'static str, expected: &str) -> Read<Vec<Node<'a>>> {
+        match self.node(key) {
+            Some(node) if !matches!(node.value, DeValue::Array(_)) => {
+                Read::Good(At { at: node.at, value: vec![node] })
+            }
+            _ => self.nodes(key, expected),
+        }
+    }
+
+    /// The whole number at `key`, which must lie in `range`, or the string `word` for `None`.
+    pub(crate) fn number_or(
+        &self,
+        key: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+        word: &str,
+    ) -> Read<Option<u32>> {
+        match self.first(key).map(|entry| entry.node) {
+            Some(node) if node.value.as_str() == Some(word) => {
+                // Asked for once more, so that a second one is told.
+                self.node(key);
+                Read::Good(At { at: node.at, value: None })
+            }
+            _ => match self.number(key, range) {
+                Read::Absent => Read::Absent,
+                Read::Flawed => Read::Flawed,
+                Read::Good(At { at, value }) => Read::Good(At { at, value: Some(value) }),
+            },
+        }
+    }
+
     /// The boolean at `key`.
     pub(crate) fn boolean(&self, key: &'static str) -> Read<bool> {
         let Some(node) = self.node(key) else { return Read::Absent };

@@ -41,8 +41,11 @@ upstream = "app"
 [[vhosts.routes]]
 path = "/"
 static = "/srv"
+[defaults]
+rate_limit = [{ requests = 9, per = "1m", by = "header:X-Key" }, { requests = 1, per = "1s", mode = "observe" }]
 [limits]
 max_body_size = "unlimited"
+request_timeout = "off"
 [logging]
 access = false
 format = "text"
@@ -232,17 +235,59 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn local_limits()(
+        (request_timeout, read_timeout, write_timeout) in (option::of(duration(1)), duration(1), duration(1)),
+        (max_concurrent, max_concurrent_per_client) in
+            (option::of(1..=1_048_576u32), option::of(1..=1_048_576u32)),
+        (max_queue, queue_timeout) in (0..=1_048_576u32, duration(1)),
+    ) -> LocalLimits {
+        let max_body_size = None;
+        LocalLimits {
+            max_body_size,
+            request_timeout,
+            read_timeout,
+            write_timeout,
+            max_concurrent,
+            max_concurrent_per_client,
+            max_queue,
+            queue_timeout,
+        }
+    }
+}
+
+prop_compose! {
+    fn rate_limit(name: &'static str)(
+        (requests, burst) in (1..=1_000_000u32, 1..=1_000_000u32),
+        per in (1000..=86_400_000u64).prop_map(Duration::from_millis),
+        by in prop_oneof![
+            Just(RateKey::ClientIp),
+            Just(RateKey::Vhost),
+            Just(RateKey::Path),
+            "[a-z!#$%&'*+.^_`|~-]{1,9}".prop_map(RateKey::Header),
+        ],
+        enforced in any::<bool>(),
+    ) -> RateLimit {
+        RateLimit { name: name.to_owned(), requests, per, burst, by, enforced }
+    }
+}
+
+fn rate_limits() -> impl Strategy<Value = Vec<RateLimit>> {
+    (rate_limit("one"), rate_limit("two"), 0..=2usize)
+        .prop_map(|(one, two, count)| [one, two].into_iter().take(count).collect())
+}
+
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
     let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), files().prop_map(Action::Static)];
-    let routes = vec((path(), action, option::of(1..=1u64 << 50)), 1..4).prop_map(|routes| {
+    let routes = (vec((path(), action, option::of(1..=1u64 << 50)), 1..4), local_limits(), rate_limits());
+    let routes = routes.prop_map(|(routes, limits, rate_limits)| {
         let mut kept: Vec<Route> = Vec::new();
         for (path, action, max_body_size) in routes {
             if kept.iter().all(|route| route.path != path) {
-                kept.push(Route {
-                    policy: Policy { limits: LocalLimits { max_body_size } },
-                    ..Route::new(path, action)
-                });
+                let limits = LocalLimits { max_body_size, ..limits };
+                let policy = Policy { limits, rate_limits: rate_limits.clone() };
+                kept.push(Route { policy, ..Route::new(path, action) });
             }
         }
         kept
@@ -263,6 +308,8 @@ prop_compose! {
         (max_connections, max_header_size, max_header_count) in (1..=1_048_576usize, 1024..=1_048_576usize, 1..=256usize),
         (max_connections_per_client, ipv6_prefix) in (1..=1_048_576usize, 32..=128u8),
         max_body_size in option::of(1..=1u64 << 50),
+        (rate_limit_entries, max_uri_size) in (1024..=16_777_216usize, 256..=1_048_576usize),
+        request_timeout in option::of(duration(1)),
         (header_timeout, min_body_rate) in (1000..=60_000u64, option::of(1..=1u64 << 20)),
         (read_timeout, write_timeout, keepalive_timeout) in (duration(1), duration(1), duration(0)),
         (keepalive_requests, max_h2_streams) in (1..=1_000_000u32, 1..=1000u32),
@@ -271,11 +318,14 @@ prop_compose! {
             max_connections,
             max_connections_per_client,
             ipv6_prefix,
+            rate_limit_entries,
+            max_uri_size,
             max_header_size,
             max_header_count,
             max_body_size,
             header_timeout: Duration::from_millis(header_timeout),
             min_body_rate,
+            request_timeout,
             read_timeout,
             write_timeout,
             keepalive_timeout,

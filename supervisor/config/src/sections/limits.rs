@@ -14,6 +14,12 @@ use crate::{Limits, LocalLimits};
 pub(crate) const CONNECTIONS: RangeInclusive<u32> = 1..=1_048_576;
 /// A network that is given less than a /32 is a provider's; a /128 is one address.
 const IPV6_PREFIX: RangeInclusive<u32> = 32..=128;
+/// The least is a table of a few pages; the most is 256 MiB.
+const RATE_ENTRIES: RangeInclusive<u32> = 1024..=16_777_216;
+/// Below 256 bytes ordinary links fail; a target is part of a head.
+const URI_SIZE: RangeInclusive<u64> = 256..=(1 << 20);
+/// Each one that waits holds its connection.
+const QUEUE: RangeInclusive<u32> = 0..=1_048_576;
 /// Below 1 KiB browsers fail; above 1 MiB Pingora stops reading.
 const HEADER_SIZE: RangeInclusive<u64> = (1 << 10)..=(1 << 20);
 /// Pingora's HTTP/1 parser stops at 256 fields.
@@ -34,11 +40,14 @@ impl Default for Limits {
             max_connections: 16_384,
             max_connections_per_client: 1024,
             ipv6_prefix: 64,
+            rate_limit_entries: 1 << 18,
+            max_uri_size: 8 << 10,
             max_header_size: 32 << 10,
             max_header_count: 100,
             max_body_size: Some(1 << 20),
             header_timeout: Duration::from_secs(10),
             min_body_rate: Some(500),
+            request_timeout: None,
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(75),
@@ -57,6 +66,7 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
     let count = |key, range| section.number(key, range).good().map(|count| count.value);
     let index_or = |key, range, default| count(key, range).map_or(default, |count| index(count.into()));
     let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
+    let uri = section.read("max_uri_size", size::EXPECTED, |text| size::within(text, &URI_SIZE));
     let pace = section.read("min_body_rate", "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
     Limits {
         max_connections: index_or("max_connections", CONNECTIONS, default.max_connections),
@@ -68,11 +78,14 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
         ipv6_prefix: count("ipv6_prefix", IPV6_PREFIX)
             .and_then(|bits| u8::try_from(bits).ok())
             .unwrap_or(default.ipv6_prefix),
+        rate_limit_entries: index_or("rate_limit_entries", RATE_ENTRIES, default.rate_limit_entries),
+        max_uri_size: uri.good().map_or(default.max_uri_size, |size| index(size.value)),
         max_header_size: header.good().map_or(default.max_header_size, |size| index(size.value)),
         max_header_count: index_or("max_header_count", HEADER_COUNT, default.max_header_count),
         max_body_size: max_body_size(section).or(default.max_body_size),
         header_timeout: time("header_timeout", header_timeout, default.header_timeout),
         min_body_rate: pace.or(default.min_body_rate),
+        request_timeout: request_timeout(section).or(default.request_timeout),
         read_timeout: time("read_timeout", duration::positive, default.read_timeout),
         write_timeout: time("write_timeout", duration::positive, default.write_timeout),
         keepalive_timeout: time("keepalive_timeout", duration::any, default.keepalive_timeout),
@@ -84,7 +97,25 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
 
 /// The limits that a vhost or route sets for itself, over those that hold around it.
 pub(crate) fn local(section: &Section<'_>, inherited: LocalLimits) -> LocalLimits {
-    LocalLimits { max_body_size: max_body_size(section).or(inherited.max_body_size) }
+    let time = |key, default| section.read(key, duration::EXPECTED, duration::positive).or(default);
+    let requests = |key, default| section.number_or(key, CONNECTIONS, "unlimited").or(default);
+    LocalLimits {
+        max_body_size: max_body_size(section).or(inherited.max_body_size),
+        request_timeout: request_timeout(section).or(inherited.request_timeout),
+        read_timeout: time("read_timeout", inherited.read_timeout),
+        write_timeout: time("write_timeout", inherited.write_timeout),
+        max_concurrent: requests("max_concurrent", inherited.max_concurrent),
+        max_concurrent_per_client: requests("max_concurrent_per_client", inherited.max_concurrent_per_client),
+        max_queue: section.number("max_queue", QUEUE).or(inherited.max_queue),
+        queue_timeout: time("queue_timeout", inherited.queue_timeout),
+    }
+}
+
+fn request_timeout(section: &Section<'_>) -> Read<Option<Duration>> {
+    section.read("request_timeout", "a duration such as \"5s\", or \"off\"", |text| match text {
+        "off" => Ok(None),
+        _ => duration::positive(text).map(Some),
+    })
 }
 
 fn max_body_size(section: &Section<'_>) -> Read<Option<u64>> {

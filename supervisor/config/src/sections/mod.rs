@@ -8,6 +8,7 @@ pub(crate) mod hardening;
 pub(crate) mod limits;
 pub(crate) mod observe;
 pub(crate) mod policy;
+pub(crate) mod rates;
 pub(crate) mod server;
 pub(crate) mod storage;
 pub(crate) mod tls;

@@ -4,12 +4,12 @@
 //! in modules of their own.
 
 use crate::section::Section;
-use crate::sections::limits;
+use crate::sections::{limits, rates};
 use crate::{Policy, schema};
 
 /// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`.
-pub(crate) fn read(_section: &Section<'_>, inherited: &Policy) -> Policy {
-    inherited.clone()
+pub(crate) fn read(section: &Section<'_>, inherited: &Policy) -> Policy {
+    Policy { limits: inherited.limits, rate_limits: rates::read(section, &inherited.rate_limits) }
 }
 
 /// The settings of a vhost or route, over those that hold around it.
