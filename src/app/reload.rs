@@ -73,6 +73,9 @@ pub(super) const fn pace(limits: &Limits) -> Pace {
         bounds: Bounds { size: limits.max_header_size, fields: limits.max_header_count },
         header_timeout: limits.header_timeout,
         min_body_rate: limits.min_body_rate,
+        h2_resets: limits.max_h2_resets,
+        h2_control_frames: limits.max_h2_control_frames,
+        h2_streams: limits.max_h2_streams,
     }
 }
 

@@ -184,27 +184,39 @@ impl Cause {
             Self::BodyTooLarge => {
                 client(413, "body_too_large", "request body too large\n", "the body is over max_body_size")
             }
-            Self::UriTooLong => {
-                client(414, "uri_too_long", "request target too long\n", "the request target is over max_uri_size")
-            }
-            Self::RateLimited => {
-                client(429, "rate_limited", "too many requests\n", "a rule of rate_limit allows no more for now")
-            }
+            Self::UriTooLong => client(
+                414,
+                "uri_too_long",
+                "request target too long\n",
+                "the request target is over max_uri_size",
+            ),
+            Self::RateLimited => client(
+                429,
+                "rate_limited",
+                "too many requests\n",
+                "a rule of rate_limit allows no more for now",
+            ),
             Self::TooManyAtOnce => client(
                 429,
                 "too_many_at_once",
                 "too many requests at once\n",
                 "the client has as many requests as max_concurrent_per_client allows",
             ),
-            Self::QueueFull => {
-                client(503, "queue_full", "busy\n", "max_concurrent requests are being served and max_queue wait")
-            }
+            Self::QueueFull => client(
+                503,
+                "queue_full",
+                "busy\n",
+                "max_concurrent requests are being served and max_queue wait",
+            ),
             Self::QueueTimeout => {
                 client(503, "queue_timeout", "busy\n", "no place became free within queue_timeout")
             }
-            Self::RequestTimeout => {
-                client(504, "request_timeout", "request timed out\n", "it took longer than request_timeout in all")
-            }
+            Self::RequestTimeout => client(
+                504,
+                "request_timeout",
+                "request timed out\n",
+                "it took longer than request_timeout in all",
+            ),
             Self::MethodNotAllowed => {
                 client(405, "method_not_allowed", "method not allowed\n", "files are served to GET and HEAD")
             }
@@ -457,12 +469,7 @@ mod tests {
                 cause,
                 Cause::Framing(_) | Cause::QueueFull | Cause::QueueTimeout | Cause::RequestTimeout
             );
-            assert_eq!(
-                loud,
-                cause.status() >= 500 && !by_clients,
-                "{}",
-                cause.name()
-            );
+            assert_eq!(loud, cause.status() >= 500 && !by_clients, "{}", cause.name());
         }
     }
 

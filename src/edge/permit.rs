@@ -20,11 +20,7 @@ use crate::types::Client;
 ///
 /// # Errors
 /// The answer for a request that one of them denies.
-pub(super) async fn permit(
-    session: &mut Session,
-    ctx: &mut Ctx,
-    routed: Routed,
-) -> Result<Permit, Reply> {
+pub(super) async fn permit(session: &mut Session, ctx: &mut Ctx, routed: Routed) -> Result<Permit, Reply> {
     let live = Arc::clone(&ctx.live);
     if let Some(limiter) = live.limiters.of(routed.vhost(), routed.route()) {
         rate(session, ctx, limiter)?;
@@ -42,7 +38,11 @@ pub(super) fn set_times(session: &mut Session, ctx: &mut Ctx) {
         let due = Instant::from_std(ctx.started) + total;
         ctx.due = Some(due);
         deadline::set(Some(due));
-        (read, write) = (read.min(total), write.min(total));
+        // The waits of a connection that may be upgraded are not those of a request.
+        if !session.is_upgrade_req() {
+            ctx.hurried = true;
+            (read, write) = (read.min(total), write.min(total));
+        }
     }
     session.set_read_timeout(Some(read));
     session.set_write_timeout(Some(write));

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{StatusCode, header};
+use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use pingora::Result;
 
 use crate::edge::admit::Refusal;
 use crate::edge::cause::{Cause, Failure};

@@ -3,6 +3,7 @@
 //! Owns connection counting, connection limits, the accept loops' end, and the gate that lets only
 //! well-framed HTTP/1.1 through. Knows no routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
+mod calm;
 mod closing;
 mod door;
 mod gate;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::{ConnectionGuard, OpeningGuard};
 use crate::types::Scheme;
+use calm::Calm;
 use door::Admission;
 pub use door::{Complaints, Crowd, Door};
 pub use gate::Pace;
@@ -225,15 +227,15 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         }
     }
 
-    /// What the framework reads from. HTTP/2 has no framing in common with what the gate judges; over
-    /// plain TCP it is not offered, and its preface is refused there like any other version.
+    /// What the framework reads from. HTTP/2 has no framing in common with what the gate judges, and a
+    /// watch of its own; over plain TCP it is not offered, and its preface is refused like any other version.
     fn http<S: IO + 'static>(self, stream: S, peer: SocketAddr, scheme: Scheme) -> Stream {
         let is_h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let stream = Opening::within(stream, self.patience.opening, self.opening);
-        if is_h2 {
-            return Box::new(stream);
-        }
         let terms = Terms { pace: self.pace, telemetry: self.telemetry, scheme, peer };
+        if is_h2 {
+            return Box::new(Calm::new(stream, terms));
+        }
         Box::new(Gate::new(stream, terms))
     }
 

@@ -26,6 +26,7 @@ pub struct Metrics {
     durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
     connections: Family<SchemeLabel, Counter>,
     connections_refused: Family<ReasonLabel, Counter>,
+    h2_refused: Family<ReasonLabel, Counter>,
     rate_limited: Family<RateLabels, Counter>,
     handshakes: Family<ResultLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
@@ -137,6 +138,7 @@ impl Metrics {
             durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
             connections: Family::default(),
             connections_refused: Family::default(),
+            h2_refused: Family::default(),
             rate_limited: Family::default(),
             handshakes: Family::default(),
             refused: Family::default(),
@@ -180,6 +182,11 @@ impl Metrics {
             "http_framing_refused",
             "HTTP/1.1 requests refused for how they were framed or how slowly they came, by reason",
             self.refused.clone(),
+        );
+        r.register(
+            "http2_refused",
+            "HTTP/2 connections ended for a flood of something, and streams for a slow body, by reason",
+            self.h2_refused.clone(),
         );
         r.register("tls_handshakes", "TLS handshakes, by result", self.handshakes.clone());
     }
@@ -265,6 +272,11 @@ impl Metrics {
     /// One request refused for its framing or its pace.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// One HTTP/2 connection or stream that was ended.
+    pub fn h2_refused(&self, reason: &'static str) {
+        self.h2_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// One attempt at an upstream server.

@@ -74,9 +74,13 @@ pub fn acceptor(tls: &Tls, resolver: Arc<Resolver>) -> Arc<Acceptor> {
 pub fn h2_options(limits: &Limits) -> H2Options {
     let mut options = default_h2_options();
     options.max_concurrent_streams(limits.max_h2_streams);
+    options.max_send_buffer_size(H2_SEND_BUFFER);
     options.max_header_list_size(u32::try_from(limits.max_header_size).unwrap_or(u32::MAX));
     options
 }
+
+/// What waits to be sent on a stream; the library's own default is 400 KiB, on each of a hundred.
+const H2_SEND_BUFFER: usize = 64 << 10;
 
 /// For `keepalive_timeout = "0s"`: long enough for a request to follow the preface.
 const SHORTEST_H2_IDLE: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! HTTP/1.1 request framing (RFC 9112), strictly: where heads and bodies end, and what is refused.
+//! HTTP/1.1 request framing (RFC 9112), strictly: where heads and bodies end, and what is refused; of
+//! HTTP/2, what floods a connection.
 //!
 //! Owns every rule that decides which bytes belong to which request, as a machine that is fed bytes and
 //! says how many of them may pass. What readers could disagree on is a [`Violation`], never repaired. No
@@ -8,6 +9,7 @@
 mod bytes;
 mod chunked;
 mod fields;
+pub mod h2;
 mod head;
 mod violation;
 

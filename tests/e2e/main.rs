@@ -16,6 +16,7 @@ mod causes;
 mod command_line;
 mod draining;
 mod files;
+mod floods;
 mod forwarding;
 mod framing;
 mod keys;

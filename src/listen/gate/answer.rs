@@ -19,7 +19,7 @@ use crate::wire::{ALLOW, Violation};
 
 /// An answer on its way.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(in crate::listen) struct Answer {
     bytes: Vec<u8>,
     sent: usize,
     phase: Phase,
@@ -38,6 +38,11 @@ enum Phase {
 }
 
 impl Answer {
+    /// Bytes that end a connection of whichever protocol.
+    pub(in crate::listen) const fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, sent: 0, phase: Phase::Send }
+    }
+
     /// To HEAD, the head alone.
     pub(super) fn new(violation: Violation, to_head: bool, field: &HeaderName, id: &HeaderValue) -> Self {
         let (status, phrase, text) = (violation.status(), violation.phrase(), violation.text());
@@ -52,11 +57,11 @@ impl Answer {
         if !to_head {
             answer.push_str(text);
         }
-        Self { bytes: answer.into_bytes(), sent: 0, phase: Phase::Send }
+        Self::of(answer.into_bytes())
     }
 
     /// Ready when the connection can be closed. That the client has gone is no news any more.
-    pub(super) fn poll<S: IO>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<()> {
+    pub(in crate::listen) fn poll<S: IO>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<()> {
         match self.try_poll(stream, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(()),

@@ -20,6 +20,12 @@ pub struct Pace {
     pub header_timeout: Duration,
     /// Bytes a second, on average over ten seconds of waiting; `None` asks for none.
     pub min_body_rate: Option<u64>,
+    /// HTTP/2 streams reset within ten seconds, beside as many as end well.
+    pub h2_resets: u32,
+    /// HTTP/2 frames within ten seconds that ask for nothing, beside ten for each frame of data.
+    pub h2_control_frames: u32,
+    /// HTTP/2 streams at once.
+    pub h2_streams: u32,
 }
 
 /// Runs while there is something to wait for.
@@ -98,6 +104,9 @@ mod tests {
         bounds: Bounds { size: 1024, fields: 10 },
         header_timeout: Duration::from_secs(2),
         min_body_rate: Some(500),
+        h2_resets: 200,
+        h2_control_frames: 1000,
+        h2_streams: 100,
     };
 
     async fn wait(clock: &mut Clock, time: Duration) -> Option<Due> {

@@ -7,7 +7,7 @@
 //! and the request's own line answers it. After a 101 the bytes are of another protocol and pass as
 //! they are.
 
-mod answer;
+pub(super) mod answer;
 mod clock;
 mod refusal;
 mod switch;

@@ -8,6 +8,7 @@ mod content;
 pub mod exit;
 mod flaw;
 mod hardening;
+mod memory;
 mod mistake;
 mod model;
 mod observing;
@@ -22,6 +23,7 @@ mod value;
 
 pub use content::*;
 pub use hardening::{Control, Level, Profile};
+pub use memory::Memory;
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;
 pub use observing::*;

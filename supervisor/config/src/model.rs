@@ -417,6 +417,11 @@ pub struct Limits {
     pub keepalive_requests: u32,
     /// Concurrent HTTP/2 streams of a connection. Default 100.
     pub max_h2_streams: u32,
+    /// HTTP/2 streams of a connection reset within ten seconds, beside as many as end well. Default 200.
+    pub max_h2_resets: u32,
+    /// HTTP/2 frames of a connection within ten seconds that ask for nothing, beside ten for each frame of
+    /// data. Default 1000.
+    pub max_h2_control_frames: u32,
 }
 
 /// How much is said on stderr.

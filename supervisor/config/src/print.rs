@@ -61,6 +61,10 @@ impl Out {
         self.0.push_str(&format!("# {key} = {value}  # {why}\n"));
     }
 
+    fn note(&mut self, text: &str) {
+        self.0.push_str(&format!("# {text}\n"));
+    }
+
     fn time(&mut self, key: &str, value: std::time::Duration) {
         self.key(key, quoted(&duration::print(value)));
     }
@@ -238,6 +242,18 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.time("keepalive_timeout", limits.keepalive_timeout);
     out.key("keepalive_requests", limits.keepalive_requests);
     out.key("max_h2_streams", limits.max_h2_streams);
+    out.key("max_h2_resets", limits.max_h2_resets);
+    out.key("max_h2_control_frames", limits.max_h2_control_frames);
+    let memory = limits.memory();
+    out.note("Memory that these limits allow to be taken, at the very most (docs/limits.md):");
+    for (of, bytes) in [
+        ("one HTTP/1.1 connection", memory.http1),
+        ("one HTTP/2 connection", memory.http2),
+        ("one client", memory.client),
+        ("all connections", memory.all),
+    ] {
+        out.note(&format!("  {of}: {}", size::rounded_up(bytes)));
+    }
 }
 
 fn logging(out: &mut Out, logging: &Logging) {
@@ -301,6 +317,14 @@ mod tests {
             for key in schema.keys.iter().filter(|key| !matches!(**key, "certificates" | "routes")) {
                 assert!(text.contains(&format!("{key} = ")), "{key} of {} in\n{text}", schema.title);
             }
+        }
+    }
+
+    #[test]
+    fn shows_the_memory_that_the_limits_allow() {
+        let text = parse(&[Source { path: "f".into(), text: FULL.to_owned() }]).unwrap().to_toml();
+        for of in ["one HTTP/1.1 connection", "one HTTP/2 connection", "one client", "all connections"] {
+            assert!(text.contains(&format!("\n#   {of}: ")), "{text}");
         }
     }
 

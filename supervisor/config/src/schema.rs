@@ -258,6 +258,8 @@ pub(crate) static LIMITS: Schema = Schema {
         "keepalive_timeout",
         "keepalive_requests",
         "max_h2_streams",
+        "max_h2_resets",
+        "max_h2_control_frames",
     ],
     shared: &[],
     known_as: &[

@@ -313,6 +313,7 @@ prop_compose! {
         (header_timeout, min_body_rate) in (1000..=60_000u64, option::of(1..=1u64 << 20)),
         (read_timeout, write_timeout, keepalive_timeout) in (duration(1), duration(1), duration(0)),
         (keepalive_requests, max_h2_streams) in (1..=1_000_000u32, 1..=1000u32),
+        (max_h2_resets, max_h2_control_frames) in (20..=1_000_000u32, 20..=1_000_000u32),
     ) -> Limits {
         Limits {
             max_connections,
@@ -331,6 +332,8 @@ prop_compose! {
             keepalive_timeout,
             keepalive_requests,
             max_h2_streams,
+            max_h2_resets,
+            max_h2_control_frames,
         }
     }
 }

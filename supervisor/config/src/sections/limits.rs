@@ -33,6 +33,8 @@ const BODY_RATE: RangeInclusive<u64> = 1..=(1 << 20);
 const KEEPALIVE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
 /// More streams make rapid reset (CVE-2023-44487) cheaper for the client.
 const H2_STREAMS: RangeInclusive<u32> = 1..=1000;
+/// Fewer and browsers would meet it.
+const H2_FRAMES: RangeInclusive<u32> = 20..=1_000_000;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -53,6 +55,8 @@ impl Default for Limits {
             keepalive_timeout: Duration::from_secs(75),
             keepalive_requests: 1000,
             max_h2_streams: 100,
+            max_h2_resets: 200,
+            max_h2_control_frames: 1000,
         }
     }
 }
@@ -92,6 +96,9 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
         keepalive_requests: count("keepalive_requests", KEEPALIVE_REQUESTS)
             .unwrap_or(default.keepalive_requests),
         max_h2_streams: count("max_h2_streams", H2_STREAMS).unwrap_or(default.max_h2_streams),
+        max_h2_resets: count("max_h2_resets", H2_FRAMES).unwrap_or(default.max_h2_resets),
+        max_h2_control_frames: count("max_h2_control_frames", H2_FRAMES)
+            .unwrap_or(default.max_h2_control_frames),
     }
 }
 

@@ -43,6 +43,13 @@ pub(crate) fn print(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
+/// `bytes` for people: in whole units of a power of 1024, rounded up.
+pub(crate) fn rounded_up(bytes: u64) -> String {
+    let binary = UNITS.iter().filter(|(name, _)| name.ends_with("iB"));
+    let unit = binary.into_iter().find(|(_, unit)| bytes >= unit.saturating_mul(10));
+    unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes.div_ceil(*unit)))
+}
+
 /// `None` when the number does not fit in 64 bits.
 fn parse(text: &str) -> Result<Option<u64>, Flaw> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -91,6 +98,19 @@ mod tests {
             assert_eq!(within(&print(bytes), &ANY).unwrap(), bytes);
         }
         assert_eq!(print(32 << 10), "32KiB");
+    }
+
+    #[test]
+    fn rounds_up_for_people() {
+        for (bytes, text) in [
+            (9, "9B"),
+            (10 << 10, "10KiB"),
+            ((10 << 20) + 1, "11MiB"),
+            (5 << 40, "5120GiB"),
+            (u64::MAX, "16777216TiB"),
+        ] {
+            assert_eq!(rounded_up(bytes), text);
+        }
     }
 
     #[test]
