@@ -11,7 +11,7 @@ use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
 
-use crate::app::patience;
+use crate::app::{fixed, patience};
 use crate::cli::Configuration;
 use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
@@ -47,11 +47,17 @@ impl Reloadable {
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
-                self.live.store(Arc::new(live));
+                let live = Arc::new(live);
+                let old = self.live.swap(Arc::clone(&live));
                 self.refreshing = refreshing;
+                old.forget(&live, &self.telemetry.metrics);
+                self.telemetry.metrics.reload(true);
                 tracing::info!("configuration reloaded");
             }
-            Err(mistakes) => tracing::error!(%mistakes, "reload refused: the running configuration stays"),
+            Err(mistakes) => {
+                self.telemetry.metrics.reload(false);
+                tracing::error!(%mistakes, "reload refused: the running configuration stays");
+            }
         }
     }
 
@@ -166,22 +172,9 @@ fn tell_keeping(keys: &KeysRead) {
 
 /// What a reload can't change is said, not silently ignored.
 fn warn_of_fixed(old: &Config, new: &Config) {
-    let same_server = old.server.http == new.server.http
-        && old.server.https == new.server.https
-        && old.server.threads == new.server.threads
-        && old.metrics == new.metrics;
-    if !same_server || old.tls.min_version != new.tls.min_version || old.hardening != new.hardening {
-        tracing::warn!(
-            "listeners, threads, tls.min_version, metrics and hardening change only with a restart"
-        );
-    }
-    if old.limits != new.limits
-        || old.logging != new.logging
-        || old.tls.handshake_timeout != new.tls.handshake_timeout
-    {
-        tracing::warn!(
-            "changes of logging, tls.handshake_timeout, limits.max_connections, limits.max_h2_streams, \
-             limits.keepalive_requests, and of timeouts on connections that are open, need a restart"
-        );
+    let keys = fixed::changed(old, new);
+    if !keys.is_empty() {
+        let keys = keys.join(", ");
+        tracing::warn!(keys, "changed, and as before until a restart");
     }
 }

@@ -19,6 +19,7 @@ use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::identity::Identity;
 use crate::edge::{failure, respond};
 use crate::telemetry::access::AccessLine;
+use crate::telemetry::metrics::meters::{Request, VhostMeters};
 
 /// Of a request's head what its access line shows. The copies share the head's memory.
 #[derive(Debug)]
@@ -129,16 +130,24 @@ struct Outcome {
 }
 
 fn tell(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
-    let vhost = ctx.live.vhost_name(ctx.vhost);
     let metrics = &ctx.telemetry.metrics;
-    metrics.request(vhost, outcome.status, outcome.took);
+    let vhost = vhost(ctx);
+    let (received, sent) = (outcome.bytes_received.unwrap_or(0), outcome.bytes.unwrap_or(0));
+    vhost.request(metrics, &Request { code: outcome.status, took: outcome.took, received, sent });
+    if let (Some(proxying), Some(took)) = (ctx.upstream(), ctx.timing.upstream()) {
+        proxying.pool.meters.answered(metrics, took);
+    }
     if let Some(failure) = &ctx.failure {
-        metrics.error(vhost, failure.cause.name());
-        say(ctx, vhost, failure);
+        vhost.error(metrics, failure.cause.name());
+        say(ctx, vhost.name(), failure);
     }
     if ctx.telemetry.access.enabled() {
         log(ctx, seen, outcome);
     }
+}
+
+fn vhost(ctx: &Ctx) -> &VhostMeters {
+    ctx.live.meters(ctx.vhost).unwrap_or(&ctx.telemetry.metrics.no_vhost)
 }
 
 /// The diagnostic beside the access line.
@@ -202,7 +211,7 @@ fn log(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
         queue: seconds(timing.queue(ctx.started)),
         connect: seconds(timing.connect()),
         first_byte: seconds(timing.until_first_byte(ctx.started)),
-        vhost: ctx.live.vhost_name(ctx.vhost),
+        vhost: vhost(ctx).name(),
         route: ctx.live.route_name(ctx.vhost, ctx.route),
         upstream: upstream.map(|proxying| proxying.pool.config.name.as_str()),
         upstream_address: upstream.and_then(|proxying| proxying.address),

@@ -13,6 +13,8 @@ use crate::edge::limiters::Limiters;
 use crate::policy::Permit;
 use crate::route::Routes;
 use crate::telemetry;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::meters::VhostMeters;
 use crate::upstream::Pool;
 
 /// Immutable; shared by reference with every request.
@@ -23,7 +25,7 @@ pub struct Live {
     pub pools: Vec<Arc<Pool>>,
     pub limiters: Limiters,
     targets: Vec<Vec<Target>>,
-    names: Vec<String>,
+    vhosts: Vec<VhostMeters>,
     /// How logs call each vhost's routes.
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
@@ -77,12 +79,13 @@ impl Live {
             return Err(errors);
         }
         let names: Vec<_> = config.vhosts.iter().map(name).collect();
+        let vhosts = config.vhosts.iter().map(|vhost| VhostMeters::new(&name(vhost))).collect();
         let route_names =
             config.vhosts.iter().map(|vhost| vhost.routes.iter().map(Route::label).collect()).collect();
         let request_id_field = telemetry::request_id_field(&config.tracing);
         let limiters = Limiters::new(&config, &names);
         let routes = Routes::new(&config.vhosts);
-        Ok(Self { routes, pools, limiters, targets, names, route_names, request_id_field, config })
+        Ok(Self { routes, pools, limiters, targets, vhosts, route_names, request_id_field, config })
     }
 
     /// Takes over the state of what is the same in `old`.
@@ -115,10 +118,18 @@ impl Live {
         self.route_names.get(vhost?)?.get(route?).map(String::as_str)
     }
 
-    /// The vhost's name in logs and metrics.
+    /// What the vhost counts, and its name in logs; `None` where no vhost answers.
     #[must_use]
-    pub fn vhost_name(&self, vhost: Option<usize>) -> &str {
-        vhost.and_then(|vhost| self.names.get(vhost)).map_or("-", String::as_str)
+    pub fn meters(&self, vhost: Option<usize>) -> Option<&VhostMeters> {
+        self.vhosts.get(vhost?)
+    }
+
+    /// Drops the series of what `next` has no more.
+    pub fn forget(&self, next: &Self, metrics: &Metrics) {
+        let gone = |vhost: &&VhostMeters| !next.vhosts.iter().any(|kept| kept.name() == vhost.name());
+        self.vhosts.iter().filter(gone).for_each(|vhost| metrics.forget_vhost(vhost));
+        let gone = |pool: &&Arc<Pool>| !next.pools.iter().any(|kept| kept.config.name == pool.config.name);
+        self.pools.iter().filter(gone).for_each(|pool| metrics.forget_upstream(&pool.meters));
     }
 }
 

@@ -97,7 +97,7 @@ impl ProxyHttp for Edge {
         match peer::next(proxying, left) {
             Some(peer) => Ok(peer),
             None => {
-                self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::NoAddress);
+                proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::NoAddress);
                 Err(failure::raise(Cause::UpstreamNoAddress.into(), ErrorSource::Upstream))
             }
         }
@@ -112,7 +112,7 @@ impl ProxyHttp for Edge {
     ) -> Box<Error> {
         ctx.timing.connected();
         if let Ok(proxying) = ctx.proxying() {
-            self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::ConnectFailed);
+            proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::ConnectFailed);
             proxying.address = peer._address.as_inet().copied();
             // Nothing was sent yet, so the next address may have the request, whatever its method.
             proxying.attempt += 1;
@@ -131,10 +131,14 @@ impl ProxyHttp for Edge {
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.timing.connected();
+        let took = ctx.timing.connect().filter(|_| !reused);
         let proxying = ctx.proxying()?;
+        if let Some(took) = took {
+            proxying.pool.meters.connected(&self.telemetry.metrics, took);
+        }
         proxying.address = peer._address.as_inet().copied();
         let attempt = if reused { Attempt::Reused } else { Attempt::Connected };
-        self.telemetry.metrics.attempt(&proxying.pool.config.name, attempt);
+        proxying.pool.meters.attempt(&self.telemetry.metrics, attempt);
         Ok(())
     }
 
@@ -147,7 +151,7 @@ impl ProxyHttp for Edge {
         client_reused: bool,
     ) -> Box<Error> {
         if let Some(proxying) = ctx.upstream().filter(|_| error.esource() == &ErrorSource::Upstream) {
-            self.telemetry.metrics.attempt(&proxying.pool.config.name, Attempt::Failed);
+            proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::Failed);
         }
         peer::judge_retry(session, error, client_reused)
     }

@@ -14,6 +14,7 @@ use crate::edge::limiters::{Counted, Limiter};
 use crate::edge::respond::Reply;
 use crate::policy::{self, Permit};
 use crate::route::Routed;
+use crate::telemetry::metrics::meters::VhostMeters;
 use crate::types::Client;
 
 /// Asks every rule of the route's policy.
@@ -60,7 +61,7 @@ fn rate(session: &Session, ctx: &mut Ctx, limiter: &Limiter) -> Result<(), Reply
     if said.forgotten > 0 {
         ctx.telemetry.metrics.rate_buckets_forgotten.inc_by(said.forgotten);
     }
-    let vhost = ctx.live.vhost_name(ctx.vhost);
+    let vhost = ctx.live.meters(ctx.vhost).map_or("-", VhostMeters::name);
     for rule in said.observed {
         ctx.telemetry.metrics.rate_limited(vhost, &rule.name, "observe");
     }

@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::{Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use pingora::apps::http_app::ServeHttp;
+use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use crate::telemetry::{Telemetry, metrics};
@@ -25,9 +26,7 @@ impl ServeHttp for Endpoint {
         }
         let lifecycle = &self.0.lifecycle;
         match request.uri.path() {
-            "/metrics" => {
-                reply(StatusCode::OK, metrics::CONTENT_TYPE, self.0.metrics.expose(lifecycle), head)
-            }
+            "/metrics" => self.metrics(request, head),
             "/livez" => text(StatusCode::OK, "ok\n", head),
             "/readyz" if lifecycle.ready() => text(StatusCode::OK, "ok\n", head),
             "/readyz" if lifecycle.draining() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n", head),
@@ -37,13 +36,28 @@ impl ServeHttp for Endpoint {
     }
 }
 
-fn text(status: StatusCode, body: &str, head: bool) -> Response<Vec<u8>> {
-    reply(status, "text/plain; charset=utf-8", body.to_owned(), head)
+impl Endpoint {
+    /// Native histograms exist in protobuf only; whoever can read that asks for it.
+    fn metrics(&self, request: &RequestHeader, head: bool) -> Response<Vec<u8>> {
+        let Telemetry { metrics, lifecycle, .. } = &*self.0;
+        let accepts = |value: &HeaderValue| {
+            value.to_str().is_ok_and(|accepted| accepted.contains("application/vnd.google.protobuf"))
+        };
+        let protobuf = request.headers.get_all(header::ACCEPT).iter().any(accepts);
+        match protobuf.then(|| metrics.expose_protobuf(lifecycle)).flatten() {
+            Some(bytes) => reply(StatusCode::OK, metrics::PROTOBUF, bytes, head),
+            None => reply(StatusCode::OK, metrics::TEXT, metrics.expose(lifecycle).into_bytes(), head),
+        }
+    }
 }
 
-fn reply(status: StatusCode, kind: &'static str, body: String, head: bool) -> Response<Vec<u8>> {
+fn text(status: StatusCode, body: &str, head: bool) -> Response<Vec<u8>> {
+    reply(status, "text/plain; charset=utf-8", body.as_bytes().to_vec(), head)
+}
+
+fn reply(status: StatusCode, kind: &'static str, body: Vec<u8>, head: bool) -> Response<Vec<u8>> {
     let length = body.len();
-    let mut response = Response::new(if head { Vec::new() } else { body.into_bytes() });
+    let mut response = Response::new(if head { Vec::new() } else { body });
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());

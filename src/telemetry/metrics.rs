@@ -1,21 +1,28 @@
-//! The metrics and their names, in the OpenMetrics text format.
+//! The metrics and their names; docs/metrics.md lists them.
 //!
-//! Owns registration and labels. Labels come from the configuration and from fixed lists, never
-//! from a request, so one client can't make them grow.
+//! Owns registration, labels and exposition. Labels come from the configuration and from fixed lists,
+//! never from a request, so one client can't make them grow. Requests count through [`meters`], which
+//! resolve their series once.
 
-use std::time::Duration;
+pub mod meters;
+mod process;
+
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 use fluxheim_posture::handoff::Posture;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_protobuf, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::telemetry::lifecycle::Lifecycle;
 use crate::types::Scheme;
+use meters::{UpstreamMeters, VhostMeters};
+use process::Process;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -23,7 +30,10 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     errors: Family<ErrorLabels, Counter>,
-    durations: Family<VhostLabel, Histogram, fn() -> Histogram>,
+    durations: Histograms<VhostLabel>,
+    request_sizes: Histograms<VhostLabel>,
+    received: Family<VhostLabel, Counter>,
+    sent: Family<VhostLabel, Counter>,
     connections: Family<SchemeLabel, Counter>,
     connections_refused: Family<ReasonLabel, Counter>,
     h2_refused: Family<ReasonLabel, Counter>,
@@ -34,6 +44,13 @@ pub struct Metrics {
     upstream_addresses: Family<UpstreamLabel, Gauge>,
     /// Rate-limit buckets that made room for others while they were not full.
     pub rate_buckets_forgotten: Counter,
+    upstream_connects: Histograms<UpstreamLabel>,
+    upstream_responses: Histograms<UpstreamLabel>,
+    reloads: Family<ResultLabel, Counter>,
+    reload_success: Gauge,
+    reload_time: Gauge<f64, AtomicU64>,
+    /// What requests count that no vhost answers for.
+    pub no_vhost: VhostMeters,
     /// Failures of accept(2).
     pub accept_errors: Counter,
     /// Access log lines lost because their writer could not keep up.
@@ -42,6 +59,8 @@ pub struct Metrics {
     in_flight: Gauge,
     ready: Gauge,
 }
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -116,6 +135,10 @@ pub enum Attempt {
 }
 
 impl Attempt {
+    /// Every outcome, in the order of its number.
+    const ALL: [Self; 5] =
+        [Self::Connected, Self::Reused, Self::ConnectFailed, Self::Failed, Self::NoAddress];
+
     const fn label(self) -> &'static str {
         match self {
             Self::Connected => "connected",
@@ -132,10 +155,13 @@ impl Metrics {
     #[must_use]
     pub(super) fn new(posture: Option<&Posture>) -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("fluxheim"),
+            registry: Registry::default(),
             requests: Family::default(),
             errors: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            durations: Family::new_with_constructor(seconds),
+            request_sizes: Family::new_with_constructor(bytes),
+            received: Family::default(),
+            sent: Family::default(),
             connections: Family::default(),
             connections_refused: Family::default(),
             h2_refused: Family::default(),
@@ -145,6 +171,12 @@ impl Metrics {
             upstream_attempts: Family::default(),
             upstream_addresses: Family::default(),
             rate_buckets_forgotten: Counter::default(),
+            upstream_connects: Family::new_with_constructor(seconds),
+            upstream_responses: Family::new_with_constructor(seconds),
+            reloads: Family::default(),
+            reload_success: Gauge::default(),
+            reload_time: Gauge::default(),
+            no_vhost: VhostMeters::new("-"),
             accept_errors: Counter::default(),
             access_lines_dropped: Counter::default(),
             open_connections: Gauge::default(),
@@ -152,7 +184,10 @@ impl Metrics {
             ready: Gauge::default(),
         };
         metrics.register_http();
+        metrics.register_upstreams();
         metrics.register_rest();
+        metrics.registry.register_collector(Box::new(Process::starting_now()));
+        metrics.reloaded(true);
         if let Some(posture) = posture {
             metrics.register_posture(posture);
         }
@@ -160,7 +195,7 @@ impl Metrics {
     }
 
     fn register_http(&mut self) {
-        let r = &mut self.registry;
+        let r = self.registry.sub_registry_with_prefix(PREFIX);
         r.register("http_requests", "Requests answered, by vhost and status", self.requests.clone());
         r.register("http_errors", "Requests that failed, by vhost and reason", self.errors.clone());
         r.register_with_unit(
@@ -168,6 +203,24 @@ impl Metrics {
             "Time from a request's head to the end of its response",
             Unit::Seconds,
             self.durations.clone(),
+        );
+        r.register_with_unit(
+            "http_request_size",
+            "Body bytes of a request",
+            Unit::Bytes,
+            self.request_sizes.clone(),
+        );
+        r.register_with_unit(
+            "http_received",
+            "Body bytes of requests, by vhost",
+            Unit::Bytes,
+            self.received.clone(),
+        );
+        r.register_with_unit(
+            "http_sent",
+            "Body bytes of responses, by vhost",
+            Unit::Bytes,
+            self.sent.clone(),
         );
         r.register("http_requests_in_flight", "Requests being served", self.in_flight.clone());
         r.register("connections_accepted", "Client connections accepted", self.connections.clone());
@@ -191,8 +244,8 @@ impl Metrics {
         r.register("tls_handshakes", "TLS handshakes, by result", self.handshakes.clone());
     }
 
-    fn register_rest(&mut self) {
-        let r = &mut self.registry;
+    fn register_upstreams(&mut self) {
+        let r = self.registry.sub_registry_with_prefix(PREFIX);
         r.register(
             "rate_limited",
             "Requests over a rate limit, by vhost, rule and whether the rule is enforced or observed",
@@ -209,10 +262,38 @@ impl Metrics {
             self.upstream_attempts.clone(),
         );
         r.register("upstream_addresses", "Addresses an upstream has now", self.upstream_addresses.clone());
+        r.register_with_unit(
+            "upstream_connect_duration",
+            "Time that a new connection to a server took, TLS included",
+            Unit::Seconds,
+            self.upstream_connects.clone(),
+        );
+        r.register_with_unit(
+            "upstream_response_duration",
+            "Time from asking a server to the head of its response",
+            Unit::Seconds,
+            self.upstream_responses.clone(),
+        );
+    }
+
+    fn register_rest(&mut self) {
+        let r = self.registry.sub_registry_with_prefix(PREFIX);
         r.register(
             "access_log_dropped",
             "Access log lines lost because stdout was not read fast enough",
             self.access_lines_dropped.clone(),
+        );
+        r.register("config_reloads", "Reloads of the configuration, by result", self.reloads.clone());
+        r.register(
+            "config_reload_success",
+            "1 if the last reload was taken, 0 if it was refused; 1 at the start",
+            self.reload_success.clone(),
+        );
+        r.register_with_unit(
+            "config_reload_timestamp",
+            "When the running configuration was taken, since the Unix epoch",
+            Unit::Seconds,
+            self.reload_time.clone(),
         );
         r.register("ready", "1 when ready for requests", self.ready.clone());
         let build = Info::new([("version", crate::types::VERSION), ("commit", crate::types::COMMIT)]);
@@ -228,24 +309,13 @@ impl Metrics {
         }
         let off_swap = Family::<ResultLabel, Gauge>::default();
         off_swap.get_or_create(&ResultLabel { result: posture.secrets_off_swap.name() }).set(1);
-        let r = &mut self.registry;
+        let r = self.registry.sub_registry_with_prefix(PREFIX);
         r.register("control", "1 for each hardening control, as judged at the start", controls);
         r.register(
             "secrets_off_swap",
             "1, with whether secrets can reach swap as judged at the start",
             off_swap,
         );
-    }
-
-    /// One answered request.
-    pub fn request(&self, vhost: &str, code: u16, took: Duration) {
-        self.requests.get_or_create(&RequestLabels { vhost: vhost.to_owned(), code }).inc();
-        self.durations.get_or_create(&VhostLabel { vhost: vhost.to_owned() }).observe(took.as_secs_f64());
-    }
-
-    /// One request that failed.
-    pub fn error(&self, vhost: &str, reason: &'static str) {
-        self.errors.get_or_create(&ErrorLabels { vhost: vhost.to_owned(), reason }).inc();
     }
 
     /// One accepted connection.
@@ -279,10 +349,45 @@ impl Metrics {
         self.h2_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
-    /// One attempt at an upstream server.
-    pub fn attempt(&self, upstream: &str, attempt: Attempt) {
-        let labels = UpstreamLabels { upstream: upstream.to_owned(), result: attempt.label() };
-        self.upstream_attempts.get_or_create(&labels).inc();
+    /// The configuration was replaced, or a new one refused.
+    pub fn reload(&self, taken: bool) {
+        self.reloads.get_or_create(&ResultLabel { result: if taken { "taken" } else { "refused" } }).inc();
+        self.reloaded(taken);
+    }
+
+    fn reloaded(&self, taken: bool) {
+        self.reload_success.set(i64::from(taken));
+        if taken {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            self.reload_time.set(now.as_secs_f64());
+        }
+    }
+
+    /// Drops the series of a vhost that no longer is.
+    pub fn forget_vhost(&self, meters: &VhostMeters) {
+        let label = VhostLabel { vhost: meters.name().to_owned() };
+        for code in meters.codes() {
+            self.requests.remove(&RequestLabels { vhost: label.vhost.clone(), code });
+        }
+        for reason in meters.reasons() {
+            self.errors.remove(&ErrorLabels { vhost: label.vhost.clone(), reason });
+        }
+        self.durations.remove(&label);
+        self.request_sizes.remove(&label);
+        self.received.remove(&label);
+        self.sent.remove(&label);
+    }
+
+    /// Drops the series of an upstream that no longer is.
+    pub fn forget_upstream(&self, meters: &UpstreamMeters) {
+        let label = UpstreamLabel { upstream: meters.name().to_owned() };
+        for attempt in Attempt::ALL {
+            let result = attempt.label();
+            self.upstream_attempts.remove(&UpstreamLabels { upstream: label.upstream.clone(), result });
+        }
+        self.upstream_addresses.remove(&label);
+        self.upstream_connects.remove(&label);
+        self.upstream_responses.remove(&label);
     }
 
     /// How many addresses an upstream has after a refresh.
@@ -291,83 +396,57 @@ impl Metrics {
         self.upstream_addresses.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// The exposition text.
+    /// The exposition as OpenMetrics text, which every scraper reads.
     #[must_use]
     pub fn expose(&self, lifecycle: &Lifecycle) -> String {
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.open_connections.set(gauge(lifecycle.connections()));
-        self.in_flight.set(gauge(lifecycle.in_flight()));
-        self.ready.set(i64::from(lifecycle.ready()));
+        self.look_at(lifecycle);
         let mut out = String::new();
         // Writing into a String can't fail; an empty answer would show up in every scrape.
         let _ = text::encode(&mut out, &self.registry);
         out
     }
+
+    /// The exposition as Prometheus protobuf, the only form that has native histograms.
+    #[must_use]
+    pub fn expose_protobuf(&self, lifecycle: &Lifecycle) -> Option<Vec<u8>> {
+        self.look_at(lifecycle);
+        prometheus_protobuf::encode_to_vec(&self.registry).ok()
+    }
+
+    fn look_at(&self, lifecycle: &Lifecycle) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.open_connections.set(gauge(lifecycle.connections()));
+        self.in_flight.set(gauge(lifecycle.in_flight()));
+        self.ready.set(i64::from(lifecycle.ready()));
+    }
 }
 
-/// Seconds; from a cache hit on loopback to the longest default timeout.
-const BUCKETS: [f64; 14] =
+fn seconds() -> Histogram {
+    Histogram::new_classic_and_native(SECONDS, native())
+}
+
+fn bytes() -> Histogram {
+    Histogram::new_classic_and_native(BYTES, native())
+}
+
+/// Buckets that grow by a tenth, as Prometheus recommends, and no more than it takes by default.
+fn native() -> NativeHistogramConfig {
+    NativeHistogramConfig::default().max_buckets(160)
+}
+
+/// What every name of ours begins with.
+const PREFIX: &str = "fluxheim";
+/// From a cache hit on loopback to the longest default timeout.
+const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+/// From a request without a body to a large upload.
+const BYTES: [f64; 8] = [0.0, 256.0, 1024.0, 16384.0, 131_072.0, 1_048_576.0, 16_777_216.0, 268_435_456.0];
 
 /// Content type of [`Metrics::expose`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Content type of [`Metrics::expose_protobuf`].
+pub const PROTOBUF: &str =
+    "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
 
 #[cfg(test)]
-mod tests {
-    use fluxheim_config::{Control, Level};
-    use fluxheim_posture::Outcome;
-    use fluxheim_posture::handoff::ControlOutcome;
-
-    use super::*;
-
-    #[test]
-    fn exposes_what_was_counted() {
-        let metrics = Metrics::new(None);
-        metrics.request("a.test", 200, Duration::from_millis(3));
-        metrics.error("a.test", "upstream_reset");
-        metrics.connection(Scheme::Https);
-        metrics.handshake("ok");
-        metrics.refused("bare_lf");
-        metrics.connection_refused("client_limit");
-        metrics.attempt("app", Attempt::Connected);
-        metrics.upstream_addresses("app", 2);
-        let text = metrics.expose(&Lifecycle::default());
-        for line in [
-            "fluxheim_http_requests_total{vhost=\"a.test\",code=\"200\"} 1",
-            "fluxheim_http_errors_total{vhost=\"a.test\",reason=\"upstream_reset\"} 1",
-            "fluxheim_http_request_duration_seconds_count{vhost=\"a.test\"} 1",
-            "fluxheim_connections_accepted_total{scheme=\"https\"} 1",
-            "fluxheim_connections_refused_total{reason=\"client_limit\"} 1",
-            "fluxheim_tls_handshakes_total{result=\"ok\"} 1",
-            "fluxheim_http_framing_refused_total{reason=\"bare_lf\"} 1",
-            "fluxheim_upstream_attempts_total{upstream=\"app\",result=\"connected\"} 1",
-            "fluxheim_upstream_addresses{upstream=\"app\"} 2",
-            "fluxheim_ready 0",
-            "fluxheim_build_info{",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-    }
-    #[test]
-    fn shows_the_posture_that_was_judged_and_none_where_there_is_none() {
-        let of = |control, level, result| ControlOutcome { control, level, result };
-        let posture = Posture {
-            controls: vec![
-                of(Control::NoNewPrivs, Level::Required, Outcome::Enforced),
-                of(Control::MemoryLock, Level::BestEffort, Outcome::NotPermitted),
-            ],
-            secrets_off_swap: Outcome::Inherited,
-        };
-        let text = Metrics::new(Some(&posture)).expose(&Lifecycle::default());
-        for line in [
-            "fluxheim_control{name=\"no_new_privs\",level=\"required\",result=\"enforced\"} 1\n",
-            "fluxheim_control{name=\"memory_lock\",level=\"best_effort\",result=\"not_permitted\"} 1\n",
-            "fluxheim_secrets_off_swap{result=\"inherited\"} 1\n",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-        assert_eq!(text.matches("fluxheim_control{").count(), 2, "{text}");
-        let by_hand = Metrics::new(None).expose(&Lifecycle::default());
-        assert!(!by_hand.contains("fluxheim_control") && !by_hand.contains("off_swap"), "{by_hand}");
-    }
-}
+mod tests;

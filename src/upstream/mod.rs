@@ -13,12 +13,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use fluxheim_config::{Upstream, UpstreamHost, UpstreamServer};
 
+use crate::telemetry::metrics::meters::UpstreamMeters;
 use balance::Turns;
 
 /// One `[[upstreams]]` entry at run time.
 #[derive(Debug)]
 pub struct Pool {
     pub config: Upstream,
+    /// What it counts.
+    pub meters: UpstreamMeters,
     current: ArcSwap<Turns>,
     /// What each configured server resolved to last, in order.
     known: ArcSwap<Vec<Vec<SocketAddr>>>,
@@ -39,7 +42,8 @@ impl Pool {
         let known: Vec<Vec<SocketAddr>> = config.servers.iter().map(literal).collect();
         let turns = Turns::new(&weigh(&config, &known));
         let known = ArcSwap::from_pointee(known);
-        Self { config, current: ArcSwap::from_pointee(turns), known, next: AtomicUsize::new(0) }
+        let meters = UpstreamMeters::new(&config.name);
+        Self { config, meters, current: ArcSwap::from_pointee(turns), known, next: AtomicUsize::new(0) }
     }
 
     /// Starts with what `earlier` pools know of the same servers, so that a reload during an outage

@@ -234,3 +234,32 @@ fn no_log_shows_a_secret_whatever_its_level() {
     assert!(said.contains("token=***"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
 }
+
+#[test]
+fn shows_native_histograms_to_scrapers_that_read_protobuf_and_the_process_to_all() {
+    let flux = Flux::with(SITE).file("site/index.html", b"home").start();
+    request(flux.http(), "a.test", "/");
+    flux.access_line("/");
+    let accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+                  application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
+    let scrape = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    let answer = exchange(flux.metrics(), &scrape);
+    assert!(field(&answer.head, "content-type").unwrap().starts_with("application/vnd.google.protobuf"));
+    let name = b"fluxheim_http_request_duration_seconds";
+    assert!(answer.body.windows(name.len()).any(|part| part == name));
+    let text = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+    let value = |name: &str| -> f64 {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+            .unwrap_or_else(|| panic!("{name}"))
+    };
+    assert!(
+        value("process_resident_memory_bytes ") > 1e6 && value("process_cpu_seconds_total ") > 0.0,
+        "{text}"
+    );
+    assert!(
+        value("process_open_fds ") > 5.0 && value("process_max_fds ") >= value("process_open_fds "),
+        "{text}"
+    );
+    assert!(value("process_start_time_seconds ") > 1.7e9, "{text}");
+}

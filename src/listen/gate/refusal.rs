@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use super::Terms;
 use crate::telemetry::access::AccessLine;
+use crate::telemetry::metrics::meters::Request;
 use crate::wire::Violation;
 
 /// Counts and logs a request that the framework never sees.
@@ -13,8 +14,9 @@ pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u
     count(terms, violation);
     let took = if violation == Violation::SlowHead { terms.pace.header_timeout } else { Duration::ZERO };
     let telemetry = &terms.telemetry;
-    telemetry.metrics.request(NO_VHOST, violation.status(), took);
-    telemetry.metrics.error(NO_VHOST, violation.name());
+    let request = Request { code: violation.status(), took, received: 0, sent: 0 };
+    telemetry.metrics.no_vhost.request(&telemetry.metrics, &request);
+    telemetry.metrics.no_vhost.error(&telemetry.metrics, violation.name());
     if !telemetry.access.enabled() {
         return;
     }
@@ -32,7 +34,7 @@ pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u
         status: violation.status(),
         bytes: Some(0),
         duration: took.as_secs_f64(),
-        vhost: NO_VHOST,
+        vhost: telemetry.metrics.no_vhost.name(),
         error: Some(violation.name()),
         error_detail: Some(violation.explanation()),
         ..AccessLine::default()
@@ -43,6 +45,3 @@ pub(super) fn tell(terms: &Terms, violation: Violation, line: Option<(&[u8], &[u
 pub(super) fn count(terms: &Terms, violation: Violation) {
     terms.telemetry.metrics.refused(violation.name());
 }
-
-/// As where no vhost matches.
-const NO_VHOST: &str = "-";

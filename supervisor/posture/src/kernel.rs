@@ -120,6 +120,13 @@ pub(crate) fn own_fds() -> Result<Vec<RawFd>, Unread> {
     Ok(listed)
 }
 
+/// How many descriptors this process has open, apart from the listing's own.
+pub(crate) fn count_own_fds() -> Result<u64, Unread> {
+    let path = "/proc/self/fd";
+    let entries = std::fs::read_dir(path).map_err(|error| Unread::failed(path, &error))?;
+    Ok((entries.count() as u64).saturating_sub(1))
+}
+
 /// Ample: the largest file read is /proc/PID/status, about 1.5 KiB.
 const MAX_TEXT: u64 = 256 * 1024;
 

@@ -11,6 +11,7 @@ pub mod handoff;
 pub mod judge;
 pub mod proxy;
 pub mod report;
+pub mod usage;
 
 mod kernel;
 mod parse;

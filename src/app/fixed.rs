@@ -1,0 +1,59 @@
+//! What a reload can't change, key by key.
+//!
+//! Owns the list: whoever reads a setting once, at the start, enters it here.
+
+use fluxheim_config::Config;
+
+/// The keys that differ and stay as they were until a restart.
+pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (server, limits) = ((&old.server, &new.server), (&old.limits, &new.limits));
+    [
+        ("server.http", server.0.http != server.1.http),
+        ("server.https", server.0.https != server.1.https),
+        ("server.threads", server.0.threads != server.1.threads),
+        ("metrics.listen", old.metrics.listen != new.metrics.listen),
+        ("tls.min_version", old.tls.min_version != new.tls.min_version),
+        ("tls.handshake_timeout", old.tls.handshake_timeout != new.tls.handshake_timeout),
+        ("hardening", old.hardening != new.hardening),
+        ("logging.level", old.logging.level != new.logging.level),
+        ("logging.access", old.logging.access != new.logging.access),
+        ("limits.max_connections", limits.0.max_connections != limits.1.max_connections),
+        ("limits.max_h2_streams", limits.0.max_h2_streams != limits.1.max_h2_streams),
+        ("limits.keepalive_requests", limits.0.keepalive_requests != limits.1.keepalive_requests),
+        ("limits.keepalive_timeout (of HTTP/2)", limits.0.keepalive_timeout != limits.1.keepalive_timeout),
+        ("limits.max_header_size (of HTTP/2)", limits.0.max_header_size != limits.1.max_header_size),
+        (
+            "limits.read_timeout (of a connection's first bytes)",
+            limits.0.read_timeout != limits.1.read_timeout,
+        ),
+        ("limits.write_timeout (of a connection)", limits.0.write_timeout != limits.1.write_timeout),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use fluxheim_config::{Source, parse};
+
+    use super::*;
+
+    fn config(rest: &str) -> Config {
+        let text = format!("[server]\nhttp = [\"127.0.0.1:80\"]\n{rest}");
+        parse(&[Source { path: "f".into(), text }]).unwrap()
+    }
+
+    #[test]
+    fn names_each_key_that_has_to_wait_and_no_other() {
+        let old = config("");
+        assert!(
+            changed(&old, &config("[limits]\nmax_body_size = \"2MiB\"\n[logging]\nformat = \"text\"\n"))
+                .is_empty()
+        );
+        let new = config(
+            "threads = 3\n[limits]\nmax_connections = 9\n[logging]\nlevel = \"warn\"\nquery = \"off\"\n",
+        );
+        assert_eq!(changed(&old, &new), ["server.threads", "logging.level", "limits.max_connections"]);
+    }
+}
