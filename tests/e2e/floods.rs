@@ -409,3 +409,24 @@ fn responses_that_no_window_is_opened_for_stay_within_the_memory_that_is_printed
     let flux = server(origin.address, "write_timeout = \"3s\"");
     stalled(&flux, get);
 }
+
+#[test]
+fn a_client_that_takes_its_response_a_byte_at_a_time_is_cut_off() {
+    let origin = Nginx::serving(&[("index.html", &vec![b'x'; 32 << 20])]);
+    let flux = server(origin.address, "write_timeout = \"2s\"");
+    let mut slow = TcpStream::connect(flux.http()).unwrap();
+    slow.write_all(b"GET /index.html HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) && matches!(slow.read(&mut [0; 1]), Ok(1)) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    let line = flux.access_line("/index.html");
+    assert_eq!(line["error"], "client_write_timeout", "{line}");
+    stop.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
+}
