@@ -26,7 +26,7 @@ use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::deadline::Timed;
 use crate::edge::live::Live;
-use crate::listen::{self, Accepting, BindError, Bound, Complaints, Door, Patience, Transport};
+use crate::listen::{self, Accepting, BindError, Bound, Complaints, Door, Patience, Taking, Transport};
 use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
@@ -261,7 +261,8 @@ impl Proxy {
     {
         let telemetry = Arc::clone(&self.telemetry);
         let limits = &self.reloadable.live.load().config.limits;
-        let patience = Patience { opening: limits.read_timeout, writing: limits.write_timeout };
+        let writing = Taking { patience: limits.write_timeout, min_rate: limits.min_response_rate };
+        let patience = Patience { opening: limits.read_timeout, writing };
         let pace = Arc::clone(&self.reloadable.pace);
         let accepting = Accepting { transport, app, telemetry, door, shutdown, patience, pace };
         self.accepting.spawn(accepting.run(bound));

@@ -23,7 +23,7 @@ pub(super) fn of(error: &Error) -> Failure {
         return Cause::Framing(*violation).into();
     }
     match error.esource() {
-        ErrorSource::Downstream => clients(error.etype()).into(),
+        ErrorSource::Downstream => clients(error.etype(), io).into(),
         ErrorSource::Upstream => servers(error.etype(), io),
         ErrorSource::Internal | ErrorSource::Unset => Cause::Internal.into(),
     }
@@ -50,8 +50,12 @@ pub(super) fn raise(failure: Failure, source: ErrorSource) -> Box<Error> {
     error
 }
 
-fn clients(etype: &ErrorType) -> Cause {
+fn clients(etype: &ErrorType, io: Option<&io::Error>) -> Cause {
+    let timed_out = io.is_some_and(|io| io.kind() == io::ErrorKind::TimedOut);
     match etype {
+        // Times that the connection itself keeps.
+        ErrorType::ReadError if timed_out => Cause::ClientReadTimeout,
+        ErrorType::WriteError if timed_out => Cause::ClientWriteTimeout,
         ErrorType::ReadTimedout => Cause::ClientReadTimeout,
         ErrorType::WriteTimedout => Cause::ClientWriteTimeout,
         ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed | ErrorType::H2Error => {

@@ -18,7 +18,20 @@ use crate::types::Client;
 pub struct Limiters {
     /// `None` where nothing asks for it.
     buckets: Option<Arc<Buckets>>,
-    vhosts: Vec<Vec<Arc<Limiter>>>,
+    vhosts: Vec<OfVhost>,
+}
+
+#[derive(Debug)]
+struct OfVhost {
+    /// For requests that no route takes.
+    own: Arc<Limiter>,
+    routes: Vec<Arc<Limiter>>,
+}
+
+impl OfVhost {
+    fn all(&self) -> impl Iterator<Item = &Arc<Limiter>> {
+        std::iter::once(&self.own).chain(&self.routes)
+    }
 }
 
 /// The table and the clock it lives by.
@@ -81,7 +94,7 @@ impl Limiters {
         let vhosts: Vec<_> =
             config.vhosts.iter().zip(names).map(|(vhost, name)| limiters(vhost, name)).collect();
         let entries = config.limits.rate_limit_entries;
-        let wanted = vhosts.iter().flatten().any(|limiter| !limiter.rules.is_empty());
+        let wanted = vhosts.iter().flat_map(OfVhost::all).any(|limiter| !limiter.rules.is_empty());
         let buckets =
             wanted.then(|| Arc::new(Buckets { table: Table::new(entries), entries, began: Instant::now() }));
         Self { buckets, vhosts }
@@ -97,10 +110,12 @@ impl Limiters {
         let known: std::collections::HashMap<_, _> = old
             .vhosts
             .iter()
-            .flatten()
+            .flat_map(OfVhost::all)
             .filter_map(|limiter| Some((&limiter.scope, limiter.concurrency.as_ref()?)))
             .collect();
-        for limiter in self.vhosts.iter_mut().flatten() {
+        for limiter in
+            self.vhosts.iter_mut().flat_map(|of| std::iter::once(&mut of.own).chain(&mut of.routes))
+        {
             let Some(theirs) = known.get(&limiter.scope) else { continue };
             if limiter.concurrency.as_ref().is_some_and(|mine| mine.terms == theirs.terms) {
                 let concurrency = Some(Arc::clone(theirs));
@@ -111,10 +126,11 @@ impl Limiters {
         }
     }
 
-    /// The limits of a route.
+    /// The limits of a route; those of the vhost where no route takes a request.
     #[must_use]
-    pub fn of(&self, vhost: usize, route: usize) -> Option<&Limiter> {
-        self.vhosts.get(vhost)?.get(route).map(Arc::as_ref)
+    pub fn of(&self, vhost: Option<usize>, route: Option<usize>) -> Option<&Limiter> {
+        let of = self.vhosts.get(vhost?)?;
+        route.map_or(Some(&of.own), |route| of.routes.get(route)).map(Arc::as_ref)
     }
 
     /// Asks all rules of `limiter`. A request that one denies has taken nothing from the others.
@@ -171,7 +187,7 @@ impl Rule {
     }
 }
 
-fn limiters(vhost: &Vhost, name: &str) -> Vec<Arc<Limiter>> {
+fn limiters(vhost: &Vhost, name: &str) -> OfVhost {
     let own = Arc::new(limiter(&vhost.policy, Scope { vhost: name.to_owned(), path: None }, None));
     let of_route = |route: &fluxheim_config::Route| {
         let same_rates = route.policy.rate_limits == vhost.policy.rate_limits;
@@ -181,7 +197,7 @@ fn limiters(vhost: &Vhost, name: &str) -> Vec<Arc<Limiter>> {
         let scope = Scope { vhost: name.to_owned(), path: Some(route.path.clone()) };
         Arc::new(limiter(&route.policy, scope, Some((&vhost.policy, &own))))
     };
-    vhost.routes.iter().map(of_route).collect()
+    OfVhost { routes: vhost.routes.iter().map(of_route).collect(), own }
 }
 
 /// What a route leaves to its vhost, `around`, it shares with it.

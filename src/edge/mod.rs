@@ -249,6 +249,9 @@ impl Edge {
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
         ctx.admit(admitted, routed);
+        if routed.is_err() {
+            permit::unrouted(session, ctx)?;
+        }
         let routed = routed?;
         permit::set_times(session, ctx);
         let permit = permit::permit(session, ctx, routed).await?;

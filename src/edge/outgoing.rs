@@ -29,7 +29,7 @@ pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx)
 
 /// Beside those of an upstream: they are lists, and both limits hold.
 fn tell_quota(head: &mut ResponseHeader, ctx: &Ctx, quota: &HeaderValue) -> Result<()> {
-    let limiter = ctx.vhost.zip(ctx.route).and_then(|(vhost, route)| ctx.live.limiters.of(vhost, route));
+    let limiter = ctx.live.limiters.of(ctx.vhost, ctx.route);
     if let Some(policy) = limiter.and_then(|limiter| limiter.policy.clone()) {
         head.append_header("RateLimit-Policy", policy)?;
     }

@@ -23,12 +23,23 @@ use crate::types::Client;
 /// The answer for a request that one of them denies.
 pub(super) async fn permit(session: &mut Session, ctx: &mut Ctx, routed: Routed) -> Result<Permit, Reply> {
     let live = Arc::clone(&ctx.live);
-    if let Some(limiter) = live.limiters.of(routed.vhost(), routed.route()) {
+    let limiter = live.limiters.of(Some(routed.vhost()), Some(routed.route()));
+    if let Some(limiter) = limiter {
         rate(session, ctx, limiter)?;
         concurrency(ctx, limiter).await?;
     }
     let declared = ctx.admitted().and_then(|admitted| admitted.declared_body);
     Ok(policy::permit(routed, declared, ctx.policy().limits.max_body_size)?)
+}
+
+/// A request that no route takes: it is answered at once, but counts against its vhost's rates, so that
+/// nobody can look for paths as fast as he likes.
+///
+/// # Errors
+/// The answer for a request over one of them.
+pub(super) fn unrouted(session: &Session, ctx: &mut Ctx) -> Result<(), Reply> {
+    let live = Arc::clone(&ctx.live);
+    live.limiters.of(ctx.vhost, None).map_or(Ok(()), |limiter| rate(session, ctx, limiter))
 }
 
 /// Sets what a route allows a request in time.

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr, Result};
 
 use crate::edge::ctx::Ctx;
-use crate::rewrite::{forwarded, hop};
+use crate::rewrite::{crumbs, forwarded, hop};
 
 /// Sets how long the client may take, and whether its connection is kept.
 pub(super) fn set_timeouts(session: &mut Session, limits: &Limits, draining: bool) {
@@ -43,6 +43,9 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ct
     }
     if let Some(identity) = &ctx.identity {
         identity.send_on(request, &ctx.live)?;
+    }
+    if let Some(cookie) = crumbs::joined(&request.headers).filter(|_| received == Version::HTTP_2) {
+        request.insert_header(header::COOKIE, cookie)?;
     }
     // RFC 9110 section 7.6.3: a gateway adds itself on the way in, with the version it received.
     let version = if received == Version::HTTP_2 { "2.0" } else { "1.1" };

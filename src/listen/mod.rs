@@ -35,7 +35,7 @@ pub use door::{Complaints, Crowd, Door};
 pub use gate::Pace;
 use gate::{Gate, Terms};
 use opening::Opening;
-pub use socket::Socket;
+pub use socket::{Socket, Taking};
 
 /// A socket that is bound and listening.
 #[derive(Debug)]
@@ -119,8 +119,8 @@ pub struct Accepting<A> {
 pub struct Patience {
     /// For its first bytes, once the connection stands.
     pub opening: Duration,
-    /// For taking anything of what we write.
-    pub writing: Duration,
+    /// For taking what we write.
+    pub writing: Taking,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
@@ -286,7 +286,8 @@ pub async fn serve_aside<A: ServerApp + Send + Sync + 'static>(
             continue;
         };
         let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
-        let socket = Socket::new(tcp, peer, SystemTime::now(), ASIDE, None);
+        let taking = Taking { patience: ASIDE, min_rate: None };
+        let socket = Socket::new(tcp, peer, SystemTime::now(), taking, None);
         tokio::spawn(async move {
             // One deadline for all of it: idle sockets must not keep probes out.
             let _ = tokio::time::timeout(ASIDE, app.process_new(Box::new(socket), &shutdown)).await;

@@ -25,9 +25,24 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::Held;
+
+/// How slowly a peer may take what is written to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking {
+    /// For how long nothing at all.
+    pub patience: Duration,
+    /// Bytes a second, on average over ten seconds and more of waiting for it; `None` asks for none.
+    pub min_rate: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Stall {
+    sleep: Pin<Box<Sleep>>,
+    since: Instant,
+}
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -39,39 +54,73 @@ pub struct Socket {
     sent: usize,
     accepted: SystemTime,
     digest: Arc<SocketDigest>,
-    /// How long the peer may take nothing at all, and since when it does.
-    patience: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Taking,
+    /// Since when the peer takes nothing.
+    stalled: Option<Stall>,
+    /// What it has taken in the time for which it was waited for.
+    taken: u64,
+    waited: Duration,
     held: Option<Held>,
 }
 
 impl Socket {
-    /// Wraps a connection that was accepted from `peer` at `accepted`; a write that makes no progress
-    /// for `patience` fails. The framework times bodies only, not heads and flushes.
+    /// Wraps a connection that was accepted from `peer` at `accepted`; a write that makes less progress
+    /// than `patience` asks for fails. The framework times bodies only, not heads and flushes.
     #[must_use]
     pub(super) fn new(
         tcp: TcpStream,
         peer: std::net::SocketAddr,
         accepted: SystemTime,
-        patience: Duration,
+        patience: Taking,
         held: Option<Held>,
     ) -> Self {
         let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
         // Known now; asked later, a client that has gone would have no address any more.
         let _ = digest.peer_addr.set(Some(peer.into()));
         let digest = Arc::new(digest);
-        Self { tcp, pending: Vec::new(), sent: 0, accepted, digest, patience, stalled: None, held }
+        Self {
+            tcp,
+            pending: Vec::new(),
+            sent: 0,
+            accepted,
+            digest,
+            patience,
+            stalled: None,
+            taken: 0,
+            waited: Duration::ZERO,
+            held,
+        }
     }
 
-    /// Passes a write's outcome on, unless it has been pending for too long.
-    fn timed<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.stalled = None;
-            return outcome;
+    /// Passes a write's outcome on, unless it has been pending for too long, or too often.
+    fn timed(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(outcome) = outcome {
+            return Poll::Ready(outcome.and_then(|written| self.took(written)));
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let patience = self.patience.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Stall {
+            sleep: Box::pin(tokio::time::sleep(patience)),
+            since: Instant::now(),
+        });
+        stalled.sleep.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The peer made room for so much. Only the time in which there was none counts.
+    fn took(&mut self, written: usize) -> io::Result<usize> {
+        self.waited += self.stalled.take().map_or(Duration::ZERO, |stall| stall.since.elapsed());
+        if self.waited.is_zero() {
+            return Ok(written);
+        }
+        self.taken = self.taken.saturating_add(written as u64);
+        if self.waited < WINDOW {
+            return Ok(written);
+        }
+        let least = self.patience.min_rate.map_or(0, |rate| rate.saturating_mul(self.waited.as_secs()));
+        if self.taken < least {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        (self.taken, self.waited) = (0, Duration::ZERO);
+        Ok(written)
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -119,7 +168,7 @@ impl Drop for Socket {
         let (Ok(runtime), Ok(fd)) = (Handle::try_current(), self.tcp.as_fd().try_clone_to_owned()) else {
             return;
         };
-        runtime.spawn(linger(fd.into(), held, self.patience));
+        runtime.spawn(linger(fd.into(), held, self.patience.patience));
     }
 }
 
@@ -246,6 +295,9 @@ impl GetSocketDigest for Socket {
     }
 }
 
+/// Over which, at the least, the rate is taken at which a peer makes room.
+const WINDOW: Duration = Duration::from_secs(10);
+
 /// Between two looks at what the peer has taken.
 const LINGER_STEP: Duration = Duration::from_millis(20);
 
@@ -270,7 +322,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (tcp, peer) = listener.accept().await.unwrap();
-        let patience = Duration::from_millis(200);
+        let patience = Taking { patience: Duration::from_millis(200), min_rate: None };
         (Socket::new(tcp, peer, SystemTime::UNIX_EPOCH, patience, held), client)
     }
 
@@ -318,6 +370,28 @@ mod tests {
         };
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
+
+    #[tokio::test]
+    async fn fails_a_write_that_the_peer_takes_too_slowly() {
+        let (mut socket, _client) = pair().await;
+        socket.patience.min_rate = Some(500);
+        let waits = |socket: &mut Socket, time| {
+            let since = Instant::now().checked_sub(Duration::from_secs(time)).unwrap();
+            socket.stalled = Some(Stall { sleep: Box::pin(tokio::time::sleep(LONG)), since });
+        };
+        waits(&mut socket, 6);
+        assert!(socket.took(2999).is_ok(), "not ten seconds yet");
+        assert!(socket.took(1 << 20).is_ok(), "what went without a wait counts for it");
+        waits(&mut socket, 6);
+        assert!(socket.took(1).is_ok());
+        assert!(socket.took(1).is_ok() && socket.waited.is_zero(), "a new stretch begins with a wait");
+        waits(&mut socket, 6);
+        assert!(socket.took(2000).is_ok());
+        waits(&mut socket, 6);
+        assert_eq!(socket.took(2000).unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn keeps_the_order_of_small_and_large_writes() {

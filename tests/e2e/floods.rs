@@ -409,3 +409,48 @@ fn responses_that_no_window_is_opened_for_stay_within_the_memory_that_is_printed
     let flux = server(origin.address, "write_timeout = \"3s\"");
     stalled(&flux, get);
 }
+
+#[test]
+fn cookies_in_crumbs_are_joined_and_count_as_fields() {
+    let origin = Scripted::answering(OK);
+    let flux = server(origin.address, "");
+    let mut raw = Raw::begin(&flux, b"");
+    // `cookie` is number 32 of HPACK's static table (RFC 7541 appendix A).
+    let crumb = |value: u8| [0x0f, 0x11, 1, value];
+    let ask = |stream, crumbs: &[u8]| {
+        let block =
+            [&head(0x82), &crumbs.iter().flat_map(|value| crumb(*value)).collect::<Vec<_>>()[..]].concat();
+        frame(HEADERS, END_STREAM | END_HEADERS, stream, &block)
+    };
+    assert!(raw.send(&ask(1, b"abc")));
+    raw.wait_for(HEADERS, 1);
+    let seen = origin.last_head();
+    assert!(seen.contains("\r\ncookie: a; b; c\r\n") && seen.matches("cookie:").count() == 1, "{seen}");
+    assert!(raw.send(&ask(3, &[b'x'; 150])));
+    raw.wait_for(HEADERS, 3);
+    let refused = "fluxheim_http_requests_total{vhost=\"-\",code=\"431\"} 1\n";
+    let text = || String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+    assert!(wait(|| text().contains(refused).then_some(())).is_some(), "{}", text());
+    assert_eq!(origin.requests(), 1);
+}
+
+#[test]
+fn a_client_that_takes_its_response_a_byte_at_a_time_is_cut_off() {
+    let origin = Nginx::serving(&[("index.html", &vec![b'x'; 32 << 20])]);
+    let flux = server(origin.address, "write_timeout = \"2s\"");
+    let mut slow = TcpStream::connect(flux.http()).unwrap();
+    slow.write_all(b"GET /index.html HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::spawn({
+        let stop = Arc::clone(&stop);
+        move || {
+            while !stop.load(Ordering::Relaxed) && matches!(slow.read(&mut [0; 1]), Ok(1)) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    });
+    let line = flux.access_line("/index.html");
+    assert_eq!(line["error"], "client_write_timeout", "{line}");
+    stop.store(true, Ordering::Relaxed);
+    reader.join().unwrap();
+}

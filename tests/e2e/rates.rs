@@ -73,6 +73,16 @@ fn counts_every_kind_of_request() {
 }
 
 #[test]
+fn counts_requests_that_no_route_takes() {
+    let rest = "[[vhosts]]\nhosts = [\"a\"]\nrate_limit = { requests = 1, per = \"1h\" }\n\
+                routes = [{ path = \"/files\", static = \"$DIR\" }]\n";
+    let flux = Flux::with(rest).start();
+    assert_eq!(request(flux.http(), "a", "/wp-admin").status, 404);
+    assert_eq!(request(flux.http(), "a", "/.env").status, 429);
+    assert_eq!(request(flux.http(), "b", "/.env").status, 421);
+}
+
+#[test]
 fn counts_by_what_a_trusted_proxy_says_and_by_header() {
     let origin = Scripted::answering(OK);
     let rules = "rate_limit = [{ requests = 1, per = \"1h\" }, { requests = 2, per = \"1h\", by = \"header:X-Key\" }]";

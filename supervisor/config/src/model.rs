@@ -404,6 +404,9 @@ pub struct Limits {
     /// Bytes a second that an HTTP/1.1 body must bring, on average over ten seconds of waiting for it;
     /// `None` is `"off"`. Default 500.
     pub min_body_rate: Option<u64>,
+    /// Bytes a second that a client must take of a response, on average over ten seconds of waiting for it;
+    /// `None` is `"off"`. Default 500.
+    pub min_response_rate: Option<u64>,
     /// From a request's head to the end of its response, those of upgraded connections apart; `None` is
     /// `"off"`, the default.
     pub request_timeout: Option<Duration>,

@@ -235,6 +235,8 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.time("header_timeout", limits.header_timeout);
     let rate = limits.min_body_rate.map_or_else(|| "off".to_owned(), size::print);
     out.key("min_body_rate", quoted(&rate));
+    let rate = limits.min_response_rate.map_or_else(|| "off".to_owned(), size::print);
+    out.key("min_response_rate", quoted(&rate));
     let total = limits.request_timeout.map_or_else(|| "off".to_owned(), duration::print);
     out.key("request_timeout", quoted(&total));
     out.time("read_timeout", limits.read_timeout);

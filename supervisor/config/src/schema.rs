@@ -252,6 +252,7 @@ pub(crate) static LIMITS: Schema = Schema {
         "max_body_size",
         "header_timeout",
         "min_body_rate",
+        "min_response_rate",
         "request_timeout",
         "read_timeout",
         "write_timeout",

@@ -49,6 +49,7 @@ impl Default for Limits {
             max_body_size: Some(1 << 20),
             header_timeout: Duration::from_secs(10),
             min_body_rate: Some(500),
+            min_response_rate: Some(500),
             request_timeout: None,
             read_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
@@ -71,7 +72,7 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
     let index_or = |key, range, default| count(key, range).map_or(default, |count| index(count.into()));
     let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
     let uri = section.read("max_uri_size", size::EXPECTED, |text| size::within(text, &URI_SIZE));
-    let pace = section.read("min_body_rate", "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
+    let rate = |key| section.read(key, "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
     Limits {
         max_connections: index_or("max_connections", CONNECTIONS, default.max_connections),
         max_connections_per_client: index_or(
@@ -88,7 +89,8 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
         max_header_count: index_or("max_header_count", HEADER_COUNT, default.max_header_count),
         max_body_size: max_body_size(section).or(default.max_body_size),
         header_timeout: time("header_timeout", header_timeout, default.header_timeout),
-        min_body_rate: pace.or(default.min_body_rate),
+        min_body_rate: rate("min_body_rate").or(default.min_body_rate),
+        min_response_rate: rate("min_response_rate").or(default.min_response_rate),
         request_timeout: request_timeout(section).or(default.request_timeout),
         read_timeout: time("read_timeout", duration::positive, default.read_timeout),
         write_timeout: time("write_timeout", duration::positive, default.write_timeout),
