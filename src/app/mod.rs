@@ -5,6 +5,7 @@
 
 mod drain;
 mod handoff;
+mod password;
 mod patience;
 mod reload;
 mod serve;
@@ -43,6 +44,7 @@ where
         Command::Version => print(&format!("fluxheim {VERSION} (commit {COMMIT}, {BUILD_PROFILE} build)\n")),
         Command::CheckConfig(at) => with_config(&at, |_| print("configuration is valid\n")),
         Command::PrintConfig(at) => with_config(&at, |config| print(&config.to_toml())),
+        Command::HashPassword => password::hash(),
         Command::CheckTlsStorage(request) => check_storage(&request),
         Command::Run(at) => run(&at),
     }

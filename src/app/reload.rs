@@ -59,8 +59,9 @@ impl Reloadable {
         let (at, confined_to, secrets) = (at.clone(), self.confined_to.clone(), self.judged_with_secrets);
         let work = move || read_anew(&at, confined_to.as_ref(), secrets);
         let read = tokio::task::spawn_blocking(|| patience::reading(work)).await;
-        let (live, certificates) = read.map_err(|error| error.to_string())??;
+        let (mut live, certificates) = read.map_err(|error| error.to_string())??;
         live.pools.iter().for_each(|pool| pool.inherit(&self.live.load().pools));
+        live.inherit(&self.live.load());
         let mut refreshing = resolve::start(&live.pools, &self.resolver, &self.telemetry);
         refreshing.first_answers().await;
         Ok((live, certificates, refreshing))

@@ -9,7 +9,10 @@ use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
 use http::HeaderName;
 
 use crate::edge::files::Site;
-use crate::policy::Permit;
+use crate::edge::passwords::Passwords;
+use crate::edge::rules::RuleTable;
+use crate::policy::keyed::NoRandomness;
+use crate::policy::{Permit, Rules};
 use crate::route::Routes;
 use crate::telemetry;
 use crate::upstream::Pool;
@@ -21,6 +24,8 @@ pub struct Live {
     pub routes: Routes,
     pub pools: Vec<Arc<Pool>>,
     targets: Vec<Vec<Target>>,
+    rules: RuleTable,
+    passwords: Passwords,
     names: Vec<String>,
     /// How logs call each vhost's routes.
     route_names: Vec<Vec<String>>,
@@ -46,6 +51,12 @@ pub enum LiveError {
         /// What went wrong and how to mend it.
         reason: String,
     },
+    /// A file that a policy names can't be used.
+    #[error("{0}")]
+    Policy(String),
+    /// Passwords can't be judged.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// An index of the configuration leads nowhere; parsing rules this out.
     #[error("vhost {vhost} names an upstream that does not exist")]
     NoSuchUpstream {
@@ -71,15 +82,17 @@ impl Live {
             targets.push(good.into_iter().filter_map(Result::ok).collect());
             errors.extend(bad.into_iter().filter_map(Result::err));
         }
-        if !errors.is_empty() {
+        let rules = RuleTable::new(&config).map_err(|wrong| errors.extend(wrong)).ok();
+        let passwords = Passwords::new().map_err(|error| errors.push(error.into())).ok();
+        let (Some(rules), Some(passwords), true) = (rules, passwords, errors.is_empty()) else {
             return Err(errors);
-        }
+        };
         let names = config.vhosts.iter().map(name).collect();
         let route_names =
             config.vhosts.iter().map(|vhost| vhost.routes.iter().map(Route::label).collect()).collect();
         let request_id_field = telemetry::request_id_field(&config.tracing);
         let routes = Routes::new(&config.vhosts);
-        Ok(Self { routes, pools, targets, names, route_names, request_id_field, config })
+        Ok(Self { routes, pools, targets, rules, passwords, names, route_names, request_id_field, config })
     }
 
     /// What a permitted request leads to.
@@ -104,6 +117,22 @@ impl Live {
     #[must_use]
     pub fn route_name(&self, vhost: Option<usize>, route: Option<usize>) -> Option<&str> {
         self.route_names.get(vhost?)?.get(route?).map(String::as_str)
+    }
+
+    /// Where passwords are judged.
+    pub(super) const fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// Goes on with what `earlier` tables know, so that a reload lets nobody have twice the room.
+    pub fn inherit(&mut self, earlier: &Self) {
+        self.passwords = earlier.passwords.clone();
+    }
+
+    /// The compiled policies for the same requests as [`Live::policy`].
+    #[must_use]
+    pub fn rules(&self, vhost: Option<usize>, route: Option<usize>) -> &Rules {
+        self.rules.of(vhost, route)
     }
 
     /// The vhost's name in logs and metrics.

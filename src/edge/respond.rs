@@ -5,7 +5,8 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::header::{self, HeaderName};
+use http::{HeaderValue, StatusCode};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use pingora::{Error, Result};
@@ -28,6 +29,8 @@ pub struct Reply {
     pub failure: Failure,
     /// For 405 (RFC 9110 section 15.5.6).
     pub allow: &'static str,
+    /// More fields, such as the challenge of a 401.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
     /// Whether the connection ends with it: what the client sent can't be trusted to be framed well.
     pub close: bool,
 }
@@ -38,7 +41,14 @@ impl Reply {
     pub fn to(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
         let (status, text) = (failure.status(), failure.cause.text());
-        Self { status, text, failure, allow: ALLOW, close: false }
+        Self { status, text, failure, allow: ALLOW, fields: Vec::new(), close: false }
+    }
+
+    /// With one field more.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
     }
 
     const fn closing(mut self) -> Self {
@@ -68,6 +78,7 @@ impl From<NoRoute> for Reply {
 impl From<Denied> for Reply {
     fn from(denied: Denied) -> Self {
         match denied {
+            Denied::Address | Denied::Origin => Self::to(denied),
             Denied::BodyTooLarge { .. } => Self::to(denied).closing(),
         }
     }
@@ -100,6 +111,9 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
     head.insert_header(header::CONTENT_LENGTH, reply.text.len())?;
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow)?;
+    }
+    for (name, value) in &reply.fields {
+        head.append_header(name.clone(), value.clone())?;
     }
     finish(session, ctx, head, Bytes::from_static(reply.text.as_bytes())).await
 }

@@ -4,6 +4,7 @@
 //! `fluxheim-trust` and hand it over as [`Source`]s.
 #![forbid(unsafe_code)]
 
+mod auth;
 mod content;
 pub mod exit;
 mod flaw;
@@ -12,6 +13,7 @@ mod mistake;
 mod model;
 mod observing;
 mod parse;
+mod policies;
 mod print;
 mod schema;
 mod section;
@@ -20,12 +22,14 @@ mod sink;
 mod tree;
 mod value;
 
+pub use auth::*;
 pub use content::*;
 pub use hardening::{Control, Level, Profile};
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;
 pub use observing::*;
 pub use parse::{parse, parse_under};
+pub use policies::*;
 pub use sections::server::STOP_MARGIN;
 
 use std::path::PathBuf;

@@ -200,8 +200,75 @@ pub(crate) static STATIC: Schema = Schema {
 };
 /// Settings of vhosts and routes. What stands here holds for every vhost that doesn't say otherwise, and
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
-pub(crate) static DEFAULTS: Schema =
-    Schema { title: "[defaults]", keys: &[], shared: &[], known_as: &[], planned: &[] };
+pub(crate) static DEFAULTS: Schema = Schema {
+    title: "[defaults]",
+    keys: &["access", "security_headers", "cors", "basic_auth"],
+    shared: &[],
+    known_as: &[],
+    planned: &[],
+};
+pub(crate) static ACCESS: Schema = Schema {
+    title: "access",
+    keys: &["allow", "deny"],
+    shared: &[],
+    known_as: &[("whitelist", "allow"), ("source_range", "allow"), ("blacklist", "deny"), ("block", "deny")],
+    planned: &[],
+};
+pub(crate) static SECURITY_HEADERS: Schema = Schema {
+    title: "security_headers",
+    keys: &[
+        "profile",
+        "hsts",
+        "content_type_options",
+        "frame_options",
+        "referrer_policy",
+        "content_security_policy",
+        "permissions_policy",
+        "cross_origin_opener_policy",
+        "cross_origin_embedder_policy",
+        "cross_origin_resource_policy",
+        "replace",
+    ],
+    shared: &[],
+    known_as: &[
+        ("strict_transport_security", "hsts"),
+        ("x_frame_options", "frame_options"),
+        ("frame_ancestors", "content_security_policy"),
+        ("csp", "content_security_policy"),
+        ("coop", "cross_origin_opener_policy"),
+        ("coep", "cross_origin_embedder_policy"),
+        ("corp", "cross_origin_resource_policy"),
+        ("nosniff", "content_type_options"),
+    ],
+    planned: &[],
+};
+pub(crate) static BASIC_AUTH: Schema = Schema {
+    title: "basic_auth",
+    keys: &["users_file", "realm", "forward_authorization", "user_header"],
+    shared: &[],
+    known_as: &[
+        ("auth_basic_user_file", "users_file"),
+        ("file", "users_file"),
+        ("htpasswd", "users_file"),
+        ("header_field", "user_header"),
+    ],
+    planned: &["users"],
+};
+pub(crate) static CORS: Schema = Schema {
+    title: "cors",
+    keys: &["origins", "methods", "headers", "expose", "credentials", "max_age"],
+    shared: &[],
+    known_as: &[
+        ("allow_origins", "origins"),
+        ("allowed_origins", "origins"),
+        ("allow_origin", "origins"),
+        ("allow_methods", "methods"),
+        ("allow_headers", "headers"),
+        ("expose_headers", "expose"),
+        ("allow_credentials", "credentials"),
+    ],
+    planned: &[],
+};
 /// The limits that a vhost or route may set for itself.
 pub(crate) static LOCAL_LIMITS: Schema = Schema {
     title: "limits of a vhost or route",
@@ -270,7 +337,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 19] = [
+pub(crate) static ALL: [&Schema; 23] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -285,6 +352,10 @@ pub(crate) static ALL: [&Schema; 19] = [
     &STATIC,
     &LOCAL_LIMITS,
     &DEFAULTS,
+    &ACCESS,
+    &SECURITY_HEADERS,
+    &CORS,
+    &BASIC_AUTH,
     &LIMITS,
     &LOGGING,
     &TRACING,
