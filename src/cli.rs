@@ -19,6 +19,8 @@ pub enum Command {
     CheckTlsStorage(Request),
     /// Print the effective configuration.
     PrintConfig(Configuration),
+    /// Make a hash of the password on stdin.
+    HashPassword,
     Help,
     Version,
 }
@@ -56,6 +58,7 @@ where
             Long("wait") => wait = Some(parse_wait(&value(&mut parser)?)?),
             Long("check-config") => set(&mut action, "--check-config")?,
             Long("check-tls-storage") => set(&mut action, "--check-tls-storage")?,
+            Long("hash-password") => set(&mut action, "--hash-password")?,
             Long("print-config") => set(&mut action, "--print-config")?,
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("version") | Short('V') => return Ok(Command::Version),
@@ -78,6 +81,7 @@ where
             let json = json.unwrap_or(false);
             Command::CheckTlsStorage(Request { config, profile, also, repair, wait, json })
         }
+        Some("--hash-password") => Command::HashPassword,
         Some("--print-config") => Command::PrintConfig(config),
         _ => Command::Run(config),
     })
@@ -131,6 +135,7 @@ Actions (default: run the proxy)
         --repair           take excess rights from files of the service user (chmod only)
         --wait TIME        wait for files that are not there yet: 30s; 75 when they don't come
       --print-config       print the effective configuration, defaults included
+      --hash-password      read a password from stdin and print its hash, for a line of a users_file
   -V, --version            version, commit and build profile
   -h, --help               this text
 
@@ -176,6 +181,7 @@ mod tests {
         let flags = ["--check-tls-storage", "--format=json", "--config", "a.toml", "--also=cache-key=/k"];
         let flags = [&flags[..], &["--repair", "--wait", "30s"]].concat();
         assert_eq!(parsed(&flags), Ok(Command::CheckTlsStorage(request)));
+        assert_eq!(parsed(&["--hash-password"]), Ok(Command::HashPassword));
         assert_eq!(parsed(&["--config=a", "--check-config"]), Ok(Command::CheckConfig(at("a"))));
     }
 

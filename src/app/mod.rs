@@ -6,6 +6,7 @@
 mod drain;
 mod fixed;
 mod handoff;
+mod password;
 mod patience;
 mod reload;
 mod serve;
@@ -44,6 +45,7 @@ where
         Command::Version => print(&format!("fluxheim {VERSION} (commit {COMMIT}, {BUILD_PROFILE} build)\n")),
         Command::CheckConfig(at) => with_config(&at, |_| print("configuration is valid\n")),
         Command::PrintConfig(at) => with_config(&at, |config| print(&config.to_toml())),
+        Command::HashPassword => password::hash(),
         Command::CheckTlsStorage(request) => check_storage(&request),
         Command::Run(at) => run(&at),
     }

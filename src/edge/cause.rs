@@ -29,6 +29,15 @@ pub enum Cause {
     TooManyFields,
     UnknownHost,
     NoRoute,
+    /// `access` keeps the client's address out.
+    AddressDenied,
+    /// A preflight of a page that `cors` does not list.
+    OriginDenied,
+    /// No credentials, or none that can be read.
+    NoCredentials,
+    WrongPassword,
+    /// Too many passwords wait to be judged.
+    PasswordsBusy,
     BodyTooLarge,
     UriTooLong,
     RateLimited,
@@ -114,7 +123,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 38] = [
+    pub const ALL_OTHERS: [Self; 43] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -125,6 +134,11 @@ impl Cause {
         Self::TooManyFields,
         Self::UnknownHost,
         Self::NoRoute,
+        Self::AddressDenied,
+        Self::OriginDenied,
+        Self::NoCredentials,
+        Self::WrongPassword,
+        Self::PasswordsBusy,
         Self::BodyTooLarge,
         Self::UriTooLong,
         Self::RateLimited,
@@ -181,6 +195,24 @@ impl Cause {
                 client(421, "unknown_host", "unknown host\n", "no vhost answers for this host")
             }
             Self::NoRoute => client(404, "no_route", "not found\n", "no route takes this request"),
+            Self::AddressDenied => {
+                client(403, "address_denied", "forbidden\n", "the client's address may not come in")
+            }
+            Self::OriginDenied => {
+                client(403, "origin_denied", "forbidden\n", "a preflight of an origin that is not listed")
+            }
+            Self::NoCredentials => client(
+                401,
+                "no_credentials",
+                "unauthorized\n",
+                "the request has no credentials that can be read",
+            ),
+            Self::WrongPassword => {
+                client(401, "wrong_password", "unauthorized\n", "no user has this name and password")
+            }
+            Self::PasswordsBusy => {
+                client(429, "passwords_busy", "too many requests\n", "too many passwords wait to be judged")
+            }
             Self::BodyTooLarge => {
                 client(413, "body_too_large", "request body too large\n", "the body is over max_body_size")
             }
@@ -422,6 +454,8 @@ impl From<Full> for Failure {
 impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
         let cause = match denied {
+            Denied::Address => Cause::AddressDenied,
+            Denied::Origin => Cause::OriginDenied,
             Denied::BodyTooLarge { .. } => Cause::BodyTooLarge,
         };
         Self::with(cause, denied.to_string())

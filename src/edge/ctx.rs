@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use fluxheim_config::Policy;
+use http::header::HeaderName;
 use http::{HeaderValue, StatusCode};
 use pingora::{Error, ErrorType};
 
@@ -19,7 +20,7 @@ use crate::edge::finish::{self, Asked};
 use crate::edge::identity::Identity;
 use crate::edge::live::Live;
 use crate::edge::timing::Timing;
-use crate::policy::Permit;
+use crate::policy::{Permit, Rules};
 use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
@@ -40,6 +41,8 @@ pub struct Ctx {
     /// Known from the head on.
     pub identity: Option<Identity>,
     pub timing: Timing,
+    /// What the upstream is told about who asks.
+    pub proven: Proven,
     /// Why the request failed, for the logs and metrics.
     pub failure: Option<Failure>,
     /// What its access line needs if it is never finished.
@@ -79,6 +82,9 @@ impl ConnInfo {
     pub const UNKNOWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 }
 
+/// Request fields that say who asks, once that is proven.
+pub type Proven = Vec<(HeaderName, HeaderValue)>;
+
 #[derive(Debug)]
 enum Stage {
     New,
@@ -115,6 +121,7 @@ impl Ctx {
             conn: None,
             identity: None,
             timing: Timing::default(),
+            proven: Proven::new(),
             failure: None,
             asked: None,
             telemetry,
@@ -170,6 +177,12 @@ impl Ctx {
     pub fn switched(&mut self) {
         self.due = None;
         deadline::set(None);
+    }
+
+    /// The compiled policies that hold for this request as far as it has come.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        self.live.rules(self.vhost, self.route)
     }
 
     /// Leaves the permit.

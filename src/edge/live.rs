@@ -10,7 +10,10 @@ use http::HeaderName;
 
 use crate::edge::files::Site;
 use crate::edge::limiters::Limiters;
-use crate::policy::Permit;
+use crate::edge::passwords::Passwords;
+use crate::edge::rules::RuleTable;
+use crate::policy::keyed::NoRandomness;
+use crate::policy::{Permit, Rules};
 use crate::route::Routes;
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
@@ -26,6 +29,8 @@ pub struct Live {
     pub limiters: Limiters,
     targets: Vec<Vec<Target>>,
     vhosts: Vec<VhostMeters>,
+    rules: RuleTable,
+    passwords: Passwords,
     /// How logs call each vhost's routes.
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
@@ -50,6 +55,12 @@ pub enum LiveError {
         /// What went wrong and how to mend it.
         reason: String,
     },
+    /// A file that a policy names can't be used.
+    #[error("{0}")]
+    Policy(String),
+    /// Passwords can't be judged.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
     /// An index of the configuration leads nowhere; parsing rules this out.
     #[error("vhost {vhost} names an upstream that does not exist")]
     NoSuchUpstream {
@@ -75,9 +86,11 @@ impl Live {
             targets.push(good.into_iter().filter_map(Result::ok).collect());
             errors.extend(bad.into_iter().filter_map(Result::err));
         }
-        if !errors.is_empty() {
+        let rules = RuleTable::new(&config).map_err(|wrong| errors.extend(wrong)).ok();
+        let passwords = Passwords::new().map_err(|error| errors.push(error.into())).ok();
+        let (Some(rules), Some(passwords), true) = (rules, passwords, errors.is_empty()) else {
             return Err(errors);
-        }
+        };
         let names: Vec<_> = config.vhosts.iter().map(name).collect();
         let vhosts = config.vhosts.iter().map(|vhost| VhostMeters::new(&name(vhost))).collect();
         let route_names =
@@ -85,13 +98,25 @@ impl Live {
         let request_id_field = telemetry::request_id_field(&config.tracing);
         let limiters = Limiters::new(&config, &names);
         let routes = Routes::new(&config.vhosts);
-        Ok(Self { routes, pools, limiters, targets, vhosts, route_names, request_id_field, config })
+        Ok(Self {
+            routes,
+            pools,
+            limiters,
+            targets,
+            rules,
+            passwords,
+            vhosts,
+            route_names,
+            request_id_field,
+            config,
+        })
     }
 
     /// Takes over the state of what is the same in `old`.
     pub fn inherit(&mut self, old: &Self) {
         self.pools.iter().for_each(|pool| pool.inherit(&old.pools));
         self.limiters.inherit(&old.limiters);
+        self.passwords = old.passwords.clone();
     }
 
     /// What a permitted request leads to.
@@ -116,6 +141,17 @@ impl Live {
     #[must_use]
     pub fn route_name(&self, vhost: Option<usize>, route: Option<usize>) -> Option<&str> {
         self.route_names.get(vhost?)?.get(route?).map(String::as_str)
+    }
+
+    /// Where passwords are judged.
+    pub(super) const fn passwords(&self) -> &Passwords {
+        &self.passwords
+    }
+
+    /// The compiled policies for the same requests as [`Live::policy`].
+    #[must_use]
+    pub fn rules(&self, vhost: Option<usize>, route: Option<usize>) -> &Rules {
+        self.rules.of(vhost, route)
     }
 
     /// What the vhost counts, and its name in logs; `None` where no vhost answers.

@@ -15,9 +15,11 @@ pub mod identity;
 mod limiters;
 pub mod live;
 mod outgoing;
+mod passwords;
 mod peer;
 mod permit;
 pub mod respond;
+mod rules;
 mod send_on;
 pub mod timing;
 
@@ -37,6 +39,7 @@ use pingora::{Error, ErrorSource, Result};
 use crate::edge::cause::Cause;
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
+use crate::edge::permit::Stop;
 use crate::edge::respond::Reply;
 use crate::rewrite::forwarded;
 use crate::telemetry::Telemetry;
@@ -83,7 +86,11 @@ impl ProxyHttp for Edge {
                 }
                 Ok(true)
             }
-            Err(reply) => refuse(session, ctx, &reply).await.map(|()| true),
+            Err(Stop::Answered(head, body)) => {
+                respond::finish(session, ctx, *head, body).await?;
+                Ok(true)
+            }
+            Err(Stop::Refused(reply)) => refuse(session, ctx, &reply).await.map(|()| true),
         }
     }
 
@@ -245,7 +252,7 @@ async fn refuse(session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<(
 
 impl Edge {
     /// Stages 1 to 4: each takes what the one before it made.
-    async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Reply> {
+    async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Stop> {
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
         ctx.admit(admitted, routed);
@@ -254,9 +261,10 @@ impl Edge {
         }
         let routed = routed?;
         permit::set_times(session, ctx);
-        let permit = permit::permit(session, ctx, routed).await?;
+        let (permit, proven) = permit::permit(session, ctx, routed).await?;
+        ctx.proven = proven;
         ctx.permit(permit);
-        ctx.live.target(&permit).cloned().ok_or_else(|| Reply::internal("a route leads nowhere"))
+        ctx.live.target(&permit).cloned().ok_or_else(|| Reply::internal("a route leads nowhere").into())
     }
 
     fn connection(&self, session: &Session, live: &Live) -> ConnInfo {

@@ -3,13 +3,17 @@
 //! Owns what is put on each of them alike, whatever made it. The edits themselves are pure functions of
 //! `rewrite` and `policy`.
 
-use http::HeaderValue;
+use http::request::Parts;
+use http::{HeaderValue, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::edge::ctx::Ctx;
 use crate::edge::send_on;
+use crate::policy::cors::{self, Cors};
+use crate::policy::headers::SecurityHeaders;
+use crate::types::Scheme;
 
 /// Makes `head` ready to leave; to be called once for each head.
 ///
@@ -24,6 +28,16 @@ pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx)
     if let Some(quota) = &ctx.quota {
         tell_quota(head, ctx, quota)?;
     }
+    if head.status.is_informational() {
+        return Ok(());
+    }
+    let rules = ctx.rules();
+    if let Some(cors) = &rules.cors {
+        speak_of_origins(session.req_header(), head, cors)?;
+    }
+    if let (Some(headers), Some(conn)) = (&rules.headers, &ctx.conn) {
+        harden(head, headers, conn.scheme)?;
+    }
     Ok(())
 }
 
@@ -34,6 +48,33 @@ fn tell_quota(head: &mut ResponseHeader, ctx: &Ctx, quota: &HeaderValue) -> Resu
         head.append_header("RateLimit-Policy", policy)?;
     }
     head.append_header("RateLimit", quota.clone())?;
+    Ok(())
+}
+
+/// On errors too: a page's script may know why it got nothing.
+fn speak_of_origins(request: &Parts, head: &mut ResponseHeader, cors: &Cors) -> Result<()> {
+    for name in &cors::RESPONSE_FIELDS {
+        head.remove_header(name);
+    }
+    let fields = match cors::is_preflight(request) {
+        true => cors.preflight(request).unwrap_or_default(),
+        false => cors.response(&request.headers),
+    };
+    for (name, value) in fields {
+        head.insert_header(name, value)?;
+    }
+    if cors.varies() && !cors::varies_by_origin(&head.headers) {
+        head.append_header(header::VARY, "Origin")?;
+    }
+    Ok(())
+}
+
+fn harden(head: &mut ResponseHeader, headers: &SecurityHeaders, scheme: Scheme) -> Result<()> {
+    for (name, value) in headers.fields(scheme) {
+        if headers.is_due(name, &head.headers) {
+            head.insert_header(name.clone(), value.clone())?;
+        }
+    }
     Ok(())
 }
 

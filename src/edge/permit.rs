@@ -5,31 +5,107 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
-use crate::edge::ctx::Ctx;
+use crate::edge::cause::Cause;
+use crate::edge::ctx::{Ctx, Proven};
 use crate::edge::deadline;
 use crate::edge::limiters::{Counted, Limiter};
-use crate::edge::respond::Reply;
-use crate::policy::{self, Permit};
+use crate::edge::passwords::Judged;
+use crate::edge::respond::{self, Reply};
+use crate::policy::basic::{Basic, Credentials};
+use crate::policy::cors::{self, Cors};
+use crate::policy::{self, Denied, Permit};
 use crate::route::Routed;
 use crate::telemetry::metrics::meters::VhostMeters;
 use crate::types::Client;
 
+/// Why a request goes no further.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It is denied, or failed.
+    Refused(Reply),
+    /// It has its answer, which is no failure.
+    Answered(Box<ResponseHeader>, Bytes),
+}
+
+impl<T: Into<Reply>> From<T> for Stop {
+    fn from(reply: T) -> Self {
+        Self::Refused(reply.into())
+    }
+}
+
 /// Asks every rule of the route's policy.
 ///
 /// # Errors
-/// The answer for a request that one of them denies.
-pub(super) async fn permit(session: &mut Session, ctx: &mut Ctx, routed: Routed) -> Result<Permit, Reply> {
+/// The answer for a request that one of them denies, or that asked for no more than leave.
+pub(super) async fn permit(
+    session: &mut Session,
+    ctx: &mut Ctx,
+    routed: Routed,
+) -> Result<(Permit, Proven), Stop> {
     let live = Arc::clone(&ctx.live);
-    let limiter = live.limiters.of(Some(routed.vhost()), Some(routed.route()));
+    let (vhost, route) = (Some(routed.vhost()), Some(routed.route()));
+    let (rules, limiter) = (live.rules(vhost, route), live.limiters.of(vhost, route));
+    if let Some(access) = &rules.access
+        && !ctx.conn.is_some_and(|conn| access.permits(conn.client))
+    {
+        return Err(Denied::Address.into());
+    }
+    if let Some(cors) = &rules.cors
+        && cors::is_preflight(session.req_header())
+    {
+        return Err(preflight(session, cors));
+    }
     if let Some(limiter) = limiter {
         rate(session, ctx, limiter)?;
+    }
+    let mut proven = Proven::new();
+    if let Some(basic) = &rules.basic {
+        proven.extend(password(session, ctx, basic).await?);
+    }
+    if let Some(limiter) = limiter {
         concurrency(ctx, limiter).await?;
     }
     let declared = ctx.admitted().and_then(|admitted| admitted.declared_body);
-    Ok(policy::permit(routed, declared, ctx.policy().limits.max_body_size)?)
+    Ok((policy::permit(routed, declared, ctx.policy().limits.max_body_size)?, proven))
+}
+
+/// Browsers send no credentials with it (Fetch standard, section 4.8), so it is answered before any are
+/// asked for. What it allows is put on the head with the fields of every other response.
+fn preflight(session: &Session, cors: &Cors) -> Stop {
+    if cors.preflight(session.req_header()).is_none() {
+        return Denied::Origin.into();
+    }
+    match respond::head(StatusCode::NO_CONTENT) {
+        Ok(head) => Stop::Answered(Box::new(head), Bytes::new()),
+        Err(_) => Reply::internal("a head of our own was refused").into(),
+    }
+}
+
+/// Who asks, by name and password.
+async fn password(session: &Session, ctx: &Ctx, basic: &Basic) -> Result<Proven, Reply> {
+    let unauthorized =
+        |cause: Cause| Reply::to(cause).with(header::WWW_AUTHENTICATE, basic.challenge.clone());
+    let credentials =
+        Credentials::of(&session.req_header().headers).ok_or_else(|| unauthorized(Cause::NoCredentials))?;
+    let conn = ctx.conn.ok_or_else(|| Reply::internal("a request without a connection"))?;
+    let user = HeaderValue::from_str(credentials.user());
+    match ctx.live.passwords().judge(&basic.users, credentials, conn.client).await {
+        Judged::Fits => {}
+        Judged::Wrong => return Err(unauthorized(Cause::WrongPassword)),
+        Judged::Busy => {
+            let again = HeaderValue::from_static("1");
+            return Err(Reply::to(Cause::PasswordsBusy).with(header::RETRY_AFTER, again));
+        }
+    }
+    let Some(name) = basic.user_header.clone() else { return Ok(Proven::new()) };
+    let user = user.map_err(|_| Reply::internal("a user's name that no header field can hold"))?;
+    Ok(vec![(name, user)])
 }
 
 /// A request that no route takes: it is answered at once, but counts against its vhost's rates, so that

@@ -5,7 +5,8 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::header::{self, HeaderName};
+use http::{HeaderValue, StatusCode};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -31,6 +32,8 @@ pub struct Reply {
     pub allow: &'static str,
     /// Seconds until it is worth trying again (RFC 9110 section 10.2.3).
     pub retry_after: Option<u64>,
+    /// More fields, such as the challenge of a 401.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
     /// Whether the connection ends with it: what the client sent can't be trusted to be framed well.
     pub close: bool,
 }
@@ -41,7 +44,14 @@ impl Reply {
     pub fn to(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
         let (status, text) = (failure.status(), failure.cause.text());
-        Self { status, text, failure, allow: ALLOW, retry_after: None, close: false }
+        Self { status, text, failure, allow: ALLOW, retry_after: None, fields: Vec::new(), close: false }
+    }
+
+    /// With one field more.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
     }
 
     const fn closing(mut self) -> Self {
@@ -84,6 +94,7 @@ impl From<Full> for Reply {
 impl From<Denied> for Reply {
     fn from(denied: Denied) -> Self {
         match denied {
+            Denied::Address | Denied::Origin => Self::to(denied),
             Denied::BodyTooLarge { .. } => Self::to(denied).closing(),
         }
     }
@@ -118,6 +129,9 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
     }
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow)?;
+    }
+    for (name, value) in &reply.fields {
+        head.append_header(name.clone(), value.clone())?;
     }
     finish(session, ctx, head, Bytes::from_static(reply.text.as_bytes())).await
 }

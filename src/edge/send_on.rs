@@ -33,6 +33,7 @@ pub(super) fn set_timeouts(session: &mut Session, limits: &Limits, draining: boo
 /// What the upstream is told about the client.
 pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ctx: &Ctx) -> Result<()> {
     let (Some(conn), Some(admitted)) = (ctx.conn, ctx.admitted()) else { return Ok(()) };
+    tell_who_asks(request, ctx)?;
     let hop = forwarded::Hop { peer: conn.peer, scheme: conn.scheme, host: &admitted.host, port: conn.port };
     let edits = forwarded::edits(&request.headers, hop, conn.client, &ctx.live.config.server.trusted_proxies);
     for name in edits.remove {
@@ -55,6 +56,22 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ct
         request.insert_header(header::CONNECTION, "close")?;
     }
     send_what_was_routed(request, &admitted.path)
+}
+
+/// A client can't claim to be who it has not proven to be (CVE-2026-30851, CVE-2026-52845).
+fn tell_who_asks(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let rules = ctx.rules();
+    let claimed: Vec<_> = rules.claimed(&request.headers).cloned().collect();
+    for name in claimed {
+        request.remove_header(&name);
+    }
+    if rules.basic.as_ref().is_some_and(|basic| !basic.forward_authorization) {
+        request.remove_header(&header::AUTHORIZATION);
+    }
+    for (name, value) in &ctx.proven {
+        request.insert_header(name.clone(), value.clone())?;
+    }
+    Ok(())
 }
 
 /// The upstream gets the very path that chose the route, in origin form (RFC 9112 section 3.2.1).

@@ -2,10 +2,68 @@
 //!
 //! Owns the decision, not its reply. Pure: values in, a permit or a denial out.
 
+pub mod access;
+pub mod basic;
+pub mod cors;
+pub mod headers;
+pub mod keyed;
 pub mod rate;
 pub mod tally;
 
+use std::sync::Arc;
+
+use fluxheim_config::Policy;
+use http::HeaderMap;
+use http::header::HeaderName;
+
+use crate::policy::access::Access;
+use crate::policy::basic::Basic;
+use crate::policy::basic::users::Users;
+use crate::policy::cors::Cors;
+use crate::policy::headers::SecurityHeaders;
 use crate::route::Routed;
+
+/// The policies of a vhost or route, compiled.
+#[derive(Debug, Default)]
+pub struct Rules {
+    pub access: Option<Access>,
+    pub headers: Option<SecurityHeaders>,
+    pub cors: Option<Cors>,
+    pub basic: Option<Basic>,
+    /// Request fields by which the upstream is told who asks: what a client sends by these names is
+    /// removed. With dashes only.
+    claims: Vec<HeaderName>,
+}
+
+/// What the rules need of files.
+#[derive(Debug, Default)]
+pub struct Opened {
+    pub users: Option<Arc<Users>>,
+}
+
+impl Rules {
+    /// Compiles what `policy` sets.
+    #[must_use]
+    pub fn new(policy: &Policy, opened: Opened) -> Self {
+        let basic = policy.basic_auth.as_deref().zip(opened.users);
+        let basic = basic.map(|(basic, users)| Basic::new(basic, users));
+        let user_header = basic.as_ref().and_then(|basic| basic.user_header.clone());
+        Self {
+            claims: user_header.into_iter().collect(),
+            basic,
+            access: policy.access.as_deref().map(Access::new),
+            headers: policy.security_headers.as_deref().map(SecurityHeaders::new),
+            cors: policy.cors.as_deref().map(Cors::new),
+        }
+    }
+
+    /// Those of `sent` that a client must not send, `X_User` for `X-User` among them: to CGI, WSGI and PHP
+    /// these are one field.
+    pub fn claimed<'a>(&'a self, sent: &'a HeaderMap) -> impl Iterator<Item = &'a HeaderName> {
+        let sent = sent.keys().filter(|_| !self.claims.is_empty());
+        sent.filter(|name| self.claims.iter().any(|claim| is_read_as(name, claim)))
+    }
+}
 
 /// Proof that the request may be served; made only by [`permit`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,12 +76,24 @@ pub struct Permit {
 /// Why a request is denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
+    /// 403
+    #[error("the client's address may not come in")]
+    Address,
+    /// 403
+    #[error("a preflight of an origin that is not listed")]
+    Origin,
     /// 413
     #[error("the request's body is over the limit of {limit} bytes")]
     BodyTooLarge {
         /// Bytes allowed.
         limit: u64,
     },
+}
+
+fn is_read_as(sent: &HeaderName, claim: &HeaderName) -> bool {
+    let (sent, claim) = (sent.as_str().as_bytes(), claim.as_str().as_bytes());
+    let same = |(sent, claim): (&u8, &u8)| sent == claim || (*sent == b'_' && *claim == b'-');
+    sent.len() == claim.len() && sent.iter().zip(claim).all(same)
 }
 
 /// Judges a routed request by the body length it declares (RFC 9110 section 8.6).

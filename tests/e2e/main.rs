@@ -11,7 +11,9 @@
 
 mod support;
 
+mod access;
 mod admission;
+mod auth;
 mod causes;
 mod command_line;
 mod draining;

@@ -4,6 +4,7 @@
 //! `fluxheim-trust` and hand it over as [`Source`]s.
 #![forbid(unsafe_code)]
 
+mod auth;
 mod content;
 pub mod exit;
 mod flaw;
@@ -13,6 +14,7 @@ mod mistake;
 mod model;
 mod observing;
 mod parse;
+mod policies;
 mod print;
 mod schema;
 mod section;
@@ -21,6 +23,7 @@ mod sink;
 mod tree;
 mod value;
 
+pub use auth::*;
 pub use content::*;
 pub use hardening::{Control, Level, Profile};
 pub use memory::Memory;
@@ -28,6 +31,7 @@ pub use mistake::{Mistake, Mistakes};
 pub use model::*;
 pub use observing::*;
 pub use parse::{parse, parse_under};
+pub use policies::*;
 pub use sections::server::STOP_MARGIN;
 
 use std::path::PathBuf;

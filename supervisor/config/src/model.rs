@@ -7,13 +7,16 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::auth::BasicAuth;
 use crate::content::StaticFiles;
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
+use crate::policies::{Access, Cors, SecurityHeaders};
 
 /// A whole configuration, free of mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,10 +36,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether this configuration makes the process hold secrets (private keys, for now).
+    /// Whether this configuration makes the process hold secrets: private keys, and hashes of passwords.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
-        !self.tls.certificates.is_empty()
+        !self.tls.certificates.is_empty() || self.policies().any(|(_, policy)| policy.basic_auth.is_some())
+    }
+
+    /// Every set of settings there is, with the index of its vhost; `[defaults]` have none.
+    pub fn policies(&self) -> impl Iterator<Item = (Option<usize>, &Policy)> {
+        let vhosts = self.vhosts.iter().enumerate().flat_map(|(index, vhost)| {
+            let routes = vhost.routes.iter().map(|route| &route.policy);
+            std::iter::once(&vhost.policy).chain(routes).map(move |policy| (Some(index), policy))
+        });
+        std::iter::once((None, &self.defaults)).chain(vhosts)
     }
 }
 
@@ -270,13 +282,25 @@ pub struct Policy {
     pub limits: LocalLimits,
     /// All of them hold; none by default.
     pub rate_limits: Vec<RateLimit>,
+    /// Who may come in. `None` is everybody, as is each that follows.
+    pub access: Option<Arc<Access>>,
+    pub security_headers: Option<Arc<SecurityHeaders>>,
+    pub cors: Option<Arc<Cors>>,
+    pub basic_auth: Option<Arc<BasicAuth>>,
 }
 
 impl Policy {
     /// What holds where nothing is set, under the limits of the whole server.
     #[must_use]
     pub const fn under(limits: &Limits) -> Self {
-        Self { limits: LocalLimits::under(limits), rate_limits: Vec::new() }
+        Self {
+            limits: LocalLimits::under(limits),
+            rate_limits: Vec::new(),
+            access: None,
+            security_headers: None,
+            cors: None,
+            basic_auth: None,
+        }
     }
 }
 

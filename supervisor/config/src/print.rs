@@ -3,6 +3,8 @@
 //! Owns what `--print-config` shows, and so the one place to mask a value that is itself a secret
 //! ([`path`]; today secrets are named by path only).
 
+mod policies;
+
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -205,6 +207,14 @@ fn inline<const N: usize>(keys: [(&str, String); N]) -> String {
 /// The settings that `[defaults]` has too.
 fn policy(out: &mut Out, settings: &Policy) {
     out.key("rate_limit", list(settings.rate_limits.iter().map(rate_limit)));
+    out.key("access", settings.access.as_deref().map_or_else(off, policies::access));
+    out.key("security_headers", settings.security_headers.as_deref().map_or_else(off, policies::headers));
+    out.key("cors", settings.cors.as_deref().map_or_else(off, policies::cors));
+    out.key("basic_auth", settings.basic_auth.as_deref().map_or_else(off, policies::basic_auth));
+}
+
+fn off() -> String {
+    quoted("off")
 }
 
 fn rate_limit(rule: &RateLimit) -> String {
@@ -310,7 +320,10 @@ mod tests {
                         key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
                         routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
                         fallback = \"/f\", cache_control = \"no-cache\" } }]\n\
-                        [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n";
+                        [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\
+                        access = { deny = [\"10.0.0.0/8\"] }\nsecurity_headers = \"strict\"\n\
+                        cors = { origins = [\"*\"] }\n\
+                        basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n";
 
     #[test]
     fn spells_out_every_key() {

@@ -200,8 +200,60 @@ pub(crate) static STATIC: Schema = Schema {
 };
 /// Settings of vhosts and routes. What stands here holds for every vhost that doesn't say otherwise, and
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
-pub(crate) static DEFAULTS: Schema =
-    Schema { title: "[defaults]", keys: &["rate_limit"], shared: &[], known_as: &[], planned: &[] };
+pub(crate) static DEFAULTS: Schema = Schema {
+    title: "[defaults]",
+    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth"],
+    shared: &[],
+    known_as: &[],
+    planned: &[],
+};
+pub(crate) static ACCESS: Schema = Schema {
+    title: "access",
+    keys: &["allow", "deny"],
+    shared: &[],
+    known_as: &[("whitelist", "allow"), ("source_range", "allow"), ("blacklist", "deny"), ("block", "deny")],
+    planned: &[],
+};
+pub(crate) static SECURITY_HEADERS: Schema = Schema {
+    title: "security_headers",
+    keys: &[
+        "profile",
+        "hsts",
+        "content_type_options",
+        "frame_options",
+        "referrer_policy",
+        "content_security_policy",
+        "permissions_policy",
+        "cross_origin_opener_policy",
+        "cross_origin_embedder_policy",
+        "cross_origin_resource_policy",
+        "replace",
+    ],
+    shared: &[],
+    known_as: &[
+        ("strict_transport_security", "hsts"),
+        ("x_frame_options", "frame_options"),
+        ("frame_ancestors", "content_security_policy"),
+        ("csp", "content_security_policy"),
+        ("coop", "cross_origin_opener_policy"),
+        ("coep", "cross_origin_embedder_policy"),
+        ("corp", "cross_origin_resource_policy"),
+        ("nosniff", "content_type_options"),
+    ],
+    planned: &[],
+};
+pub(crate) static BASIC_AUTH: Schema = Schema {
+    title: "basic_auth",
+    keys: &["users_file", "realm", "forward_authorization", "user_header"],
+    shared: &[],
+    known_as: &[
+        ("auth_basic_user_file", "users_file"),
+        ("file", "users_file"),
+        ("htpasswd", "users_file"),
+        ("header_field", "user_header"),
+    ],
+    planned: &["users"],
+};
 pub(crate) static RATE_LIMIT: Schema = Schema {
     title: "a rule of rate_limit",
     keys: &["name", "requests", "per", "burst", "by", "mode"],
@@ -213,6 +265,21 @@ pub(crate) static RATE_LIMIT: Schema = Schema {
         ("window", "per"),
         ("key", "by"),
         ("events", "requests"),
+    ],
+    planned: &[],
+};
+pub(crate) static CORS: Schema = Schema {
+    title: "cors",
+    keys: &["origins", "methods", "headers", "expose", "credentials", "max_age"],
+    shared: &[],
+    known_as: &[
+        ("allow_origins", "origins"),
+        ("allowed_origins", "origins"),
+        ("allow_origin", "origins"),
+        ("allow_methods", "methods"),
+        ("allow_headers", "headers"),
+        ("expose_headers", "expose"),
+        ("allow_credentials", "credentials"),
     ],
     planned: &[],
 };
@@ -305,7 +372,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 20] = [
+pub(crate) static ALL: [&Schema; 24] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -321,6 +388,10 @@ pub(crate) static ALL: [&Schema; 20] = [
     &LOCAL_LIMITS,
     &DEFAULTS,
     &RATE_LIMIT,
+    &ACCESS,
+    &SECURITY_HEADERS,
+    &CORS,
+    &BASIC_AUTH,
     &LIMITS,
     &LOGGING,
     &TRACING,

@@ -158,6 +158,11 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// The value at `key`, whatever its type: for keys that take several.
+    pub(crate) fn any(&self, key: &'static str) -> Option<Node<'a>> {
+        self.node(key)
+    }
+
     /// The elements of the array at `key`.
     pub(crate) fn nodes(&self, key: &'static str, expected: &str) -> Read<Vec<Node<'a>>> {
         let Some(node) = self.node(key) else { return Read::Absent };

@@ -326,3 +326,41 @@ fn no_more_than_a_hundred_mistakes_are_told() {
     assert_eq!((mistakes.iter().count(), mistakes.omitted()), (100, 150));
     assert!(mistakes.to_string().ends_with("\nand 150 more"));
 }
+
+#[test]
+fn policies_are_told_what_can_not_be_meant() {
+    let defaults = |text: &str| told_beside_listener(&format!("[defaults]\n{text}\n"));
+    assert_eq!(
+        defaults("access = { allow = [\"10.0.0.1\"], deny = [\"10.0.0.0/8\"] }"),
+        "f.toml:4:21: allow: \"10.0.0.1/32\" is denied too, and so never comes in; remove it here or from deny"
+    );
+    assert_eq!(
+        defaults("access = {}\nsecurity_headers = \"strickt\"\ncors = \"on\""),
+        "f.toml:4:10: access names no network; fill allow or deny, or write access = \"off\"\n\
+         f.toml:5:20: security_headers: unknown word \"strickt\"; did you mean \"strict\"? known are off, basic, \
+         strict\n\
+         f.toml:6:8: cors: expected a table, or \"off\", found the string \"on\""
+    );
+    assert_eq!(
+        defaults("cors = { origins = [\"*\"], credentials = true, methods = [\"get\"] }"),
+        "f.toml:4:21: origins: \"*\" can't go with credentials = true; name each one, or leave credentials out\n\
+         f.toml:4:58: methods: \"get\" is not a method; methods have their case: write \"GET\""
+    );
+    assert_eq!(
+        defaults("security_headers = { csp = \"a\" }"),
+        "f.toml:4:22: unknown key \"csp\" in security_headers; here it is called \"content_security_policy\""
+    );
+}
+
+#[test]
+fn a_route_inherits_policies_and_may_do_without() {
+    let config = read(&format!(
+        "{LISTEN}{TWO}[defaults]\nsecurity_headers = \"basic\"\n[[vhosts]]\nhosts = [\"*\"]\n\
+         access = {{ allow = [\"10.0.0.0/8\"] }}\n\
+         routes = [{{ path = \"/\", upstream = \"app\" }}, {{ path = \"/open\", upstream = \"app\", access = \"off\" }}]\n"
+    ));
+    let [first, open] = &config.vhosts[0].routes[..] else { panic!("{config:?}") };
+    assert!(first.policy.access.is_some() && open.policy.access.is_none());
+    assert!([first, open].iter().all(|route| route.policy.security_headers.is_some()));
+    assert!(config.defaults.access.is_none());
+}

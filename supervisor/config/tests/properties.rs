@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fluxheim_config::*;
@@ -237,12 +238,12 @@ prop_compose! {
 
 prop_compose! {
     fn local_limits()(
+        max_body_size in option::of(1..=1u64 << 50),
         (request_timeout, read_timeout, write_timeout) in (option::of(duration(1)), duration(1), duration(1)),
         (max_concurrent, max_concurrent_per_client) in
             (option::of(1..=1_048_576u32), option::of(1..=1_048_576u32)),
         (max_queue, queue_timeout) in (0..=1_048_576u32, duration(1)),
     ) -> LocalLimits {
-        let max_body_size = None;
         LocalLimits {
             max_body_size,
             request_timeout,
@@ -252,6 +253,50 @@ prop_compose! {
             max_concurrent_per_client,
             max_queue,
             queue_timeout,
+        }
+    }
+}
+
+fn networks() -> impl Strategy<Value = Vec<ipnet::IpNet>> {
+    let v6 = |ip: &IpAddr| ip.is_ipv4() || ip.to_canonical().is_ipv6();
+    let ip = any::<IpAddr>().prop_filter("an IPv4 network in IPv6 clothes is refused", v6);
+    vec((ip, 1..=32u8), 1..3).prop_map(|networks| {
+        networks.into_iter().map(|(ip, length)| ipnet::IpNet::new(ip, length).unwrap().trunc()).collect()
+    })
+}
+
+fn access() -> impl Strategy<Value = Access> {
+    (networks(), networks()).prop_map(|(allow, mut deny)| {
+        deny.retain(|network| !allow.iter().any(|allowed| network.contains(allowed)));
+        Access { allow, deny }
+    })
+}
+
+prop_compose! {
+    fn security_headers()(
+        profile in select(vec![HeaderProfile::Off, HeaderProfile::Basic, HeaderProfile::Strict]),
+        hsts in option::of((0..=u64::MAX).prop_map(|age| format!("max-age={age}"))),
+        (frame_options, referrer_policy, opener) in (
+            option::of(select(vec!["DENY", "SAMEORIGIN"])),
+            option::of(select(vec!["no-referrer", "origin"])),
+            option::of(select(vec!["same-origin", "unsafe-none"])),
+        ),
+        content_security_policy in option::of("[!-~]([ -~]{0,20}[!-~])?"),
+        replace in any::<bool>(),
+    ) -> SecurityHeaders {
+        let text = |word: Option<&str>| word.map(str::to_owned);
+        SecurityHeaders {
+            profile,
+            hsts,
+            content_type_options: Some("nosniff".to_owned()),
+            frame_options: text(frame_options),
+            referrer_policy: text(referrer_policy),
+            content_security_policy: content_security_policy.filter(|policy| policy != "off"),
+            permissions_policy: None,
+            cross_origin_opener_policy: text(opener),
+            cross_origin_embedder_policy: None,
+            cross_origin_resource_policy: Some("same-site".to_owned()),
+            replace,
         }
     }
 }
@@ -277,16 +322,58 @@ fn rate_limits() -> impl Strategy<Value = Vec<RateLimit>> {
         .prop_map(|(one, two, count)| [one, two].into_iter().take(count).collect())
 }
 
+prop_compose! {
+    fn cors()(
+        origins in vec("https://[a-z]{1,5}\\.[a-z]{2,3}(:8[0-9]{3})?".prop_map(Origin::Exact), 1..3),
+        below in option::of("\\.[a-z]{2,5}\\.[a-z]{2,3}"),
+        methods in vec("[A-Z]{1,5}", 0..3),
+        (headers, expose) in (vec("[a-z][a-z0-9-]{0,5}", 0..3), vec("[a-z][a-z0-9-]{0,5}", 0..3)),
+        credentials in any::<bool>(),
+        max_age in duration(0),
+    ) -> Cors {
+        let below = below.map(|rest| Origin::Below { scheme: "http://".to_owned(), rest });
+        Cors { origins: origins.into_iter().chain(below).collect(), methods, headers, expose, credentials, max_age }
+    }
+}
+
+prop_compose! {
+    fn basic_auth()(
+        users_file in file(),
+        realm in "[a-z]([ -!#-\\[a-z]{0,8}[a-z])?".prop_filter("no backslash", |realm| !realm.contains('\\')),
+        forward_authorization in any::<bool>(),
+        user_header in option::of("x-[a-z]{1,5}"),
+    ) -> BasicAuth {
+        BasicAuth { users_file, realm, forward_authorization, user_header }
+    }
+}
+
+prop_compose! {
+    fn policy()(
+        limits in local_limits(),
+        rate_limits in rate_limits(),
+        access in option::of(access()),
+        security_headers in option::of(security_headers()),
+        cors in option::of(cors()),
+        basic_auth in option::of(basic_auth()),
+    ) -> Policy {
+        Policy {
+            limits,
+            rate_limits,
+            access: access.map(Arc::new),
+            security_headers: security_headers.map(Arc::new),
+            cors: cors.map(Arc::new),
+            basic_auth: basic_auth.map(Arc::new),
+        }
+    }
+}
+
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
     let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), files().prop_map(Action::Static)];
-    let routes = (vec((path(), action, option::of(1..=1u64 << 50)), 1..4), local_limits(), rate_limits());
-    let routes = routes.prop_map(|(routes, limits, rate_limits)| {
+    let routes = vec((path(), action, policy()), 1..4).prop_map(|routes| {
         let mut kept: Vec<Route> = Vec::new();
-        for (path, action, max_body_size) in routes {
+        for (path, action, policy) in routes {
             if kept.iter().all(|route| route.path != path) {
-                let limits = LocalLimits { max_body_size, ..limits };
-                let policy = Policy { limits, rate_limits: rate_limits.clone() };
                 kept.push(Route { policy, ..Route::new(path, action) });
             }
         }
@@ -351,6 +438,7 @@ prop_compose! {
         logging in logging(),
         tracing in tracing(),
         listen in listeners(10_000),
+        defaults in policy(),
     ) -> Config {
         Config {
             server,
@@ -359,7 +447,7 @@ prop_compose! {
             tls,
             upstreams: vec![upstreams.0, upstreams.1],
             vhosts,
-            defaults: Policy::under(&limits),
+            defaults: Policy { limits: Policy::under(&limits).limits, ..defaults },
             limits,
             logging,
             tracing,

@@ -36,6 +36,8 @@ impl Reach {
             Some(absolute(&files.root))
         });
         let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
+        let users =
+            config.policies().filter_map(|(_, policy)| Some(&policy.basic_auth.as_deref()?.users_file));
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
         let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
@@ -49,6 +51,7 @@ impl Reach {
         Self {
             files: certificates
                 .map(|file| folder_of(file))
+                .chain(users.map(|file| folder_of(file)))
                 .chain(statics)
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))

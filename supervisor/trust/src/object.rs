@@ -26,6 +26,8 @@ pub enum Role {
     EabHmac,
     /// Whoever can read them can command the proxy.
     AdminTokens,
+    /// Hashes of passwords: whoever can read them can guess at leisure, whoever can write them comes in.
+    UsersFile,
     /// Whoever can read it can read what the cache has on disk.
     CacheKey,
     /// A folder that the proxy writes, private keys among it, with everything below.
@@ -36,7 +38,7 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -44,6 +46,7 @@ impl Role {
         Self::EabKeyId,
         Self::EabHmac,
         Self::AdminTokens,
+        Self::UsersFile,
         Self::CacheKey,
         Self::StateFolder,
         Self::StaticRoot,
@@ -53,7 +56,12 @@ impl Role {
     #[must_use]
     pub const fn is_secret(self) -> bool {
         match self {
-            Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::AdminTokens | Self::CacheKey => true,
+            Self::PrivateKey
+            | Self::EabKeyId
+            | Self::EabHmac
+            | Self::AdminTokens
+            | Self::UsersFile
+            | Self::CacheKey => true,
             Self::Config | Self::Certificate | Self::CaBundle | Self::StateFolder | Self::StaticRoot => false,
         }
     }
@@ -69,7 +77,7 @@ impl Role {
         match self {
             Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::CacheKey => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens => 1 << 20,
-            Self::CaBundle => 4 << 20,
+            Self::CaBundle | Self::UsersFile => 4 << 20,
             Self::StateFolder | Self::StaticRoot => 0,
         }
     }
@@ -85,6 +93,7 @@ impl Role {
             Self::EabKeyId => "eab-key-id",
             Self::EabHmac => "eab-hmac",
             Self::AdminTokens => "admin-tokens",
+            Self::UsersFile => "users-file",
             Self::CacheKey => "cache-key",
             Self::StateFolder => "state-folder",
             Self::StaticRoot => "static-root",
@@ -109,6 +118,7 @@ impl fmt::Display for Role {
             Self::EabKeyId => "EAB key id",
             Self::EabHmac => "EAB HMAC key",
             Self::AdminTokens => "admin token file",
+            Self::UsersFile => "file of users",
             Self::CacheKey => "cache key",
             Self::StateFolder => "state folder",
             Self::StaticRoot => "static root",
@@ -197,13 +207,25 @@ pub fn inventory(config: &Config) -> Inventory {
     let statics = statics
         .filter(|(_, path)| roots.insert(*path))
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
-    let items = pairs.chain(statics).collect();
+    let items = pairs.chain(statics).chain(credentials(config)).collect();
     let unnamed =
         vhosts().filter(|(_, vhost)| vhost.certificate.is_none() && !config.server.https.is_empty());
     let by_name = unnamed.flat_map(|(name, vhost)| {
         vhost.hosts.iter().map(move |host| NamedHost { name: name.clone(), host: host.clone() })
     });
     Inventory { items, by_name: by_name.collect() }
+}
+
+/// What clients are known by, each file once.
+fn credentials(config: &Config) -> impl Iterator<Item = Item> {
+    let files = config.policies().filter_map(|(vhost, policy)| {
+        let path = &policy.basic_auth.as_deref()?.users_file;
+        Some((Role::UsersFile, path, vhost.map_or_else(|| "defaults".to_owned(), vhost_name)))
+    });
+    let mut seen = BTreeSet::new();
+    files
+        .filter(move |(role, path, _)| seen.insert((*role, *path)))
+        .map(|(role, path, name)| Item::One(Object { role, name, path: path.clone() }))
 }
 
 /// As messages call it; a vhost has no name of its own.
@@ -247,6 +269,7 @@ mod tests {
         static = "/srv/a"
         [[vhosts]]
         hosts = ["b.example"]
+        basic_auth = { users_file = "users" }
         [[vhosts.routes]]
         path = "/"
         static = "/srv/b"
@@ -273,6 +296,7 @@ mod tests {
                 (Role::PrivateKey, example, Path::new("/keys/a.key")),
                 (Role::StaticRoot, "vhosts 1", Path::new("/srv/a")),
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
+                (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),
             ]
         );
     }

@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod hardening;
 pub(crate) mod limits;
 pub(crate) mod observe;
+pub(crate) mod policies;
 pub(crate) mod policy;
 pub(crate) mod rates;
 pub(crate) mod server;

@@ -1,0 +1,125 @@
+//! The compiled policies of every vhost and route.
+//!
+//! Owns which of them share one set: a route that inherits everything from its vhost, and a vhost that
+//! does from the defaults, cost nothing of their own. Reads the files that policies name, through
+//! `fluxheim-trust`: one that can't be used leaves no table at all.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fluxheim_config::{Config, Policy};
+use fluxheim_trust::{Identity, Object, Role, Terms};
+
+use crate::edge::live::LiveError;
+use crate::policy::basic::users::Users;
+use crate::policy::{Opened, Rules};
+
+/// Looked up by vhost and route, as settings are.
+#[derive(Debug)]
+pub(super) struct RuleTable {
+    defaults: Arc<Rules>,
+    vhosts: Vec<(Arc<Rules>, Vec<Arc<Rules>>)>,
+}
+
+impl RuleTable {
+    /// # Errors
+    /// Every file that can't be used.
+    pub(super) fn new(config: &Config) -> Result<Self, Vec<LiveError>> {
+        let mut files = Files::new(config);
+        let defaults = Arc::new(files.rules(&config.defaults, "defaults"));
+        let mut vhosts = Vec::new();
+        for (index, vhost) in config.vhosts.iter().enumerate() {
+            let name = format!("vhosts {}", index + 1);
+            let around = files.inherited(&name, &vhost.policy, (&config.defaults, &defaults));
+            let mut routes = Vec::new();
+            for route in &vhost.routes {
+                routes.push(files.inherited(&name, &route.policy, (&vhost.policy, &around)));
+            }
+            vhosts.push((around, routes));
+        }
+        if files.errors.is_empty() { Ok(Self { defaults, vhosts }) } else { Err(files.errors) }
+    }
+
+    /// Those of the route, else of the vhost, else the defaults.
+    pub(super) fn of(&self, vhost: Option<usize>, route: Option<usize>) -> &Rules {
+        let Some((around, routes)) = vhost.and_then(|vhost| self.vhosts.get(vhost)) else {
+            return &self.defaults;
+        };
+        route.and_then(|route| routes.get(route)).unwrap_or(around)
+    }
+}
+
+/// The files read so far, each once.
+struct Files {
+    terms: Terms,
+    users: HashMap<PathBuf, Option<Arc<Users>>>,
+    errors: Vec<LiveError>,
+}
+
+impl Files {
+    fn new(config: &Config) -> Self {
+        let terms = Terms::of(config, Identity::current());
+        Self { terms, users: HashMap::new(), errors: Vec::new() }
+    }
+
+    /// The rules of `policy`, which are those around it if nothing is set anew.
+    fn inherited(&mut self, name: &str, policy: &Policy, around: (&Policy, &Arc<Rules>)) -> Arc<Rules> {
+        let (outer, rules) = around;
+        if is_same_policy(policy, outer) { Arc::clone(rules) } else { Arc::new(self.rules(policy, name)) }
+    }
+
+    fn rules(&mut self, policy: &Policy, name: &str) -> Rules {
+        let users = policy.basic_auth.as_deref().and_then(|basic| self.users(&basic.users_file, name));
+        Rules::new(policy, Opened { users })
+    }
+
+    fn users(&mut self, path: &Path, name: &str) -> Option<Arc<Users>> {
+        if let Some(known) = self.users.get(path) {
+            return known.clone();
+        }
+        let users = self.read(Role::UsersFile, path, name, |bytes| {
+            Users::parse(bytes).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+        });
+        let users = users.map(Arc::new);
+        self.users.insert(path.to_owned(), users.clone());
+        users
+    }
+
+    /// What `parse` makes of a file; what is wrong with it is noted.
+    fn read<T>(
+        &mut self,
+        role: Role,
+        path: &Path,
+        name: &str,
+        parse: impl FnOnce(&[u8]) -> Result<T, Vec<String>>,
+    ) -> Option<T> {
+        let object = Object { role, name: name.to_owned(), path: path.to_owned() };
+        let reasons = match fluxheim_trust::read(&object, &self.terms) {
+            Ok(bytes) => match parse(bytes.as_bytes()) {
+                Ok(parsed) => return Some(parsed),
+                Err(reasons) => {
+                    reasons.into_iter().map(|reason| format!("{}: {reason}", path.display())).collect()
+                }
+            },
+            Err(refused) => vec![refused.to_string()],
+        };
+        self.errors.extend(reasons.into_iter().map(LiveError::Policy));
+        None
+    }
+}
+
+fn is_same_policy(first: &Policy, second: &Policy) -> bool {
+    is_same(first.access.as_ref(), second.access.as_ref())
+        && is_same(first.security_headers.as_ref(), second.security_headers.as_ref())
+        && is_same(first.cors.as_ref(), second.cors.as_ref())
+        && is_same(first.basic_auth.as_ref(), second.basic_auth.as_ref())
+}
+
+fn is_same<T>(first: Option<&Arc<T>>, second: Option<&Arc<T>>) -> bool {
+    match (first, second) {
+        (None, None) => true,
+        (Some(first), Some(second)) => Arc::ptr_eq(first, second),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}

@@ -1,0 +1,59 @@
+//! The policies of a vhost or route, each as an inline table that parses back to it.
+
+use crate::print::{list, path, quoted};
+use crate::sections::policies::cors::print_origin;
+use crate::sections::policies::security_headers::PROFILES;
+use crate::value::duration;
+use crate::{Access, BasicAuth, Cors, SecurityHeaders};
+
+pub(super) fn access(access: &Access) -> String {
+    let networks =
+        |networks: &[ipnet::IpNet]| list(networks.iter().map(|network| quoted(&network.to_string())));
+    table(&[("allow", networks(&access.allow)), ("deny", networks(&access.deny))])
+}
+
+pub(super) fn headers(headers: &SecurityHeaders) -> String {
+    let profile = PROFILES.iter().find(|(_, profile)| *profile == headers.profile);
+    let field = |value: &Option<String>| quoted(value.as_deref().unwrap_or("off"));
+    table(&[
+        ("profile", quoted(profile.map_or("off", |(name, _)| name))),
+        ("hsts", field(&headers.hsts)),
+        ("content_type_options", field(&headers.content_type_options)),
+        ("frame_options", field(&headers.frame_options)),
+        ("referrer_policy", field(&headers.referrer_policy)),
+        ("content_security_policy", field(&headers.content_security_policy)),
+        ("permissions_policy", field(&headers.permissions_policy)),
+        ("cross_origin_opener_policy", field(&headers.cross_origin_opener_policy)),
+        ("cross_origin_embedder_policy", field(&headers.cross_origin_embedder_policy)),
+        ("cross_origin_resource_policy", field(&headers.cross_origin_resource_policy)),
+        ("replace", headers.replace.to_string()),
+    ])
+}
+
+pub(super) fn cors(cors: &Cors) -> String {
+    let texts = |texts: &[String]| list(texts.iter().map(|text| quoted(text)));
+    table(&[
+        ("origins", list(cors.origins.iter().map(|origin| quoted(&print_origin(origin))))),
+        ("methods", texts(&cors.methods)),
+        ("headers", texts(&cors.headers)),
+        ("expose", texts(&cors.expose)),
+        ("credentials", cors.credentials.to_string()),
+        ("max_age", quoted(&duration::print(cors.max_age))),
+    ])
+}
+
+pub(super) fn basic_auth(basic: &BasicAuth) -> String {
+    let mut entries = vec![
+        ("users_file", path(&basic.users_file)),
+        ("realm", quoted(&basic.realm)),
+        ("forward_authorization", basic.forward_authorization.to_string()),
+    ];
+    entries.extend(basic.user_header.as_ref().map(|name| ("user_header", quoted(name))));
+    table(&entries)
+}
+
+/// An inline table.
+fn table(entries: &[(&str, String)]) -> String {
+    let entries = entries.iter().map(|(key, value)| format!("{key} = {value}"));
+    format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+}
