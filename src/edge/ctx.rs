@@ -24,7 +24,7 @@ use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
 use crate::types::{ClientIp, PeerIp, Scheme};
-use crate::upstream::{Pool, Turn};
+use crate::upstream::{Pool, Tunnel, Turn};
 
 /// One request's state.
 #[derive(Debug)]
@@ -98,6 +98,10 @@ pub struct Proxying {
     pub attempt: usize,
     /// The address connected to last.
     pub address: Option<SocketAddr>,
+    /// Whether that connection should end with this request.
+    pub last_use: bool,
+    /// Where it may switch protocols.
+    pub tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Ctx {
@@ -193,6 +197,8 @@ impl Ctx {
                     turn,
                     attempt: 0,
                     address: None,
+                    last_use: false,
+                    tunnel: None,
                 }))
             }
             other => other,

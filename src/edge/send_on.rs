@@ -50,8 +50,12 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ct
     // RFC 9110 section 7.6.3: a gateway adds itself on the way in, with the version it received.
     let version = if received == Version::HTTP_2 { "2.0" } else { "1.1" };
     request.append_header(header::VIA, format!("{version} fluxheim"))?;
-    let keeps_none = ctx.upstream().is_some_and(|proxying| proxying.pool.config.keepalive_timeout.is_zero());
-    if keeps_none && !request.headers.contains_key(header::UPGRADE) {
+    // HTTP/2 has no such field (RFC 9113 section 8.2.2).
+    let ends = request.version != Version::HTTP_2
+        && ctx
+            .upstream()
+            .is_some_and(|proxying| proxying.last_use || proxying.pool.config.keepalive_timeout.is_zero());
+    if ends && !request.headers.contains_key(header::UPGRADE) {
         request.insert_header(header::CONNECTION, "close")?;
     }
     send_what_was_routed(request, &admitted.path)

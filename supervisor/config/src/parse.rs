@@ -110,6 +110,7 @@ mod tests {
             "the file" => String::new(),
             "an entry of http or https" => "[[server.http]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
+            "[upstreams.tls]" => "[[upstreams]]\n[upstreams.tls]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),
             "a rule of rate_limit" => "[[defaults.rate_limit]]\n".to_owned(),
