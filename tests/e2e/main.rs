@@ -13,6 +13,7 @@ mod support;
 
 mod admission;
 mod causes;
+mod channels;
 mod command_line;
 mod draining;
 mod files;
@@ -23,7 +24,10 @@ mod keys;
 mod limits;
 mod observing;
 mod policy;
+mod protocols;
 mod rates;
 mod reloading;
+mod secure_upstreams;
+mod streaming;
 mod tls;
 mod upstreams;

@@ -48,7 +48,7 @@ pub struct Server {
     pub http: Vec<Listener>,
     /// TLS listeners; needs at least one certificate.
     pub https: Vec<Listener>,
-    /// Whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody's.
+    /// Whose `X-Forwarded-*`, `Forwarded` and PROXY protocol headers are believed. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     /// Worker threads; `None` means one per available core.
     pub threads: Option<NonZeroUsize>,
@@ -71,11 +71,22 @@ pub struct Listener {
     /// Connections of one client to this listener; `None` leaves it to
     /// [`Limits::max_connections_per_client`], whose count is shared by all listeners.
     pub max_connections_per_client: Option<usize>,
+    /// Whether every connection begins with a PROXY protocol header, which is taken from
+    /// [`Server::trusted_proxies`] only. Default false.
+    pub proxy_protocol: bool,
+    /// Whether a plain listener takes HTTP/2 with prior knowledge (RFC 9113 section 3.3). Default false.
+    pub h2c: bool,
 }
 
 impl From<SocketAddr> for Listener {
     fn from(address: SocketAddr) -> Self {
-        Self { address, max_connections: None, max_connections_per_client: None }
+        Self {
+            address,
+            max_connections: None,
+            max_connections_per_client: None,
+            proxy_protocol: false,
+            h2c: false,
+        }
     }
 }
 

@@ -95,6 +95,9 @@ fn listener(listener: &Listener) -> String {
     ];
     let limits: String =
         limits.iter().filter_map(|(key, limit)| limit.map(|limit| format!(", {key} = {limit}"))).collect();
+    let ways = [("proxy_protocol", listener.proxy_protocol), ("h2c", listener.h2c)];
+    let ways = ways.iter().filter(|(_, on)| *on).map(|(key, _)| format!(", {key} = true"));
+    let limits = ways.fold(limits, |limits, way| limits + &way);
     let address = quoted(&listener.address.to_string());
     if limits.is_empty() { address } else { format!("{{ address = {address}{limits} }}") }
 }

@@ -54,13 +54,19 @@ pub(crate) static SERVER: Schema = Schema {
         ("real_ip_from", "trusted_proxies"),
         ("grace_period", "drain_timeout"),
     ],
-    planned: &["proxy_protocol"],
+    planned: &[],
 };
 pub(crate) static LISTENER: Schema = Schema {
     title: "an entry of http or https",
-    keys: &["address", "max_connections", "max_connections_per_client"],
+    keys: &["address", "max_connections", "max_connections_per_client", "proxy_protocol", "h2c"],
     shared: &[],
-    known_as: &[("listen", "address"), ("bind", "address"), ("maxconn", "max_connections")],
+    known_as: &[
+        ("listen", "address"),
+        ("bind", "address"),
+        ("maxconn", "max_connections"),
+        ("accept_proxy", "proxy_protocol"),
+        ("http2", "h2c"),
+    ],
     planned: &[],
 };
 pub(crate) static HARDENING: Schema = Schema {

@@ -80,10 +80,11 @@ fn listeners(port: u16) -> impl Strategy<Value = Vec<SocketAddr>> {
 fn doors(port: u16) -> impl Strategy<Value = Vec<Listener>> {
     let limit = || option::of(1..=1_048_576usize);
     (listeners(port), vec((limit(), limit()), 4)).prop_map(|(addresses, limits)| {
-        let door = |(address, (max_connections, max_connections_per_client))| Listener {
-            address,
+        let door = |(address, (max_connections, max_connections_per_client)): (SocketAddr, _)| Listener {
             max_connections,
             max_connections_per_client,
+            h2c: max_connections.is_some() && port == 8000,
+            ..address.into()
         };
         addresses.into_iter().zip(limits).map(door).collect()
     })
@@ -126,6 +127,8 @@ prop_compose! {
     ) -> Server {
         let third = Duration::from_secs(100 * 86_400);
         let (drain_delay, drain_timeout) = (delay.min(third), drain.min(third));
+        let mut https: Vec<Listener> = https;
+        https.iter_mut().for_each(|listener| listener.proxy_protocol = !trusted_proxies.is_empty());
         Server {
             http,
             https,
