@@ -66,6 +66,11 @@ fn send_what_was_routed(request: &mut RequestHeader, path: &str) -> Result<()> {
     if request.uri.path() == path && request.uri.scheme().is_none() {
         return Ok(());
     }
+    if let Some(authority) = request.uri.authority().filter(|_| !request.headers.contains_key(header::HOST)) {
+        // As HTTP/2 has it; the origin form has no place for it, and the framework puts it back there.
+        let authority = authority.as_str().to_owned();
+        request.insert_header(header::HOST, authority)?;
+    }
     let target = request.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     request.set_uri(target.parse().or_err(ErrorType::InternalError, "a normalised path")?);
     Ok(())

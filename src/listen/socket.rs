@@ -107,9 +107,9 @@ impl Socket {
         self.digest = Arc::new(digest);
     }
 
-    /// Puts back what was read.
-    pub(super) fn unread(&mut self, bytes: Vec<u8>) {
-        debug_assert!(self.early.is_empty());
+    /// Puts back what was read last.
+    pub(super) fn unread(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.early);
         self.early = bytes;
     }
 
