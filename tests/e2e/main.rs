@@ -25,6 +25,7 @@ mod limits;
 mod observing;
 mod policy;
 mod protocols;
+mod proxy_headers;
 mod rates;
 mod reloading;
 mod secure_upstreams;

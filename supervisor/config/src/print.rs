@@ -348,7 +348,8 @@ mod tests {
     use super::*;
     use crate::schema;
 
-    const FULL: &str = "[server]\nhttp = [\"0.0.0.0:80\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
+    const FULL: &str = "[server]\nhttp = [{ address = \"0.0.0.0:80\", h2c = true, proxy_protocol = true }]\n\
+                        trusted_proxies = [\"::1\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
                         key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[upstreams.tls]\n[[vhosts]]\nhosts = [\"*\"]\n\
                         routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
                         fallback = \"/f\", cache_control = \"no-cache\" } }]\n\

@@ -341,7 +341,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 20] = [
+pub(crate) static ALL: [&Schema; 21] = [
     &ROOT,
     &SERVER,
     &LISTENER,

@@ -79,7 +79,7 @@ fn listeners(port: u16) -> impl Strategy<Value = Vec<SocketAddr>> {
 /// The same with limits of their own.
 fn doors(port: u16) -> impl Strategy<Value = Vec<Listener>> {
     let limit = || option::of(1..=1_048_576usize);
-    (listeners(port), vec((limit(), limit()), 4)).prop_map(|(addresses, limits)| {
+    (listeners(port), vec((limit(), limit()), 4)).prop_map(move |(addresses, limits)| {
         let door = |(address, (max_connections, max_connections_per_client)): (SocketAddr, _)| Listener {
             max_connections,
             max_connections_per_client,

@@ -89,6 +89,7 @@ fn limited(section: &Section<'_>, key: &str) -> Option<Listener> {
     let address = section.require("address", "\"address:port\"", address::listener);
     let [max_connections, max_connections_per_client] =
         ["max_connections", "max_connections_per_client"].map(|key| section.number(key, CONNECTIONS).good());
+    let proxy_protocol = section.boolean("proxy_protocol").or(false);
     let h2c = section.boolean("h2c");
     if let (Read::Good(At { at, value: true }), "https") = (&h2c, key) {
         let flaw = Flaw::new("h2c is HTTP/2 without TLS, and this listener has TLS");
@@ -100,7 +101,7 @@ fn limited(section: &Section<'_>, key: &str) -> Option<Listener> {
         address: address?.value,
         max_connections: number(max_connections),
         max_connections_per_client: number(max_connections_per_client),
-        proxy_protocol: section.boolean("proxy_protocol").or(false),
+        proxy_protocol,
         h2c,
     })
 }
