@@ -53,9 +53,9 @@ impl Link {
         // Hop-by-hop fields go, a WebSocket upgrade stays, nominating protected fields is refused.
         options.http_upstream_request_policy = HttpUpstreamRequestPolicy::standard();
         options.alpn = alpn(upstream.protocol);
-        options.max_h2_streams = H2_STREAMS;
+        options.max_h2_streams = H2_STREAMS as usize;
         options.h2_stream_window_size = Some(H2_WINDOW);
-        options.h2_connection_window_size = Some(H2_WINDOW * H2_STREAMS as u32);
+        options.h2_connection_window_size = Some(H2_WINDOW * H2_STREAMS);
         options.h2_ping_interval = Some(H2_PING);
         options.custom_l4 = Some(Arc::new(Dial::default()));
         let tls = upstream.tls.as_ref();
@@ -188,7 +188,7 @@ fn hash(value: &impl Hash) -> u64 {
 /// Until the address is known.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 /// As many as nginx, Envoy and Go allow or more; the server may allow less.
-const H2_STREAMS: usize = 100;
+const H2_STREAMS: u32 = 100;
 /// What one response may have under way, unread: with all streams in use, a connection's memory is
 /// bounded by 25 MiB, and no slow client holds up the others on it.
 const H2_WINDOW: u32 = 256 << 10;
