@@ -16,7 +16,7 @@ use crate::cli::Configuration;
 use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
-use crate::tls::{self, Certificates, KeysRead};
+use crate::tls::{self, Certificates, KeysRead, Outwards};
 use crate::upstream::resolve::{self, Refreshing};
 use crate::wire::Bounds;
 
@@ -130,29 +130,41 @@ const FIRST_SECRETS: &str = "the new configuration names the first private keys,
 /// # Errors
 /// Text for people, one mistake a line.
 pub(super) fn build(config: Config) -> Result<(Live, Certificates), String> {
-    let certificates = certificates(&config);
-    let live = Live::new(config).map_err(|errors| join(&errors));
-    match (live, certificates) {
-        (Ok(live), Ok(certificates)) => Ok((live, certificates)),
-        (Err(first), Err(second)) => Err(format!("{first}\n{second}")),
-        (Err(mistakes), Ok(_)) | (Ok(_), Err(mistakes)) => Err(mistakes),
+    let terms = Terms::of(&config, Identity::current());
+    let certificates = Certificates::load(&config, &terms).map_err(|errors| join(&errors));
+    let outwards = Outwards::load(&config, &terms).map_err(|errors| join(&errors));
+    let all = outwards.as_ref().map_or(&[][..], |outwards| &outwards.all);
+    let live = Live::new(config, all).map_err(|errors| join(&errors));
+    match (live, certificates, outwards) {
+        (Ok(live), Ok(certificates), Ok(outwards)) => {
+            tell(&certificates, &outwards, &live.config);
+            Ok((live, certificates))
+        }
+        (live, certificates, outwards) => {
+            let mistakes = [live.err(), certificates.err(), outwards.err()];
+            Err(mistakes.into_iter().flatten().collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
+/// What is to be said of files that are used all the same, and of what is not asked of upstreams.
+fn tell(certificates: &Certificates, outwards: &Outwards, config: &Config) {
+    certificates.warnings().iter().chain(&outwards.warnings).for_each(|warning| tracing::warn!("{warning}"));
+    let mut keys = *certificates.keys_read();
+    keys.add(outwards.keys_read);
+    tell_keeping(&keys);
+    for upstream in &config.upstreams {
+        if upstream.tls.as_ref().is_some_and(|tls| tls.insecure_skip_verify) {
+            tracing::warn!(
+                upstream = upstream.name,
+                "insecure_skip_verify is on: whoever answers is believed to be this upstream"
+            );
+        }
     }
 }
 
 fn join<E: ToString>(errors: &[E]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-}
-
-/// Loads every certificate; the error lists all that is wrong.
-///
-/// # Errors
-/// Text for people, one file a line.
-fn certificates(config: &Config) -> Result<Certificates, String> {
-    let terms = Terms::of(config, Identity::current());
-    let certificates = Certificates::load(config, &terms).map_err(|errors| join(&errors))?;
-    certificates.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    tell_keeping(certificates.keys_read());
-    Ok(certificates)
 }
 
 /// In what memory the keys were while they were read.

@@ -26,7 +26,9 @@ use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::deadline::Timed;
 use crate::edge::live::Live;
-use crate::listen::{self, Accepting, BindError, Bound, Complaints, Door, Patience, Taking, Transport};
+use crate::listen::{
+    self, Accepting, Begins, BindError, Bound, Complaints, Door, Patience, Taking, Transport,
+};
 use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
@@ -239,7 +241,8 @@ impl Proxy {
                 Scheme::Https => &self.secure,
             });
             let door = door_of(&listener, &all);
-            self.spawn(bound, transport, app, door, self.shutdown.1.clone());
+            let begins = Begins { announced: listener.proxy_protocol, h2c: listener.h2c };
+            self.spawn(bound, transport, app, door, begins, self.shutdown.1.clone());
         }
         let endpoint = Arc::new(Endpoint(Arc::clone(&self.telemetry)));
         let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
@@ -255,6 +258,7 @@ impl Proxy {
         transport: Transport,
         app: Arc<A>,
         door: Door,
+        begins: Begins,
         shutdown: ShutdownWatch,
     ) where
         A: ServerApp + Send + Sync + 'static,
@@ -264,7 +268,7 @@ impl Proxy {
         let writing = Taking { patience: limits.write_timeout, min_rate: limits.min_response_rate };
         let patience = Patience { opening: limits.read_timeout, writing };
         let pace = Arc::clone(&self.reloadable.pace);
-        let accepting = Accepting { transport, app, telemetry, door, shutdown, patience, pace };
+        let accepting = Accepting { transport, app, telemetry, door, shutdown, patience, pace, begins };
         self.accepting.spawn(accepting.run(bound));
     }
 

@@ -25,7 +25,7 @@ use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
 use crate::types::{ClientIp, PeerIp, Scheme};
-use crate::upstream::{Pool, Turn};
+use crate::upstream::{Pool, Tunnel, Turn};
 
 /// One request's state.
 #[derive(Debug)]
@@ -104,6 +104,10 @@ pub struct Proxying {
     pub attempt: usize,
     /// The address connected to last.
     pub address: Option<SocketAddr>,
+    /// Whether that connection should end with this request.
+    pub last_use: bool,
+    /// Where it may switch protocols.
+    pub tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Ctx {
@@ -206,6 +210,8 @@ impl Ctx {
                     turn,
                     attempt: 0,
                     address: None,
+                    last_use: false,
+                    tunnel: None,
                 }))
             }
             other => other,

@@ -18,6 +18,7 @@ use crate::route::Routes;
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::meters::VhostMeters;
+use crate::tls::Outward;
 use crate::upstream::Pool;
 
 /// Immutable; shared by reference with every request.
@@ -70,12 +71,15 @@ pub enum LiveError {
 }
 
 impl Live {
-    /// Builds the tables.
+    /// Builds the tables; `outwards` is what was read for the TLS of each upstream.
     ///
     /// # Errors
     /// Every [`LiveError`], with the vhost at fault.
-    pub fn new(config: Config) -> Result<Self, Vec<LiveError>> {
-        let pools: Vec<_> = config.upstreams.iter().cloned().map(Pool::new).map(Arc::new).collect();
+    pub fn new(config: Config, outwards: &[Option<Outward>]) -> Result<Self, Vec<LiveError>> {
+        let outwards = outwards.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        let pools = config.upstreams.iter().cloned().zip(outwards);
+        let pools: Vec<_> =
+            pools.map(|(upstream, outward)| Arc::new(Pool::over(upstream, outward))).collect();
         let (mut targets, mut errors) = (Vec::new(), Vec::new());
         for vhost in &config.vhosts {
             let (good, bad): (Vec<_>, Vec<_>) = vhost

@@ -94,14 +94,15 @@ impl ProxyHttp for Edge {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         let left = ctx.time_left();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(failure::raise(Cause::RequestTimeout.into(), ErrorSource::Upstream));
         }
         ctx.timing.attempt();
+        let conn = ctx.conn;
         let proxying = ctx.proxying()?;
-        match peer::next(proxying, left) {
+        match peer::next(session, conn, proxying, left) {
             Some(peer) => Ok(peer),
             None => {
                 proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::NoAddress);
@@ -134,7 +135,7 @@ impl ProxyHttp for Edge {
         reused: bool,
         peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
-        _digest: Option<&Digest>,
+        digest: Option<&Digest>,
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.timing.connected();
@@ -146,6 +147,7 @@ impl ProxyHttp for Edge {
         proxying.address = peer._address.as_inet().copied();
         let attempt = if reused { Attempt::Reused } else { Attempt::Connected };
         proxying.pool.meters.attempt(&self.telemetry.metrics, attempt);
+        proxying.last_use = proxying.pool.link.use_once(digest)?;
         Ok(())
     }
 
@@ -210,6 +212,7 @@ impl ProxyHttp for Edge {
         outgoing::dress(session, response, ctx)?;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             ctx.switched();
+            peer::switched(session, ctx);
         }
         if self.telemetry.lifecycle.draining() {
             session.set_keepalive(None);

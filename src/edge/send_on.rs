@@ -51,8 +51,12 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ct
     // RFC 9110 section 7.6.3: a gateway adds itself on the way in, with the version it received.
     let version = if received == Version::HTTP_2 { "2.0" } else { "1.1" };
     request.append_header(header::VIA, format!("{version} fluxheim"))?;
-    let keeps_none = ctx.upstream().is_some_and(|proxying| proxying.pool.config.keepalive_timeout.is_zero());
-    if keeps_none && !request.headers.contains_key(header::UPGRADE) {
+    // HTTP/2 has no such field (RFC 9113 section 8.2.2).
+    let ends = request.version != Version::HTTP_2
+        && ctx
+            .upstream()
+            .is_some_and(|proxying| proxying.last_use || proxying.pool.config.keepalive_timeout.is_zero());
+    if ends && !request.headers.contains_key(header::UPGRADE) {
         request.insert_header(header::CONNECTION, "close")?;
     }
     send_what_was_routed(request, &admitted.path)
@@ -78,6 +82,11 @@ fn tell_who_asks(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
 fn send_what_was_routed(request: &mut RequestHeader, path: &str) -> Result<()> {
     if request.uri.path() == path && request.uri.scheme().is_none() {
         return Ok(());
+    }
+    if let Some(authority) = request.uri.authority().filter(|_| !request.headers.contains_key(header::HOST)) {
+        // As HTTP/2 has it; the origin form has no place for it, and the framework puts it back there.
+        let authority = authority.as_str().to_owned();
+        request.insert_header(header::HOST, authority)?;
     }
     let target = request.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     request.set_uri(target.parse().or_err(ErrorType::InternalError, "a normalised path")?);

@@ -51,6 +51,12 @@ pub(super) struct Admission {
     _place: Option<Place>,
 }
 
+/// What a client takes up that a proxy told of.
+#[derive(Debug)]
+pub(super) struct Told {
+    _place: Option<Place>,
+}
+
 impl Door {
     /// A place for a connection from `peer`, as soon as there is one; `None` is one too many from there.
     pub(super) async fn admit(&self, peer: IpAddr) -> Option<Admission> {
@@ -67,6 +73,24 @@ impl Door {
         };
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
         Some(Admission { _slot: slot, _own_slot: own_slot, _place: place })
+    }
+
+    /// Whether what `peer` tells of others is believed.
+    pub(super) fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.crowd.load().exempt.iter().any(|network| network.contains(&peer))
+    }
+
+    /// A place for a client that a proxy told of, beside those the proxy's connection has; `None` is one
+    /// too many from there.
+    pub(super) fn admit_told(&self, client: IpAddr) -> Option<Told> {
+        match self.place(client) {
+            Ok(place) => Some(Told { _place: place }),
+            Err(most) => {
+                self.complaints.about(client, most);
+                None
+            }
+        }
     }
 
     fn place(&self, peer: IpAddr) -> Result<Option<Place>, usize> {

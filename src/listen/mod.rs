@@ -3,6 +3,7 @@
 //! Owns connection counting, connection limits, the accept loops' end, and the gate that lets only
 //! well-framed HTTP/1.1 through. Knows no routes. The loops stop at the shutdown signal after taking what the kernel has already accepted.
 
+mod beginning;
 mod calm;
 mod closing;
 mod door;
@@ -30,7 +31,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::{ConnectionGuard, OpeningGuard};
 use crate::types::Scheme;
 use calm::Calm;
-use door::Admission;
+use door::{Admission, Told};
 pub use door::{Complaints, Crowd, Door};
 pub use gate::Pace;
 use gate::{Gate, Terms};
@@ -112,6 +113,16 @@ pub struct Accepting<A> {
     pub patience: Patience,
     /// For connections accepted from now on; a reload replaces it.
     pub pace: Arc<ArcSwap<Pace>>,
+    pub begins: Begins,
+}
+
+/// What connections of a listener may begin with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Begins {
+    /// A PROXY protocol header, always.
+    pub announced: bool,
+    /// HTTP/2, without having agreed on it.
+    pub h2c: bool,
 }
 
 /// How long a client may keep us waiting.
@@ -162,6 +173,10 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
     async fn take(&self, address: SocketAddr, accepted: io::Result<(TcpStream, SocketAddr)>) {
         match accepted {
             // A slot only once there is somebody to give it to: another listener may need it.
+            Ok((_, peer)) if self.begins.announced && !self.door.trusts(peer.ip()) => {
+                tracing::debug!(%peer, "closed: only trusted_proxies may speak the PROXY protocol here");
+                self.telemetry.metrics.connection_refused("proxy_protocol");
+            }
             Ok((tcp, peer)) => match self.door.admit(peer.ip()).await {
                 Some(admission) => self.start(tcp, peer, admission),
                 None => self.telemetry.metrics.connection_refused("client_limit"),
@@ -189,9 +204,11 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             patience: self.patience,
             opening: self.telemetry.lifecycle.opening(),
             pace: **self.pace.load(),
+            begins: self.begins,
+            door: self.begins.announced.then(|| self.door.clone()),
         };
         let counted = self.telemetry.connection_opened(self.transport.scheme());
-        let held = Held { counted, _admission: admission };
+        let held = Held { counted, told: None, _admission: admission };
         let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing, Some(held));
         let transport = self.transport.clone();
         tokio::spawn(connection.serve(socket, peer, transport));
@@ -202,6 +219,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
 #[derive(Debug)]
 struct Held {
     counted: ConnectionGuard,
+    told: Option<Told>,
     _admission: Admission,
 }
 
@@ -213,10 +231,20 @@ struct Connection<A> {
     patience: Patience,
     opening: OpeningGuard,
     pace: Pace,
+    begins: Begins,
+    /// For clients that a proxy tells of.
+    door: Option<Door>,
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
-    async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
+    async fn serve(self, mut socket: Socket, mut peer: SocketAddr, transport: Transport) {
+        let plain = matches!(transport, Transport::Plain);
+        if self.begins.announced || (self.begins.h2c && plain) {
+            match self.begin(&mut socket, peer, plain).await {
+                Some(client) => peer = client,
+                None => return,
+            }
+        }
         let (app, shutdown) = (Arc::clone(&self.app), self.shutdown.clone());
         let mut next: Option<Stream> = match transport {
             Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
@@ -228,7 +256,8 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     }
 
     /// What the framework reads from. HTTP/2 has no framing in common with what the gate judges, and a
-    /// watch of its own; over plain TCP it is not offered, and its preface is refused like any other version.
+    /// watch of its own; over plain TCP it is taken where the listener says so, and else its preface is
+    /// refused like any other version.
     fn http<S: IO + 'static>(self, stream: S, peer: SocketAddr, scheme: Scheme) -> Stream {
         let is_h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
         let stream = Opening::within(stream, self.patience.opening, self.opening);

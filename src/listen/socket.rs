@@ -19,7 +19,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use pingora::protocols::l4::ext::get_tcp_info;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -28,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use super::Held;
+use crate::wire::proxy::Ends;
 
 /// How slowly a peer may take what is written to it.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +62,10 @@ pub struct Socket {
     taken: u64,
     waited: Duration,
     held: Option<Held>,
+    /// Bytes that were read before anything was known of what they are; read again first.
+    early: Vec<u8>,
+    /// Whether the client speaks HTTP/2 without having agreed on it.
+    h2: bool,
 }
 
 impl Socket {
@@ -89,7 +94,40 @@ impl Socket {
             taken: 0,
             waited: Duration::ZERO,
             held,
+            early: Vec::new(),
+            h2: false,
         }
+    }
+
+    /// Between whom the connection is, as a proxy in front tells it.
+    pub(super) fn between(&mut self, ends: Ends) {
+        let digest = SocketDigest::from_raw_fd(self.tcp.as_raw_fd());
+        let _ = digest.peer_addr.set(Some(ends.source.into()));
+        let _ = digest.local_addr.set(Some(ends.destination.into()));
+        self.digest = Arc::new(digest);
+    }
+
+    /// Puts back what was read last.
+    pub(super) fn unread(&mut self, mut bytes: Vec<u8>) {
+        bytes.append(&mut self.early);
+        self.early = bytes;
+    }
+
+    /// The client begins with the preface of HTTP/2.
+    pub(super) const fn is_h2(&mut self) {
+        self.h2 = true;
+    }
+
+    /// What the connection takes up.
+    pub(super) const fn held(&mut self) -> Option<&mut Held> {
+        self.held.as_mut()
+    }
+
+    fn read_early(&mut self, buf: &mut ReadBuf<'_>) {
+        let len = self.early.len().min(buf.remaining());
+        let rest = self.early.split_off(len);
+        buf.put_slice(&self.early);
+        self.early = rest;
     }
 
     /// Passes a write's outcome on, unless it has been pending for too long, or too often.
@@ -205,6 +243,10 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            self.read_early(buf);
+            return Poll::Ready(Ok(()));
+        }
         let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
         if outcome.is_pending() && self.held.as_ref().is_some_and(|held| held.counted.draining()) {
             self.read_now(buf)
@@ -273,7 +315,11 @@ impl UniqueID for Socket {
     }
 }
 
-impl Ssl for Socket {}
+impl Ssl for Socket {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.h2.then_some(ALPN::H2)
+    }
+}
 
 impl Peek for Socket {}
 
@@ -343,7 +389,8 @@ mod tests {
     #[tokio::test]
     async fn reads_what_the_runtime_has_not_heard_of_while_draining() {
         let lifecycle = Arc::new(Lifecycle::default());
-        let held = Held { counted: lifecycle.connection(), _admission: Admission::sample().await };
+        let held =
+            Held { counted: lifecycle.connection(), told: None, _admission: Admission::sample().await };
         let (mut socket, client) = pair_of(Some(held)).await;
         let mut client = client.into_std().unwrap();
         let mut read = || {

@@ -39,6 +39,14 @@ pub struct KeysRead {
 }
 
 impl KeysRead {
+    /// Both together.
+    pub fn add(&mut self, other: Self) {
+        self.secret_memory += other.secret_memory;
+        self.locked += other.locked;
+        self.unlocked += other.unlocked;
+        self.worst = self.worst.or(other.worst);
+    }
+
     fn count(&mut self, keeping: Keeping) {
         match keeping {
             Keeping::SecretMemory => self.secret_memory += 1,
@@ -161,7 +169,7 @@ impl Certificates {
     }
 }
 
-fn signing_pair(
+pub(super) fn signing_pair(
     certificate: &Certificate,
     read: &PairRead,
     keys_read: &mut KeysRead,
@@ -185,7 +193,10 @@ fn signing_pair(
     }
 }
 
-fn chain(certificate: &Certificate, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+pub(super) fn chain(
+    certificate: &Certificate,
+    pem: &Secret,
+) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let fail = |reason: String| CertificateError::Pem { path: certificate.cert.clone(), reason };
     let chain = fluxheim_trust::certificate_chain(pem.as_bytes())
         .map_err(|error| fail(format!("no usable chain ({error}): give it as PEM, leaf first")))?;

@@ -1,10 +1,12 @@
-//! TLS towards clients: versions, key exchange, and which certificate a name gets.
+//! TLS: towards clients, versions, key exchange and which certificate a name gets; towards upstreams, whom to
+//! believe and what to show.
 //!
 //! Owns the rustls configuration. Certificates and keys are read through `fluxheim-trust` in
 //! `certificates`; connections are accepted in `listen`.
 
 mod certificates;
 mod key;
+mod outward;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 
 pub use certificates::{CertificateError, Certificates, KeysRead};
+pub use outward::{Outward, Outwards};
 
 /// Makes aws-lc-rs the process's provider, before anything of the framework can choose another.
 ///

@@ -4,7 +4,10 @@
 //! the framework's. Picking has no side effect beyond taking a turn once a request.
 
 mod balance;
+mod dial;
+mod link;
 pub mod resolve;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +17,10 @@ use arc_swap::ArcSwap;
 use fluxheim_config::{Upstream, UpstreamHost, UpstreamServer};
 
 use crate::telemetry::metrics::meters::UpstreamMeters;
+use crate::tls::Outward;
 use balance::Turns;
+pub use link::Link;
+pub use tunnel::Tunnel;
 
 /// One `[[upstreams]]` entry at run time.
 #[derive(Debug)]
@@ -22,6 +28,7 @@ pub struct Pool {
     pub config: Upstream,
     /// What it counts.
     pub meters: UpstreamMeters,
+    pub link: Link,
     current: ArcSwap<Turns>,
     /// What each configured server resolved to last, in order.
     known: ArcSwap<Vec<Vec<SocketAddr>>>,
@@ -39,11 +46,18 @@ impl Pool {
     /// A pool whose address literals are known at once and whose names are not, yet.
     #[must_use]
     pub fn new(config: Upstream) -> Self {
+        Self::over(config, None)
+    }
+
+    /// The same over TLS, with what was read for it.
+    #[must_use]
+    pub fn over(config: Upstream, outward: Option<&Outward>) -> Self {
+        let link = Link::new(&config, outward);
         let known: Vec<Vec<SocketAddr>> = config.servers.iter().map(literal).collect();
         let turns = Turns::new(&weigh(&config, &known));
         let known = ArcSwap::from_pointee(known);
         let meters = UpstreamMeters::new(&config.name);
-        Self { config, meters, current: ArcSwap::from_pointee(turns), known, next: AtomicUsize::new(0) }
+        Self { config, link, meters, current: ArcSwap::from_pointee(turns), known, next: AtomicUsize::new(0) }
     }
 
     /// Starts with what `earlier` pools know of the same servers, so that a reload during an outage

@@ -39,7 +39,10 @@ impl Config {
     /// Whether this configuration makes the process hold secrets: private keys, and hashes of passwords.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
-        !self.tls.certificates.is_empty() || self.policies().any(|(_, policy)| policy.basic_auth.is_some())
+        let client_keys = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.client.as_ref());
+        !self.tls.certificates.is_empty()
+            || client_keys.count() > 0
+            || self.policies().any(|(_, policy)| policy.basic_auth.is_some())
     }
 
     /// Every set of settings there is, with the index of its vhost; `[defaults]` have none.
@@ -59,7 +62,7 @@ pub struct Server {
     pub http: Vec<Listener>,
     /// TLS listeners; needs at least one certificate.
     pub https: Vec<Listener>,
-    /// Whose `X-Forwarded-*` and `Forwarded` are believed. Default: nobody's.
+    /// Whose `X-Forwarded-*`, `Forwarded` and PROXY protocol headers are believed. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     /// Worker threads; `None` means one per available core.
     pub threads: Option<NonZeroUsize>,
@@ -82,11 +85,22 @@ pub struct Listener {
     /// Connections of one client to this listener; `None` leaves it to
     /// [`Limits::max_connections_per_client`], whose count is shared by all listeners.
     pub max_connections_per_client: Option<usize>,
+    /// Whether every connection begins with a PROXY protocol header, which is taken from
+    /// [`Server::trusted_proxies`] only. Default false.
+    pub proxy_protocol: bool,
+    /// Whether a plain listener takes HTTP/2 with prior knowledge (RFC 9113 section 3.3). Default false.
+    pub h2c: bool,
 }
 
 impl From<SocketAddr> for Listener {
     fn from(address: SocketAddr) -> Self {
-        Self { address, max_connections: None, max_connections_per_client: None }
+        Self {
+            address,
+            max_connections: None,
+            max_connections_per_client: None,
+            proxy_protocol: false,
+            h2c: false,
+        }
     }
 }
 
@@ -215,6 +229,64 @@ pub struct Upstream {
     pub write_timeout: Duration,
     /// How long an idle connection is kept for reuse. Default 60s; zero keeps none.
     pub keepalive_timeout: Duration,
+    /// Requests on one HTTP/1.1 connection, at least 1. Default 1000.
+    pub keepalive_requests: u32,
+    /// After what time an HTTP/1.1 connection is used for one last request. Default 1h.
+    pub keepalive_time: Duration,
+    /// Longest silence, in both directions, of a connection that switched protocols. Default 5m.
+    pub upgrade_idle_timeout: Duration,
+    pub protocol: UpstreamProtocol,
+    /// The PROXY protocol header that each connection begins with. Default: none.
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// `None` speaks plain TCP.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// The HTTP version spoken with an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 (RFC 9112)
+    Http1,
+    /// HTTP/2 over TLS (RFC 9113 section 3.2)
+    H2,
+    /// HTTP/2 over plain TCP with prior knowledge (RFC 9113 section 3.3)
+    H2c,
+    /// By ALPN (RFC 7301): HTTP/2 where the server takes it, else HTTP/1.1
+    Auto,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// One line of text
+    V1,
+    /// Binary
+    V2,
+}
+
+/// `[upstreams.tls]`: whom to believe to be the upstream, and who to be for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM file with the CAs that may vouch for it; `None` believes those that browsers believe.
+    pub ca: Option<PathBuf>,
+    /// What to show when the server asks for a certificate.
+    pub client: Option<ClientCertificate>,
+    /// The name its certificate must be for, also sent as SNI: a name in lower case, or an IP address.
+    /// `None` is the host in `servers`, which then is only one or all of them addresses.
+    pub server_name: Option<UpstreamHost>,
+    /// Default 1.2.
+    pub min_version: TlsVersion,
+    /// Believes anybody to be the upstream. Default false.
+    pub insecure_skip_verify: bool,
+}
+
+/// A certificate to show to upstreams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM chain, leaf first.
+    pub cert: PathBuf,
+    /// PEM private key.
+    pub key: PathBuf,
 }
 
 /// How an upstream picks its server.

@@ -111,6 +111,7 @@ mod tests {
             "an entry of http or https" => "[[server.http]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
             "access" | "security_headers" | "cors" | "basic_auth" => format!("[defaults.{}]\n", schema.title),
+            "[upstreams.tls]" => "[[upstreams]]\n[upstreams.tls]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),
             "a rule of rate_limit" => "[[defaults.rate_limit]]\n".to_owned(),

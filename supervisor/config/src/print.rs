@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::sections::observe::{FORMATS, LEVELS, QUERIES};
 use crate::sections::tracing::TRUST;
+use crate::sections::upstreams::{PROTOCOLS, PROXY_VERSIONS};
 use crate::sections::vhosts::{print_host, print_path};
 use crate::value::{duration, ratio, size};
 use crate::*;
@@ -96,6 +97,9 @@ fn listener(listener: &Listener) -> String {
     ];
     let limits: String =
         limits.iter().filter_map(|(key, limit)| limit.map(|limit| format!(", {key} = {limit}"))).collect();
+    let ways = [("proxy_protocol", listener.proxy_protocol), ("h2c", listener.h2c)];
+    let ways = ways.iter().filter(|(_, on)| *on).map(|(key, _)| format!(", {key} = true"));
+    let limits = ways.fold(limits, |limits, way| limits + &way);
     let address = quoted(&listener.address.to_string());
     if limits.is_empty() { address } else { format!("{{ address = {address}{limits} }}") }
 }
@@ -120,11 +124,7 @@ fn storage(out: &mut Out, storage: &Storage) {
 
 fn tls(out: &mut Out, tls: &Tls) {
     out.table("[tls]");
-    let version = match tls.min_version {
-        TlsVersion::V1_2 => "1.2",
-        TlsVersion::V1_3 => "1.3",
-    };
-    out.key("min_version", quoted(version));
+    out.key("min_version", quoted(tls_version(tls.min_version)));
     out.time("handshake_timeout", tls.handshake_timeout);
     for certificate in &tls.certificates {
         out.table("[[tls.certificates]]");
@@ -153,6 +153,48 @@ fn upstream(out: &mut Out, upstream: &Upstream) {
     out.time("read_timeout", upstream.read_timeout);
     out.time("write_timeout", upstream.write_timeout);
     out.time("keepalive_timeout", upstream.keepalive_timeout);
+    out.key("keepalive_requests", upstream.keepalive_requests);
+    out.time("keepalive_time", upstream.keepalive_time);
+    out.time("upgrade_idle_timeout", upstream.upgrade_idle_timeout);
+    out.key(
+        "protocol",
+        quoted(PROTOCOLS.iter().find(|(_, known)| *known == upstream.protocol).map_or("", |(name, _)| name)),
+    );
+    let version = PROXY_VERSIONS.iter().find(|(_, known)| *known == upstream.proxy_protocol);
+    out.key("proxy_protocol", quoted(version.map_or("off", |(name, _)| name)));
+    match &upstream.tls {
+        Some(tls) => upstream_tls(out, tls),
+        None => out.comment("tls", "(none)", "plain TCP"),
+    }
+}
+
+fn upstream_tls(out: &mut Out, tls: &UpstreamTls) {
+    out.table("[upstreams.tls]");
+    match &tls.ca {
+        Some(ca) => out.key("ca", path(ca)),
+        None => out.comment("ca", "(public)", "the CAs that browsers believe"),
+    }
+    match &tls.client {
+        Some(client) => {
+            out.key("cert", path(&client.cert));
+            out.key("key", path(&client.key));
+        }
+        None => out.comment("cert", "(none)", "no client certificate"),
+    }
+    match &tls.server_name {
+        Some(UpstreamHost::Ip(ip)) => out.key("server_name", quoted(&ip.to_string())),
+        Some(UpstreamHost::Name(name)) => out.key("server_name", quoted(name)),
+        None => out.comment("server_name", "(host)", "as in servers"),
+    }
+    out.key("min_version", quoted(tls_version(tls.min_version)));
+    out.key("insecure_skip_verify", tls.insecure_skip_verify);
+}
+
+const fn tls_version(version: TlsVersion) -> &'static str {
+    match version {
+        TlsVersion::V1_2 => "1.2",
+        TlsVersion::V1_3 => "1.3",
+    }
 }
 
 fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
@@ -316,8 +358,9 @@ mod tests {
     use super::*;
     use crate::schema;
 
-    const FULL: &str = "[server]\nhttp = [\"0.0.0.0:80\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
-                        key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
+    const FULL: &str = "[server]\nhttp = [{ address = \"0.0.0.0:80\", h2c = true, proxy_protocol = true }]\n\
+                        trusted_proxies = [\"::1\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
+                        key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[upstreams.tls]\n[[vhosts]]\nhosts = [\"*\"]\n\
                         routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
                         fallback = \"/f\", cache_control = \"no-cache\" } }]\n\
                         [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\
@@ -329,7 +372,7 @@ mod tests {
     fn spells_out_every_key() {
         let text = parse(&[Source { path: "f".into(), text: FULL.to_owned() }]).unwrap().to_toml();
         for schema in schema::ALL.iter().skip(1) {
-            for key in schema.keys.iter().filter(|key| !matches!(**key, "certificates" | "routes")) {
+            for key in schema.keys.iter().filter(|key| !matches!(**key, "certificates" | "routes" | "tls")) {
                 assert!(text.contains(&format!("{key} = ")), "{key} of {} in\n{text}", schema.title);
             }
         }

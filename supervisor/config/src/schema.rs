@@ -54,13 +54,19 @@ pub(crate) static SERVER: Schema = Schema {
         ("real_ip_from", "trusted_proxies"),
         ("grace_period", "drain_timeout"),
     ],
-    planned: &["proxy_protocol"],
+    planned: &[],
 };
 pub(crate) static LISTENER: Schema = Schema {
     title: "an entry of http or https",
-    keys: &["address", "max_connections", "max_connections_per_client"],
+    keys: &["address", "max_connections", "max_connections_per_client", "proxy_protocol", "h2c"],
     shared: &[],
-    known_as: &[("listen", "address"), ("bind", "address"), ("maxconn", "max_connections")],
+    known_as: &[
+        ("listen", "address"),
+        ("bind", "address"),
+        ("maxconn", "max_connections"),
+        ("accept_proxy", "proxy_protocol"),
+        ("http2", "h2c"),
+    ],
     planned: &[],
 };
 pub(crate) static HARDENING: Schema = Schema {
@@ -138,9 +144,21 @@ pub(crate) static UPSTREAM: Schema = Schema {
         "read_timeout",
         "write_timeout",
         "keepalive_timeout",
+        "keepalive_requests",
+        "keepalive_time",
+        "upgrade_idle_timeout",
+        "protocol",
+        "proxy_protocol",
+        "tls",
     ],
     shared: &[],
     known_as: &[
+        ("tunnel_timeout", "upgrade_idle_timeout"),
+        ("proxy_http_version", "protocol"),
+        ("send_proxy", "proxy_protocol"),
+        ("max_requests", "keepalive_requests"),
+        ("max_age", "keepalive_time"),
+        ("proxy_ssl", "tls"),
         ("lb_policy", "balance"),
         ("addresses", "servers"),
         ("backends", "servers"),
@@ -150,7 +168,25 @@ pub(crate) static UPSTREAM: Schema = Schema {
         ("proxy_send_timeout", "write_timeout"),
         ("idle_timeout", "keepalive_timeout"),
     ],
-    planned: &["health", "tls"],
+    planned: &["health"],
+};
+pub(crate) static UPSTREAM_TLS: Schema = Schema {
+    title: "[upstreams.tls]",
+    keys: &["ca", "cert", "key", "server_name", "min_version", "insecure_skip_verify"],
+    shared: &[],
+    known_as: &[
+        ("ca_file", "ca"),
+        ("proxy_ssl_trusted_certificate", "ca"),
+        ("certificate", "cert"),
+        ("proxy_ssl_certificate", "cert"),
+        ("private_key", "key"),
+        ("proxy_ssl_certificate_key", "key"),
+        ("sni", "server_name"),
+        ("proxy_ssl_name", "server_name"),
+        ("insecure", "insecure_skip_verify"),
+        ("verify", "insecure_skip_verify"),
+    ],
+    planned: &[],
 };
 pub(crate) static UPSTREAM_SERVER: Schema = Schema {
     title: "an entry of servers",
@@ -372,7 +408,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 24] = [
+pub(crate) static ALL: [&Schema; 25] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -381,6 +417,7 @@ pub(crate) static ALL: [&Schema; 24] = [
     &TLS,
     &CERTIFICATE,
     &UPSTREAM,
+    &UPSTREAM_TLS,
     &UPSTREAM_SERVER,
     &VHOST,
     &ROUTE,

@@ -303,6 +303,11 @@ impl<'a> Section<'a> {
         format!("{path}:{}", lines.number(place.offset))
     }
 
+    /// Whether any file has `key`.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.first(key).is_some()
+    }
+
     /// Whether no file has any known key of this table.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -286,6 +286,58 @@ fn weaker_levels_than_the_profile_are_the_operators_word() {
     );
 }
 
+/// What is told of an upstream with these keys and this TLS table.
+fn told_of_upstream(keys: &str, tls: &str) -> String {
+    let servers = if keys.contains("servers") { "" } else { "servers = [\"a:1\"]\n" };
+    told_beside_listener(&format!("[[upstreams]]\nname = \"app\"\n{servers}{keys}\n{tls}\n"))
+}
+
+#[test]
+fn an_upstream_s_protocol_goes_with_what_it_is_spoken_over() {
+    for (keys, tls, said) in [
+        ("protocol = \"h2\"", "", "h2 is HTTP/2 over TLS; add tls = {}, or without TLS write \"h2c\""),
+        ("protocol = \"auto\"", "", "without TLS nothing tells what the server speaks"),
+        ("protocol = \"h2c\"", "tls = {}", "h2c is HTTP/2 without TLS; over TLS it is \"h2\""),
+        ("protocol = \"http2\"", "", "unknown word \"http2\""),
+        ("proxy_protocol = \"v3\"", "", "unknown word \"v3\""),
+    ] {
+        let told = told_of_upstream(keys, tls);
+        assert!(told.contains(said) && told.lines().count() == 1, "{keys}: {told}");
+    }
+}
+
+#[test]
+fn an_upstream_s_tls_leaves_no_doubt_whom_to_believe() {
+    for (keys, tls, said) in [
+        ("servers = [\"a:1\", \"b:1\"]", "tls = {}", "the servers have several hosts"),
+        ("servers = [\"a:1\", \"10.0.0.1:1\"]", "tls = {}", "set server_name to a name"),
+        ("", "tls = { cert = \"c\" }", "has no key; add key"),
+        ("", "tls = { key = \"k\" }", "has no cert; add cert"),
+        ("", "tls = { ca = \"c\", insecure_skip_verify = true }", "remove insecure_skip_verify, or ca"),
+        ("", "tls = { server_name = \"a:443\" }", "server_name"),
+        ("", "tls = { verify = false }", "here it is called \"insecure_skip_verify\""),
+    ] {
+        let told = told_of_upstream(keys, tls);
+        assert!(told.contains(said) && told.lines().count() == 1, "{tls}: {told}");
+    }
+    for fine in
+        ["servers = [\"a:1\", \"a:2\"]\ntls = {}", "servers = [\"10.0.0.1:1\", \"[::1]:1\"]\ntls = {}"]
+    {
+        read(&format!("{LISTEN}[[upstreams]]\nname = \"app\"\n{fine}\n"));
+    }
+}
+
+#[test]
+fn a_listener_with_proxy_headers_needs_somebody_to_send_them() {
+    let listener = "[server]\nhttp = [{ address = \"127.0.0.1:80\", proxy_protocol = true }]\n";
+    let none = told(listener);
+    assert!(none.contains("127.0.0.1:80 would refuse every connection; name in trusted_proxies"), "{none}");
+    read(&format!("{listener}trusted_proxies = [\"10.0.0.0/8\"]\n"));
+    let secure = "[server]\nhttps = [{ address = \"127.0.0.1:80\", h2c = true }]\n[[tls.certificates]]\n\
+                  name = \"a\"\ncert = \"c\"\nkey = \"k\"\n";
+    assert!(told(secure).contains("h2c: h2c is HTTP/2 without TLS, and this listener has TLS"));
+}
+
 #[test]
 fn what_a_profile_makes_impossible_names_the_way_out() {
     let text = "[hardening]\nprofile = \"k8s-restricted\"\nmemory_lock = \"required\"\n";

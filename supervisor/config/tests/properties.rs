@@ -80,11 +80,12 @@ fn listeners(port: u16) -> impl Strategy<Value = Vec<SocketAddr>> {
 /// The same with limits of their own.
 fn doors(port: u16) -> impl Strategy<Value = Vec<Listener>> {
     let limit = || option::of(1..=1_048_576usize);
-    (listeners(port), vec((limit(), limit()), 4)).prop_map(|(addresses, limits)| {
-        let door = |(address, (max_connections, max_connections_per_client))| Listener {
-            address,
+    (listeners(port), vec((limit(), limit()), 4)).prop_map(move |(addresses, limits)| {
+        let door = |(address, (max_connections, max_connections_per_client)): (SocketAddr, _)| Listener {
             max_connections,
             max_connections_per_client,
+            h2c: max_connections.is_some() && port == 8000,
+            ..address.into()
         };
         addresses.into_iter().zip(limits).map(door).collect()
     })
@@ -127,6 +128,8 @@ prop_compose! {
     ) -> Server {
         let third = Duration::from_secs(100 * 86_400);
         let (drain_delay, drain_timeout) = (delay.min(third), drain.min(third));
+        let mut https: Vec<Listener> = https;
+        https.iter_mut().for_each(|listener| listener.proxy_protocol = !trusted_proxies.is_empty());
         Server {
             http,
             https,
@@ -189,7 +192,16 @@ prop_compose! {
         read_timeout in duration(1),
         write_timeout in duration(1),
         keepalive_timeout in duration(0),
+        (keepalive_requests, keepalive_time, upgrade_idle_timeout) in (1..=u32::MAX, duration(1), duration(1)),
+        proxy_protocol in select(vec![None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)]),
+        (tls, http2) in (option::of(upstream_tls()), any::<bool>()),
     ) -> Upstream {
+        let protocol = match (http2, &tls) {
+            (false, _) => UpstreamProtocol::Http1,
+            (true, None) => UpstreamProtocol::H2c,
+            (true, Some(tls)) if tls.client.is_none() => UpstreamProtocol::H2,
+            (true, Some(_)) => UpstreamProtocol::Auto,
+        };
         let servers = servers.into_iter().map(|((host, port), weight)| UpstreamServer { host, port, weight });
         let (name, balance) = (name.clone(), Balance::RoundRobin);
         Upstream {
@@ -198,7 +210,29 @@ prop_compose! {
             read_timeout,
             write_timeout,
             keepalive_timeout,
+            keepalive_requests,
+            keepalive_time,
+            upgrade_idle_timeout,
+            protocol,
+            proxy_protocol,
+            tls,
             ..Upstream::new(&name, servers.collect())
+        }
+    }
+}
+
+prop_compose! {
+    fn upstream_tls()(
+        (ca, client, name) in (option::of(file()), option::of((file(), file())), host()),
+        min_version in select(vec![TlsVersion::V1_2, TlsVersion::V1_3]),
+        insecure in any::<bool>(),
+    ) -> UpstreamTls {
+        UpstreamTls {
+            insecure_skip_verify: insecure && ca.is_none(),
+            ca,
+            client: client.map(|(cert, key)| ClientCertificate { cert, key }),
+            server_name: Some(name),
+            min_version,
         }
     }
 }

@@ -31,6 +31,11 @@ impl Reach {
     #[must_use]
     pub fn of(config: &Config, path: &Path) -> Self {
         let certificates = config.tls.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
+        let upstreams =
+            config.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()).flat_map(|tls| {
+                let client = tls.client.iter().flat_map(|client| [&client.cert, &client.key]);
+                tls.ca.iter().chain(client)
+            });
         let statics = config.vhosts.iter().flat_map(|vhost| &vhost.routes).filter_map(|route| {
             let Action::Static(files) = &route.action else { return None };
             Some(absolute(&files.root))
@@ -50,6 +55,7 @@ impl Reach {
             .chain(&config.metrics.listen);
         Self {
             files: certificates
+                .chain(upstreams)
                 .map(|file| folder_of(file))
                 .chain(users.map(|file| folder_of(file)))
                 .chain(statics)

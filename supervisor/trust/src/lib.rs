@@ -46,9 +46,11 @@ pub use delivery::DeliveryKind;
 pub use finding::{Code, Finding, Severity};
 pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
-pub use object::{Inventory, Item, NamedHost, Object, Pair, Role, inventory, pair};
+pub use object::{
+    Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, ca_bundle, client_pair, inventory, pair,
+};
 pub use pair::{PairRead, read_pair};
-pub use pem::{Instead, KeyForm, PemError, PemKey, certificate_chain};
+pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain};
 pub use repair::Repaired;
 pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use fluxheim_config::{Action, Config, HostPattern};
+use fluxheim_config::{Action, Config, HostPattern, Upstream};
 
 /// What a file is for; decides which rules it is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,6 +148,15 @@ pub struct Pair {
     pub key: PathBuf,
     /// The hosts of the vhosts that ask for it by name.
     pub hosts: Vec<HostPattern>,
+    pub shown_to: ShownTo,
+}
+
+/// Who is to believe a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownTo {
+    Clients,
+    /// We are the client: its names don't matter, and it need not be good for a server.
+    Upstreams,
 }
 
 impl Pair {
@@ -207,7 +216,8 @@ pub fn inventory(config: &Config) -> Inventory {
     let statics = statics
         .filter(|(_, path)| roots.insert(*path))
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
-    let items = pairs.chain(statics).chain(credentials(config)).collect();
+    let upstreams = config.upstreams.iter().flat_map(of_upstream);
+    let items = pairs.chain(upstreams).chain(statics).chain(credentials(config)).collect();
     let unnamed =
         vhosts().filter(|(_, vhost)| vhost.certificate.is_none() && !config.server.https.is_empty());
     let by_name = unnamed.flat_map(|(name, vhost)| {
@@ -228,6 +238,34 @@ fn credentials(config: &Config) -> impl Iterator<Item = Item> {
         .map(|(role, path, name)| Item::One(Object { role, name, path: path.clone() }))
 }
 
+fn of_upstream(upstream: &Upstream) -> impl Iterator<Item = Item> {
+    ca_bundle(upstream).map(Item::One).into_iter().chain(client_pair(upstream).map(Item::Pair))
+}
+
+/// The CAs that may vouch for the servers of an upstream, if it names any.
+#[must_use]
+pub fn ca_bundle(upstream: &Upstream) -> Option<Object> {
+    let path = upstream.tls.as_ref()?.ca.clone()?;
+    Some(Object { role: Role::CaBundle, name: upstream_name(upstream), path })
+}
+
+/// What is shown to the servers of an upstream, if anything.
+#[must_use]
+pub fn client_pair(upstream: &Upstream) -> Option<Pair> {
+    let client = upstream.tls.as_ref()?.client.clone()?;
+    Some(Pair {
+        name: upstream_name(upstream),
+        cert: client.cert,
+        key: client.key,
+        hosts: Vec::new(),
+        shown_to: ShownTo::Upstreams,
+    })
+}
+
+fn upstream_name(upstream: &Upstream) -> String {
+    format!("upstreams {:?}", upstream.name)
+}
+
 /// As messages call it; a vhost has no name of its own.
 fn vhost_name(index: usize) -> String {
     format!("vhosts {}", index + 1)
@@ -243,6 +281,7 @@ pub fn pair(config: &Config, index: usize) -> Option<Pair> {
         cert: certificate.cert.clone(),
         key: certificate.key.clone(),
         hosts: users.flat_map(|vhost| vhost.hosts.iter().cloned()).collect(),
+        shown_to: ShownTo::Clients,
     })
 }
 

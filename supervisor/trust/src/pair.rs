@@ -7,7 +7,7 @@
 use crate::check::{How, now, over};
 use crate::finding::{Code, Finding, Severity};
 use crate::inspect::{self, Inspection, Judged};
-use crate::object::{NamedHost, Object, Pair, Role};
+use crate::object::{NamedHost, Object, Pair, Role, ShownTo};
 use crate::repair;
 use crate::report::ObjectReport;
 use crate::secret::{self, Refused, Secret};
@@ -163,6 +163,15 @@ fn look(
         hosts: &pair.hosts,
         now: now(),
     });
+    let (certificate, facts) = match pair.shown_to {
+        ShownTo::Clients => (certificate, facts),
+        ShownTo::Upstreams => {
+            let of_servers = |finding: &Finding| {
+                matches!(finding.code, Code::NotAServerCertificate | Code::NameNotCovered)
+            };
+            (certificate.into_iter().filter(|finding| !of_servers(finding)).collect(), None)
+        }
+    };
     let [of_certificate, of_key] = files;
     of_certificate
         .findings

@@ -109,6 +109,14 @@ pub fn certificate_chain(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     certificates(pem, LONGEST_CHAIN)
 }
 
+/// The certificates of a PEM file of CAs.
+///
+/// # Errors
+/// There is none, one is damaged, or there are more than any list has.
+pub fn ca_certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
+    certificates(pem, MOST_CAS)
+}
+
 /// The same for a file that may hold other numbers of them.
 pub(crate) fn certificates(pem: &[u8], at_most: usize) -> Result<Vec<Vec<u8>>, PemError> {
     let mut found = Vec::new();
@@ -249,6 +257,8 @@ fn labelled<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
 
 /// Public chains have three or four certificates, those of large firms up to six.
 const LONGEST_CHAIN: usize = 16;
+/// The list that browsers share has about 150.
+const MOST_CAS: usize = 1024;
 /// A key with its certificates, its parameters and what tools like to add has a dozen.
 const MOST_BLOCKS: usize = 64;
 

@@ -161,6 +161,17 @@ impl Running {
         self.wait_for_one(message, |line| line.starts_with(message))
     }
 
+    /// Until that message was said so many times.
+    pub(crate) fn wait_for_times(&self, message: &str, times: usize) {
+        let count = || {
+            let lines = self.diagnostics.lock().unwrap();
+            lines.iter().filter(|line| line["message"] == message).count()
+        };
+        wait(|| (count() >= times).then_some(())).unwrap_or_else(|| {
+            panic!("{message:?} {} times in {:#?}", count(), self.diagnostics.lock().unwrap())
+        });
+    }
+
     fn wait_for_one(&self, message: &str, fits: impl Fn(&str) -> bool) -> Value {
         let seen = || {
             let lines = self.diagnostics.lock().unwrap();

@@ -6,6 +6,7 @@ mod callers;
 mod fixtures;
 mod flux;
 mod origin;
+mod peers;
 mod raw;
 mod trace;
 
@@ -13,6 +14,7 @@ pub(crate) use callers::Callers;
 pub(crate) use fixtures::{certificate, run, set_mode};
 pub(crate) use flux::{Flux, Running, program, wait};
 pub(crate) use origin::{Nginx, Scripted, Strict};
+pub(crate) use peers::{Answer, H2Client, Peer, server_config};
 pub(crate) use raw::{Response, exchange, handshake, request, tls};
 pub(crate) use trace::{Call, Trace, strace};
 

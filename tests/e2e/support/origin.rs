@@ -108,6 +108,11 @@ impl Scripted {
         *self.piped.lock().unwrap()
     }
 
+    /// A head by its number, from 0, lower-cased.
+    pub(crate) fn head(&self, number: usize) -> String {
+        self.heads.lock().unwrap()[number].clone()
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.heads.lock().unwrap().len()
     }

@@ -14,6 +14,7 @@ pub(crate) mod server;
 pub(crate) mod storage;
 pub(crate) mod tls;
 pub(crate) mod tracing;
+pub(crate) mod upstream_tls;
 pub(crate) mod upstreams;
 pub(crate) mod vhosts;
 

@@ -35,7 +35,14 @@ pub(crate) fn read(section: &Section<'_>) -> (Server, Vec<Wanted>) {
     let mut wanted = Vec::new();
     let http = listeners(section, "http", "http in [server]", &mut wanted);
     let https = listeners(section, "https", "https in [server]", &mut wanted);
-    let trusted = section.list("trusted_proxies", NETWORKS, address::network).or(Vec::new());
+    let trusted = section.list("trusted_proxies", NETWORKS, address::network);
+    let announced = http.iter().chain(&https).find(|listener| listener.proxy_protocol);
+    if let (Some(listener), Some([])) = (announced, trusted.clone().certain(Vec::new()).as_deref()) {
+        let flaw = Flaw::new(format!("proxy_protocol: {} would refuse every connection", listener.address));
+        let help = "name in trusted_proxies who sends the headers, e.g. [\"10.0.0.0/8\"]";
+        section.run().sink.absence(section.at, flaw.help(help));
+    }
+    let trusted = trusted.or(Vec::new());
     let threads = section.number("threads", 1..=1024).good();
     let (drain_delay, drain_timeout, stop_timeout) = stop_budget(section);
     let server = Server {
@@ -69,7 +76,7 @@ fn listeners(
 fn listener(section: &Section<'_>, key: &'static str, node: Node<'_>) -> Option<At<Listener>> {
     let value = match node.value {
         DeValue::String(text) => section.judge(key, node.at, address::listener(text))?.into(),
-        DeValue::Table(table) => limited(&section.inline(node, table, &schema::LISTENER))?,
+        DeValue::Table(table) => limited(&section.inline(node, table, &schema::LISTENER), key)?,
         _ => {
             section.wrong_type(key, LISTENER, node, None);
             return None;
@@ -78,15 +85,24 @@ fn listener(section: &Section<'_>, key: &'static str, node: Node<'_>) -> Option<
     Some(At { at: node.at, value })
 }
 
-fn limited(section: &Section<'_>) -> Option<Listener> {
+fn limited(section: &Section<'_>, key: &str) -> Option<Listener> {
     let address = section.require("address", "\"address:port\"", address::listener);
     let [max_connections, max_connections_per_client] =
         ["max_connections", "max_connections_per_client"].map(|key| section.number(key, CONNECTIONS).good());
+    let proxy_protocol = section.boolean("proxy_protocol").or(false);
+    let h2c = section.boolean("h2c");
+    if let (Read::Good(At { at, value: true }), "https") = (&h2c, key) {
+        let flaw = Flaw::new("h2c is HTTP/2 without TLS, and this listener has TLS");
+        section.here("h2c", *at, flaw.help("remove it: over TLS, HTTP/2 is agreed on by ALPN"));
+    }
+    let h2c = h2c.or(false);
     let number = |at: Option<At<u32>>| at.map(|at| index(u64::from(at.value)));
     Some(Listener {
         address: address?.value,
         max_connections: number(max_connections),
         max_connections_per_client: number(max_connections_per_client),
+        proxy_protocol,
+        h2c,
     })
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::Names;
+use super::{Names, upstream_tls};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Node, Read, Section};
 use crate::sink::Place;
 use crate::value::{self, address, duration};
-use crate::{Balance, Upstream, UpstreamHost, UpstreamServer};
+use crate::{Balance, ProxyVersion, Upstream, UpstreamHost, UpstreamProtocol, UpstreamServer};
 
 /// A TCP handshake that takes longer has lost its packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,6 +21,23 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const IO_TIMEOUT: Duration = Duration::from_secs(60);
 /// Below the 65 to 75 seconds after which common servers close idle connections.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// As nginx has them: what a server leaks by connection is bounded.
+const KEEPALIVE_REQUESTS: u32 = 1000;
+const KEEPALIVE_TIME: Duration = Duration::from_secs(3600);
+/// Longer than the pings of common WebSocket servers and clients are apart (20 to 60 seconds).
+const UPGRADE_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The words for protocols.
+pub(crate) const PROTOCOLS: [(&str, UpstreamProtocol); 4] = [
+    ("http1", UpstreamProtocol::Http1),
+    ("h2", UpstreamProtocol::H2),
+    ("h2c", UpstreamProtocol::H2c),
+    ("auto", UpstreamProtocol::Auto),
+];
+/// The words for PROXY protocol headers.
+pub(crate) const PROXY_VERSIONS: [(&str, Option<ProxyVersion>); 3] =
+    [("off", None), ("v1", Some(ProxyVersion::V1)), ("v2", Some(ProxyVersion::V2))];
 
 const SERVERS: &str = "a list such as [\"app-1:3000\"]";
 const SERVER: &str = "\"host:port\" or { address = \"host:port\", weight = 2 }";
@@ -37,6 +54,12 @@ impl Upstream {
             read_timeout: IO_TIMEOUT,
             write_timeout: IO_TIMEOUT,
             keepalive_timeout: KEEPALIVE_TIMEOUT,
+            keepalive_requests: KEEPALIVE_REQUESTS,
+            keepalive_time: KEEPALIVE_TIME,
+            upgrade_idle_timeout: UPGRADE_IDLE_TIMEOUT,
+            protocol: UpstreamProtocol::Http1,
+            proxy_protocol: None,
+            tls: None,
         }
     }
 }
@@ -68,10 +91,53 @@ fn upstream(section: &Section<'_>, index: usize, names: &mut Names) -> Option<Up
     let read_timeout = time("read_timeout", duration::positive, IO_TIMEOUT);
     let write_timeout = time("write_timeout", duration::positive, IO_TIMEOUT);
     let keepalive_timeout = time("keepalive_timeout", duration::any, KEEPALIVE_TIMEOUT);
+    let keepalive_time = time("keepalive_time", duration::positive, KEEPALIVE_TIME);
+    let upgrade_idle_timeout = time("upgrade_idle_timeout", duration::positive, UPGRADE_IDLE_TIMEOUT);
+    let keepalive_requests = section.number("keepalive_requests", 1..=u32::MAX).or(KEEPALIVE_REQUESTS);
+    let proxy_protocol = section.read("proxy_protocol", "a word", |text| value::word(text, &PROXY_VERSIONS));
+    let (protocol, tls) = (protocol(section), upstream_tls::read(section));
     let servers = servers(section)?;
-    let balance = balance.or(Balance::RoundRobin);
-    let name = name?.value;
-    Some(Upstream { name, balance, servers, connect_timeout, read_timeout, write_timeout, keepalive_timeout })
+    if let Some(tls) = &tls {
+        upstream_tls::check_name(section, tls, &servers);
+    }
+    Some(Upstream {
+        name: name?.value,
+        balance: balance.or(Balance::RoundRobin),
+        servers,
+        connect_timeout,
+        read_timeout,
+        write_timeout,
+        keepalive_timeout,
+        keepalive_requests,
+        keepalive_time,
+        upgrade_idle_timeout,
+        protocol,
+        proxy_protocol: proxy_protocol.or(None),
+        tls,
+    })
+}
+
+/// The protocol, which must go with what it is spoken over.
+fn protocol(section: &Section<'_>) -> UpstreamProtocol {
+    let read = section.read("protocol", "a word", |text| value::word(text, &PROTOCOLS));
+    if let Read::Good(At { at, value }) = &read {
+        let secure = section.has("tls") || section.may_hide("tls");
+        let wrong = match value {
+            UpstreamProtocol::Http1 => None,
+            UpstreamProtocol::H2c => secure.then_some(("h2c is HTTP/2 without TLS", "over TLS it is \"h2\"")),
+            UpstreamProtocol::H2 => {
+                (!secure).then_some(("h2 is HTTP/2 over TLS", "add tls = {}, or without TLS write \"h2c\""))
+            }
+            UpstreamProtocol::Auto => (!secure).then_some((
+                "without TLS nothing tells what the server speaks",
+                "add tls = {}, or write \"http1\" or \"h2c\"",
+            )),
+        };
+        if let Some((message, help)) = wrong {
+            section.here("protocol", *at, Flaw::new(message).help(help));
+        }
+    }
+    read.or(UpstreamProtocol::Http1)
 }
 
 fn balance(text: &str) -> Result<Balance, Flaw> {

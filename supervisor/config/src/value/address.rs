@@ -77,7 +77,7 @@ fn refuse_url(text: &str) -> Result<(), Flaw> {
     let Some((scheme, rest)) = text.split_once("://") else { return Ok(()) };
     let flaw = Flaw::new(format!("{} is a URL", show(text)));
     Err(match scheme {
-        "https" => flaw.help("TLS to upstreams is not supported in this version"),
+        "https" => flaw.help("write host and port only, and give the upstream tls = {}"),
         _ => flaw.help(format!(
             "write host and port only, such as {}",
             show(rest.split('/').next().unwrap_or(rest))
@@ -162,7 +162,7 @@ mod tests {
             ("app:+80", "no valid port"),
             ("app:99999", "no valid port"),
             ("http://app:80/", "such as \"app:80\""),
-            ("https://app", "TLS to upstreams is not supported"),
+            ("https://app", "give the upstream tls = {}"),
             ("unix:/run/app.sock", "no valid port"),
             ("10.0.0.256:80", "nor an IPv4 address"),
             (":80", "empty"),

@@ -8,7 +8,8 @@ use crate::testing::{Scratch, US, our_terms, us};
 
 fn pair(cert: impl Into<std::path::PathBuf>, key: impl Into<std::path::PathBuf>) -> Pair {
     let (cert, key) = (cert.into(), key.into());
-    Pair { name: "tls.certificates \"example\"".to_owned(), cert, key, hosts: Vec::new() }
+    let name = "tls.certificates \"example\"".to_owned();
+    Pair { name, cert, key, hosts: Vec::new(), shown_to: ShownTo::Clients }
 }
 
 /// What was read of both files, if both could be.

@@ -6,7 +6,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
 use crate::testing::{STRANGER, Scratch, US, object, our_terms};
-use crate::{Code, DeliveryKind, How, Inventory, Item, Pair, Role, Severity};
+use crate::{Code, DeliveryKind, How, Inventory, Item, Pair, Role, Severity, ShownTo};
 
 fn schema() -> Value {
     serde_json::from_str(include_str!("../../../../docs/storage.schema.json")).unwrap()
@@ -48,6 +48,7 @@ fn describes_reports_of_all_kinds() {
         cert: volume.path("tls.crt"),
         key: volume.path("tls.key"),
         hosts: Vec::new(),
+        shown_to: ShownTo::Clients,
     };
     let items = vec![
         Item::Pair(pair),

@@ -1,4 +1,4 @@
-//! Certificates of CAs whose clients are let in.
+//! Certificates of CAs that vouch for clients or upstreams.
 //!
 //! Owns the judgement of such a file as a whole: a finding names all certificates that share a fault.
 //! Follows RFC 5280 sections 4.2.1.9 and 6.1.1.
@@ -15,7 +15,7 @@ pub(super) fn judge(path: &Path, bytes: &[u8], now: i64) -> Vec<Finding> {
     if pem::holds_a_key(bytes) {
         findings.push(usage::holds_a_key(path));
     }
-    let blocks = pem::certificates(bytes, MOST_CAS).map_err(|error| unread::certificate(path, &error));
+    let blocks = pem::ca_certificates(bytes).map_err(|error| unread::certificate(path, &error));
     let Some(blocks) = kept(blocks, &mut findings) else { return findings };
     let Some(bundle) = kept(parse(path, &blocks), &mut findings) else { return findings };
     findings.extend(no_cas(path, &bundle));
@@ -37,8 +37,8 @@ fn no_cas(path: &Path, bundle: &[Certificate<'_>]) -> Option<Finding> {
     if found.is_empty() {
         return None;
     }
-    let why = "it certifies no client but the one it was made for";
-    let fix = "put the certificate of the CA that certified the clients there";
+    let why = "it vouches for nobody but the one it was made for";
+    let fix = "put the certificate of the CA there";
     Some(warn(path, Code::NotACa, format!("no basic constraints CA:TRUE: {found}"), why, fix))
 }
 
@@ -61,7 +61,5 @@ fn which(at: usize, certificate: &Certificate<'_>) -> String {
     format!("certificate {} ({})", at + 1, text::shortened(certificate.subject(), LONGEST_NAME))
 }
 
-/// The list that browsers share has about 150.
-const MOST_CAS: usize = 1024;
 /// Of a name within a sentence.
 const LONGEST_NAME: usize = 80;
