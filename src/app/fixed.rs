@@ -26,6 +26,7 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
             "limits.read_timeout (of a connection's first bytes)",
             limits.0.read_timeout != limits.1.read_timeout,
         ),
+        ("limits.min_response_rate", limits.0.min_response_rate != limits.1.min_response_rate),
         ("limits.write_timeout (of a connection)", limits.0.write_timeout != limits.1.write_timeout),
     ]
     .into_iter()

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::support::{Flux, Scripted, certificate, exchange, request, tls};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -173,6 +175,26 @@ fn gives_a_listener_limits_of_its_own() {
     assert!(!waiting.is_finished(), "a second connection was served");
     drop(only);
     assert_eq!(waiting.join().unwrap(), 200);
+}
+
+#[test]
+fn a_reload_changes_what_it_can_and_names_the_rest() {
+    let origin = Scripted::answering(OK);
+    let limits = |uri: &str, streams: u32| {
+        format!("{}[limits]\nmax_uri_size = \"{uri}\"\nmax_h2_streams = {streams}\n", to(origin.address))
+    };
+    let flux = Flux::with(&limits("8KiB", 100)).start();
+    let long = format!("/{}", "x".repeat(2000));
+    assert_eq!(request(flux.http(), "a", &long).status, 200);
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    std::fs::write(&flux.config, text.replace("8KiB", "1KiB")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    flux.wait_for("configuration reloaded");
+    assert_eq!(request(flux.http(), "a", &long).status, 414);
+    assert!(!flux.said().contains("until a restart"));
+    std::fs::write(&flux.config, text.replace("= 100", "= 50")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    assert_eq!(flux.wait_for("changed, and as before until a restart")["keys"], "limits.max_h2_streams");
 }
 
 #[test]

@@ -175,6 +175,8 @@ fn gives_places_back_however_requests_end() {
     let (origin, requests) = held_origin();
     let flux = Flux::with(&to(origin, "limits = { max_concurrent_per_client = 1 }")).start();
     let begin = |fields: &str| {
+        // The request before may have its answer and still hold its place.
+        assert!(metric(&flux, "fluxheim_http_requests_in_flight 0\n"));
         let mut stream = TcpStream::connect(flux.http()).unwrap();
         stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).unwrap();
         (stream, requests.recv_timeout(LONG).expect("a place was not given back"))
