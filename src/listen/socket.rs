@@ -229,9 +229,10 @@ fn has_unsent(tcp: &impl AsRawFd) -> bool {
 }
 
 /// Segments that the peer has not acknowledged, and bytes that it has not been sent; only their sum's
-/// course matters (tcp(7), TCP_INFO). Nothing when the connection is gone.
+/// course matters (tcp(7), TCP_INFO). Nothing when the connection is gone: of one that was reset, the kernel
+/// goes on to count what it will never send.
 fn unsent(tcp: &impl AsRawFd) -> usize {
-    get_tcp_info(tcp.as_raw_fd()).map_or(0, |info| {
+    get_tcp_info(tcp.as_raw_fd()).ok().filter(|info| info.tcpi_state != TCP_CLOSE).map_or(0, |info| {
         usize::try_from(info.tcpi_unacked).unwrap_or(0)
             + usize::try_from(info.tcpi_notsent_bytes).unwrap_or(0)
     })
@@ -344,6 +345,9 @@ impl GetSocketDigest for Socket {
 /// Over which, at the least, the rate is taken at which a peer makes room.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// A state of `tcpi_state` (the kernel's include/net/tcp_states.h).
+const TCP_CLOSE: u8 = 7;
+
 /// Between two looks at what the peer has taken.
 const LINGER_STEP: Duration = Duration::from_millis(20);
 
@@ -439,6 +443,27 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn waits_no_longer_for_a_peer_that_has_reset_the_connection() {
+        let lifecycle = Arc::new(Lifecycle::default());
+        let held =
+            Held { counted: lifecycle.connection(), told: None, _admission: Admission::sample().await };
+        let (mut socket, client) = pair_of(Some(held)).await;
+        socket.patience.patience = Duration::from_secs(3600);
+        let full = async { while socket.write_all(&[b'x'; 65536]).await.is_ok() {} };
+        assert!(tokio::time::timeout(Duration::from_millis(200), full).await.is_err());
+        assert!(has_unsent(&socket.tcp));
+        // With bytes that it has not read, leaving is a reset.
+        drop(client);
+        drop(socket);
+        let gone = async {
+            while lifecycle.connections() > 0 {
+                tokio::time::sleep(LINGER_STEP).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("still held");
+    }
 
     #[tokio::test]
     async fn keeps_the_order_of_small_and_large_writes() {
