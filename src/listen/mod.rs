@@ -237,21 +237,25 @@ struct Connection<A> {
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
-    async fn serve(self, mut socket: Socket, mut peer: SocketAddr, transport: Transport) {
-        let plain = matches!(transport, Transport::Plain);
-        if self.begins.announced || (self.begins.h2c && plain) {
-            match self.begin(&mut socket, peer, plain).await {
-                Some(client) => peer = client,
-                None => return,
-            }
-        }
+    async fn serve(self, socket: Socket, peer: SocketAddr, transport: Transport) {
         let (app, shutdown) = (Arc::clone(&self.app), self.shutdown.clone());
-        let mut next: Option<Stream> = match transport {
-            Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
-            Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
-        };
+        // On the heap, and gone once it is done: a handshake takes as much memory as all that a connection
+        // needs later, and would keep it for as long as that lives.
+        let mut next = Box::pin(self.open(socket, peer, transport)).await;
         while let Some(stream) = next {
             next = app.process_new(stream, &shutdown).await;
+        }
+    }
+
+    /// What comes before HTTP; `None` when it ends there.
+    async fn open(self, mut socket: Socket, mut peer: SocketAddr, transport: Transport) -> Option<Stream> {
+        let plain = matches!(transport, Transport::Plain);
+        if self.begins.announced || (self.begins.h2c && plain) {
+            peer = self.begin(&mut socket, peer, plain).await?;
+        }
+        match transport {
+            Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
+            Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
         }
     }
 
