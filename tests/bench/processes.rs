@@ -36,12 +36,19 @@ pub(crate) fn resident(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// CPU seconds used so far, all threads, user and system.
+/// CPU seconds used so far, user and system: all threads of the process, and its children, those that
+/// ended included.
 pub(crate) fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
+    let ticks: f64 = fields[11..15].iter().map(|field| field.parse::<f64>().unwrap()).sum();
+    ticks / 100.0 + children(pid).into_iter().map(cpu_seconds).sum::<f64>()
+}
+
+/// Those alive now.
+fn children(pid: u32) -> Vec<u32> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace().map(|child| child.parse().unwrap()).collect()
 }
 
 /// A loopback address that was free a moment ago, for programs that can't choose one themselves.
@@ -51,16 +58,21 @@ pub(crate) fn free_address() -> SocketAddr {
 
 /// Waits until something answers HTTP at `address`; the time since `began`.
 pub(crate) fn first_answer(address: SocketAddr, began: Instant) -> Duration {
+    answers(address, began).unwrap_or_else(|| panic!("{address} does not answer"))
+}
+
+/// The same, or nothing when nobody does within half a minute.
+pub(crate) fn answers(address: SocketAddr, began: Instant) -> Option<Duration> {
     use std::io::{Read, Write};
     while began.elapsed() < Duration::from_secs(30) {
         if let Ok(mut stream) = TcpStream::connect(address) {
             let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
             let mut head = [0; 12];
             if stream.read_exact(&mut head).is_ok() && head.ends_with(b"200") {
-                return began.elapsed();
+                return Some(began.elapsed());
             }
         }
         std::thread::sleep(Duration::from_micros(500));
     }
-    panic!("{address} does not answer");
+    None
 }
