@@ -108,10 +108,33 @@ impl Table {
     /// The member that the cookie names: of any level, and though it drains.
     fn pinned(&self, ask: &Ask<'_>, choice: Choice) -> Option<Entered> {
         let index = self.by_cookie(ask.pinned?)?;
-        let level = self.levels.get(choice.level)?;
-        Search { table: self, level, ask, panic: choice.panic, full: false }.enter(index)
+        self.enter(index, ask, choice.panic).ok()?
+    }
+
+    /// Counts the request in at a member, if it may go there; the error is that it is full.
+    fn enter(&self, index: u16, ask: &Ask<'_>, panic: bool) -> Result<Option<Entered>, IsFull> {
+        if ask.tried.has(index) {
+            return Ok(None);
+        }
+        let Some(member) = self.member(index) else { return Ok(None) };
+        let probe = match member.endpoint.standing(ask.now) {
+            Standing::Up => false,
+            Standing::HalfOpen if member.endpoint.claim_probe() => true,
+            Standing::HalfOpen | Standing::Unhealthy | Standing::Ejected if panic => false,
+            Standing::HalfOpen | Standing::Unhealthy | Standing::Ejected => return Ok(None),
+        };
+        if member.endpoint.enter(member.most) {
+            return Ok(Some(Entered { member: index, probe }));
+        }
+        if probe {
+            member.endpoint.release_probe();
+        }
+        Err(IsFull)
     }
 }
+
+/// All the requests that a member may have.
+struct IsFull;
 
 /// One level, looked through for one attempt.
 struct Search<'a> {
@@ -256,24 +279,13 @@ impl Search<'_> {
 
     /// Counts the request in, if it may go there.
     fn enter(&mut self, index: u16) -> Option<Entered> {
-        if self.ask.tried.has(index) {
-            return None;
+        match self.table.enter(index, self.ask, self.panic) {
+            Ok(entered) => entered,
+            Err(IsFull) => {
+                self.full = true;
+                None
+            }
         }
-        let member = self.table.member(index)?;
-        let probe = match member.endpoint.standing(self.ask.now) {
-            Standing::Up => false,
-            Standing::HalfOpen if member.endpoint.claim_probe() => true,
-            Standing::HalfOpen | Standing::Unhealthy | Standing::Ejected if self.panic => false,
-            Standing::HalfOpen | Standing::Unhealthy | Standing::Ejected => return None,
-        };
-        if member.endpoint.enter(member.most) {
-            return Some(Entered { member: index, probe });
-        }
-        if probe {
-            member.endpoint.release_probe();
-        }
-        self.full = true;
-        None
     }
 }
 

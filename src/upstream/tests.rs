@@ -426,6 +426,12 @@ fn a_client_sticks_to_its_server_even_while_that_drains_but_not_when_it_is_down(
         }
     }
     assert!(!shares(&draining, 30, 0).contains_key(&2));
+    let mut config = draining.config.clone();
+    config.servers.iter_mut().for_each(|server| server.drain = true);
+    let key = StickyKey::new("app", &[1; 32]).unwrap();
+    let all = Arc::new(Pool::new(config, None, None, Some(key)));
+    assert_eq!(number(&acquire(&all, &mut all.turn(None, Some(value), 0), 0).unwrap()), 2);
+    assert_eq!(acquire(&all, &mut all.turn(None, None, 0), 0).unwrap_err(), Refused::NoServer);
     check(&pool, 2, false, 1);
     let mut turn = pool.turn(None, Some(value), 0);
     let lease = acquire(&pool, &mut turn, 1).unwrap();
