@@ -18,6 +18,7 @@ mod pick;
 mod queue;
 pub mod resolve;
 mod seen;
+mod service;
 mod shared;
 mod sticky;
 mod table;
@@ -40,6 +41,7 @@ pub use lease::Lease;
 pub use link::Link;
 use pick::{Ask, Refused, Tried};
 pub use seen::ServerSeen;
+pub use service::Found;
 use shared::Shared;
 use sticky::Pinned;
 pub use sticky::{KeyTooShort, StickyKey};
@@ -57,7 +59,7 @@ pub struct Pool {
     sticky: Option<StickyKey>,
     table: ArcSwap<Table>,
     /// What each configured server resolved to last, in order.
-    known: ArcSwap<Vec<Vec<SocketAddr>>>,
+    known: ArcSwap<Vec<Vec<Found>>>,
     turns: AtomicUsize,
     /// When time alone changes something next; [`u64::MAX`] for never.
     due: AtomicU64,
@@ -114,7 +116,7 @@ impl Pool {
         zone: Option<&str>,
         sticky: Option<StickyKey>,
     ) -> Self {
-        let known: Vec<Vec<SocketAddr>> = config.servers.iter().map(literal).collect();
+        let known: Vec<Vec<Found>> = config.servers.iter().map(literal).collect();
         let now = Tick::now();
         let table = Table::new(&config, zone, sticky.as_ref(), &known, Arc::new(Shared::new(now)), now);
         let pool = Self {
@@ -149,7 +151,7 @@ impl Pool {
         self.rebuild(known, shared);
     }
 
-    fn known_of(&self, server: &UpstreamServer) -> Option<Vec<SocketAddr>> {
+    fn known_of(&self, server: &UpstreamServer) -> Option<Vec<Found>> {
         let at = self
             .config
             .servers
@@ -160,18 +162,18 @@ impl Pool {
 
     /// What each configured server resolved to last, in order.
     #[must_use]
-    pub fn known(&self) -> Vec<Vec<SocketAddr>> {
+    pub fn known(&self) -> Vec<Vec<Found>> {
         Vec::clone(&self.known.load())
     }
 
     /// Replaces the addresses; `resolved` has one list for each configured server, in order.
-    pub fn replace(&self, resolved: Vec<Vec<SocketAddr>>) {
+    pub fn replace(&self, resolved: Vec<Vec<Found>>) {
         if **self.known.load() != resolved {
             self.rebuild(resolved, None);
         }
     }
 
-    fn rebuild(&self, known: Vec<Vec<SocketAddr>>, shared: Option<Arc<Shared>>) {
+    fn rebuild(&self, known: Vec<Vec<Found>>, shared: Option<Arc<Shared>>) {
         let now = Tick::now();
         let shared = shared.unwrap_or_else(|| Arc::clone(&self.table.load().shared));
         let zone = self.zone.as_deref();
@@ -286,9 +288,9 @@ impl Turn {
 }
 
 /// Addresses of a server that needs no resolver.
-fn literal(server: &UpstreamServer) -> Vec<SocketAddr> {
+fn literal(server: &UpstreamServer) -> Vec<Found> {
     match &server.host {
-        UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port)],
-        UpstreamHost::Name(_) => Vec::new(),
+        UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port).into()],
+        UpstreamHost::Name(_) | UpstreamHost::Service(_) => Vec::new(),
     }
 }

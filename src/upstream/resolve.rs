@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 use fluxheim_config::{UpstreamHost, UpstreamServer};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::telemetry::Telemetry;
 use crate::upstream::Pool;
+use crate::upstream::service::{self, Found};
 
 /// Why names can't be resolved at all.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +77,7 @@ pub fn start(pools: &[Arc<Pool>], resolver: &TokioResolver, telemetry: &Arc<Tele
 }
 
 fn named(pools: &[Arc<Pool>]) -> impl Iterator<Item = &Arc<Pool>> {
-    let has_name = |server: &UpstreamServer| matches!(server.host, UpstreamHost::Name(_));
+    let has_name = |server: &UpstreamServer| !matches!(server.host, UpstreamHost::Ip(_));
     pools.iter().filter(move |pool| pool.config.servers.iter().any(has_name))
 }
 
@@ -115,21 +117,18 @@ impl Refresh {
         wait.max(SHORTEST)
     }
 
-    async fn server(&mut self, at: usize, server: &UpstreamServer) -> (Option<Vec<SocketAddr>>, Duration) {
-        let name = match &server.host {
-            UpstreamHost::Ip(ip) => return (Some(vec![SocketAddr::new(*ip, server.port)]), LONGEST),
-            UpstreamHost::Name(name) => name,
+    async fn server(&mut self, at: usize, server: &UpstreamServer) -> (Option<Vec<Found>>, Duration) {
+        let (name, found) = match &server.host {
+            UpstreamHost::Ip(ip) => return (Some(vec![SocketAddr::new(*ip, server.port).into()]), LONGEST),
+            UpstreamHost::Name(name) => (name, self.named(name, server.port).await),
+            UpstreamHost::Service(name) => (name, service::find(&self.resolver, name).await),
         };
-        match self.resolver.lookup_ip(name.as_str()).await {
-            Ok(answer) => {
-                let mut addresses: Vec<_> =
-                    answer.iter().map(|ip| SocketAddr::new(ip, server.port)).collect();
-                // Servers rotate their answers; a stable order keeps the table from changing.
-                addresses.sort_unstable();
+        match found {
+            Ok((found, until)) => {
                 if self.failing.remove(&at) {
                     tracing::info!(upstream = self.pool.config.name, name, "name resolves again");
                 }
-                (Some(addresses), answer.valid_until().saturating_duration_since(Instant::now()))
+                (Some(found), until.saturating_duration_since(Instant::now()))
             }
             Err(error) => {
                 if self.failing.insert(at) {
@@ -138,6 +137,14 @@ impl Refresh {
                 (None, SHORTEST)
             }
         }
+    }
+
+    async fn named(&self, name: &str, port: u16) -> Result<(Vec<Found>, Instant), NetError> {
+        let answer = self.resolver.lookup_ip(name).await?;
+        let mut found: Vec<Found> = answer.iter().map(|ip| SocketAddr::new(ip, port).into()).collect();
+        // Servers rotate their answers; a stable order keeps the table from changing.
+        found.sort_unstable();
+        Ok((found, answer.valid_until()))
     }
 
     /// Said when it begins, not each time that it is still so.

@@ -51,5 +51,6 @@ pub(super) fn name(server: &UpstreamServer) -> String {
     match &server.host {
         UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
         UpstreamHost::Name(name) => format!("{name}:{}", server.port),
+        UpstreamHost::Service(name) => format!("srv:{name}"),
     }
 }

@@ -6,7 +6,6 @@
 //! and kept in one word, so that picking need not count.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,6 +15,7 @@ use super::balance::Turns;
 use super::clock::Tick;
 use super::endpoint::{Endpoint, Standing};
 use super::hash::{Entry, Maglev, Ring};
+use super::service::Found;
 use super::shared::Shared;
 use super::sticky::StickyKey;
 
@@ -37,6 +37,8 @@ pub(super) struct Member {
     /// Index into the upstream's servers.
     pub(super) server: usize,
     pub(super) weight: u16,
+    /// Within the server's own, as DNS has it.
+    priority: u16,
     pub(super) most: Option<u32>,
 }
 
@@ -74,15 +76,15 @@ impl Table {
         upstream: &Upstream,
         zone: Option<&str>,
         sticky: Option<&StickyKey>,
-        resolved: &[Vec<SocketAddr>],
+        resolved: &[Vec<Found>],
         shared: Arc<Shared>,
         now: Tick,
     ) -> Self {
         let members = members(upstream, resolved, &shared, now);
-        let mut ranks: BTreeMap<(bool, u8, bool), Vec<u16>> = BTreeMap::new();
+        let mut ranks: BTreeMap<(bool, u8, u16, bool), Vec<u16>> = BTreeMap::new();
         for (index, member) in (0_u16..).zip(&members) {
             if let Some(server) = upstream.servers.get(member.server).filter(|server| !server.drain) {
-                ranks.entry(rank(server, zone)).or_default().push(index);
+                ranks.entry(rank(server, member.priority, zone)).or_default().push(index);
             }
         }
         let levels = ranks.into_values().map(|list| level(&upstream.balance, &members, list)).collect();
@@ -154,23 +156,25 @@ impl Table {
     }
 }
 
-/// Backups after all others, then by priority, then the own zone first.
-fn rank(server: &UpstreamServer, zone: Option<&str>) -> (bool, u8, bool) {
+/// Backups after all others, then by priority, first the configuration's and then DNS's, then the own zone
+/// first.
+fn rank(server: &UpstreamServer, priority: u16, zone: Option<&str>) -> (bool, u8, u16, bool) {
     let elsewhere = zone.is_some_and(|zone| server.zone.as_deref() != Some(zone));
-    (server.backup, server.priority, elsewhere)
+    (server.backup, server.priority, priority, elsewhere)
 }
 
 /// Every address once, with the settings of the first server that resolved to it.
-fn members(upstream: &Upstream, resolved: &[Vec<SocketAddr>], shared: &Shared, now: Tick) -> Vec<Member> {
+fn members(upstream: &Upstream, resolved: &[Vec<Found>], shared: &Shared, now: Tick) -> Vec<Member> {
     let mut members: Vec<Member> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for (server, (config, addresses)) in upstream.servers.iter().zip(resolved).enumerate() {
-        for address in addresses {
-            if members.len() < MOST_ADDRESSES && seen.insert(*address) {
+        for found in addresses {
+            if members.len() < MOST_ADDRESSES && seen.insert(found.address) {
                 members.push(Member {
-                    endpoint: shared.endpoint(*address, now),
+                    endpoint: shared.endpoint(found.address, now),
                     server,
-                    weight: config.weight,
+                    weight: found.weight.unwrap_or(config.weight),
+                    priority: found.priority,
                     most: config.max_in_flight,
                 });
             }

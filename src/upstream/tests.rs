@@ -111,7 +111,7 @@ fn takes_turns_and_never_tries_a_server_twice() {
 fn a_name_has_no_address_until_it_is_resolved() {
     let pool = pool(Upstream::new("app", vec![UpstreamServer::new(UpstreamHost::Name("app".into()), 80)]));
     assert_eq!(acquire(&pool, &mut pool.turn(None, None, 0), 0).unwrap_err(), Refused::NoAddress);
-    pool.replace(vec![vec!["127.0.0.9:80".parse().unwrap()]]);
+    pool.replace(vec![vec![at("127.0.0.9:80")]]);
     assert_eq!(number(&one(&pool, 0)), 9);
     assert_eq!(pool.addresses(), 1);
 }
@@ -123,7 +123,7 @@ fn a_new_pool_inherits_addresses_and_how_the_servers_are() {
         ..Upstream { outlier: Some(Outlier { consecutive_failures: 1, ..Outlier::default() }), ..upstream(0) }
     };
     let old = pool(config());
-    old.replace(vec![vec!["127.0.0.9:80".parse().unwrap()], vec!["127.0.0.1:80".parse().unwrap()]]);
+    old.replace(vec![vec![at("127.0.0.9:80")], vec![at("127.0.0.1:80")]]);
     fail(&old, 9, 0);
     let held = one(&old, 0);
     let new = pool(config());
@@ -479,4 +479,23 @@ async fn nobody_waits_longer_than_the_queue_says() {
     let _held = pool.acquire(&mut pool.turn(None, None, 0), false).await.unwrap();
     let late = pool.acquire(&mut pool.turn(None, None, 0), false).await.unwrap_err();
     assert_eq!((late, pool.waiting()), (NoServer::QueueTimeout, 0));
+}
+
+/// An address as a plain name resolves to it.
+fn at(address: &str) -> Found {
+    address.parse::<SocketAddr>().unwrap().into()
+}
+
+#[test]
+fn the_records_of_a_service_have_weights_and_priorities_of_their_own() {
+    let server = UpstreamServer::new(UpstreamHost::Service("_http._tcp.app.test".into()), 0);
+    let pool = pool(Upstream::new("app", vec![server]));
+    let found = |address, weight, priority| Found { weight: Some(weight), priority, ..at(address) };
+    let (first, second) = ("127.0.0.1:80", "127.0.0.2:80");
+    pool.replace(vec![vec![found(first, 3, 10), found(second, 1, 10), found("127.0.0.3:80", 9, 20)]]);
+    let table = pool.table.load();
+    assert_eq!(table.levels.len(), 2);
+    let weights: Vec<_> =
+        table.levels[0].members.iter().map(|index| table.member(*index).unwrap().weight).collect();
+    assert_eq!(weights, [3, 1]);
 }

@@ -331,6 +331,9 @@ pub enum UpstreamHost {
     Ip(IpAddr),
     /// Lower case, valid per RFC 1123 (underscores allowed, as container networks use them).
     Name(String),
+    /// A service to look up (SRV, RFC 2782), which has addresses, ports and weights of its own; the port
+    /// beside it is 0. Lower case.
+    Service(String),
 }
 
 /// `[[vhosts]]`

@@ -177,7 +177,7 @@ fn upstream_tls(out: &mut Out, tls: &UpstreamTls) {
     }
     match &tls.server_name {
         Some(UpstreamHost::Ip(ip)) => out.key("server_name", quoted(&ip.to_string())),
-        Some(UpstreamHost::Name(name)) => out.key("server_name", quoted(name)),
+        Some(UpstreamHost::Name(name) | UpstreamHost::Service(name)) => out.key("server_name", quoted(name)),
         None => out.comment("server_name", "(host)", "as in servers"),
     }
     out.key("min_version", quoted(tls_version(tls.min_version)));

@@ -311,6 +311,12 @@ fn an_upstream_s_tls_leaves_no_doubt_whom_to_believe() {
     for (keys, tls, said) in [
         ("servers = [\"a:1\", \"b:1\"]", "tls = {}", "the servers have several hosts"),
         ("servers = [\"a:1\", \"10.0.0.1:1\"]", "tls = {}", "set server_name to a name"),
+        ("servers = [\"srv:_http._tcp.a.test\"]", "tls = {}", "set server_name to a name"),
+        (
+            "servers = [{ address = \"srv:_http._tcp.a.test\", weight = 2 }]",
+            "",
+            "the records of a service have weights of their own",
+        ),
         ("", "tls = { cert = \"c\" }", "has no key; add key"),
         ("", "tls = { key = \"k\" }", "has no cert; add cert"),
         ("", "tls = { ca = \"c\", insecure_skip_verify = true }", "remove insecure_skip_verify, or ca"),

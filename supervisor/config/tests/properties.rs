@@ -35,7 +35,7 @@ cert = "a.pem"
 key = "a.key"
 [[upstreams]]
 name = "app"
-servers = ["app-1:3000", { address = "[::1]:80", weight = 2, backup = true, zone = "a", max_in_flight = 9 }]
+servers = ["app-1:3000", "srv:_http._tcp.app.test", { address = "[::1]:80", weight = 2, backup = true, zone = "a", max_in_flight = 9 }]
 hash = { by = "header:x-user", kind = "maglev" }
 sticky = { cookie = "srv", secret_file = "sticky.key", ttl = "1h" }
 health = { path = "/healthz", expect_status = ["200", "204-299"], host = "a.test" }

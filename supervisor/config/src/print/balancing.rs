@@ -77,12 +77,15 @@ fn server(server: &UpstreamServer) -> String {
     let address = match &server.host {
         UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
         UpstreamHost::Name(name) => format!("{name}:{}", server.port),
+        UpstreamHost::Service(name) => format!("srv:{name}"),
     };
     let UpstreamServer { weight, backup, priority, drain, .. } = server;
-    let mut fields = format!(
-        "address = {}, weight = {weight}, backup = {backup}, priority = {priority}, drain = {drain}",
-        quoted(&address)
-    );
+    let mut fields =
+        format!("address = {}, backup = {backup}, priority = {priority}, drain = {drain}", quoted(&address));
+    // The records of a service have their own.
+    if !matches!(server.host, UpstreamHost::Service(_)) {
+        fields.push_str(&format!(", weight = {weight}"));
+    }
     if let Some(zone) = &server.zone {
         fields.push_str(&format!(", zone = {}", quoted(zone)));
     }

@@ -197,6 +197,10 @@ fn server_table(section: &Section<'_>) -> Option<UpstreamServer> {
     let drain = section.boolean("drain").or(false);
     let max_in_flight = section.number("max_in_flight", balancing::IN_FLIGHT).good().map(|at| at.value);
     let (host, port) = address?.value;
+    if matches!(host, UpstreamHost::Service(_)) && section.has("weight") {
+        let flaw = Flaw::new("the records of a service have weights of their own");
+        section.here("weight", section.place("weight"), flaw.help("remove it, and set the weights in DNS"));
+    }
     let weight = u16::try_from(weight?).ok()?;
     Some(UpstreamServer {
         weight,
