@@ -471,13 +471,13 @@ prop_compose! {
 
 prop_compose! {
     fn config()(
-        server in server(),
+        server in server().boxed(),
         hardening in hardening(),
         trusted in btree_set(select(AdvisoryFilesystem::ALL.to_vec()), 0..4),
-        tls in tls(),
-        upstreams in (upstream("one".into()), upstream("two".into())),
-        vhosts in vhosts(),
-        limits in limits(),
+        tls in tls().boxed(),
+        upstreams in (upstream("one".into()).boxed(), upstream("two".into()).boxed()),
+        vhosts in vhosts().boxed(),
+        limits in limits().boxed(),
         logging in logging(),
         tracing in tracing(),
         listen in listeners(10_000),
