@@ -343,7 +343,7 @@ fn upstream_conf(threads: usize) -> ServerConf {
         threads,
         max_retries: MAX_ATTEMPTS,
         upstream_keepalive_pool_size: KEPT,
-        // No upstream speaks TLS yet. Without this the framework would read the system's authorities,
+        // Each upstream with TLS brings its own authorities. Without this the framework would read the system's,
         // which are out of our reach, and panic.
         ca_file: Some("/dev/null".to_owned()),
         ..ServerConf::default()

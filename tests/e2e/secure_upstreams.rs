@@ -184,3 +184,49 @@ fn starts_with_no_file_missing() {
         assert!(said.contains(told) && said.contains("app"), "{tls}: {said}");
     }
 }
+
+#[test]
+fn holds_client_keys_to_the_rules_of_all_private_keys() {
+    let dir = folder();
+    let origin = origin(&dir);
+    let tls = format!("{GOOD}\ncert = \"$CERTS/us.pem\"\nkey = \"$CERTS/us.key\"");
+    let flux = Flux::with(&config(&origin, &dir, &tls));
+    let path = flux.write();
+    let check = || crate::support::program(&["--config", path.to_str().unwrap(), "--check-tls-storage"]);
+    // Where root asks, the service user is meant, who then owns them.
+    if nix::unistd::geteuid().is_root() {
+        let own = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(65532), Some(65532)).unwrap();
+        std::fs::read_dir(dir.path()).unwrap().for_each(|entry| own(&entry.unwrap().path()));
+    }
+    let good = check();
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    // The names of a client's certificate are nobody's hosts, and it need not be good for a server.
+    assert_eq!(good.status.code(), Some(0), "{said}");
+    for file in ["origin.pem", "us.pem", "us.key"] {
+        assert!(said.contains(file), "{file}: {said}");
+    }
+    assert!(!said.contains("name-not-covered"), "{said}");
+    crate::support::set_mode(&dir.path().join("us.key"), 0o644);
+    let bad = check();
+    let said = String::from_utf8_lossy(&bad.stdout).into_owned();
+    assert!(
+        bad.status.code() == Some(78) && said.contains("refused private key of upstreams \"app\""),
+        "{said}"
+    );
+    assert_eq!(flux.run_to_end().status.code(), Some(78));
+}
+
+#[test]
+fn takes_no_first_client_key_without_a_new_start() {
+    let dir = folder();
+    let origin = origin(&dir);
+    let flux = flux(&origin, &dir, GOOD);
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    let at = text.find("[[upstreams]]").unwrap();
+    let tls = format!("{GOOD}\ncert = \"$CERTS/us.pem\"\nkey = \"$CERTS/us.key\"");
+    std::fs::write(&flux.config, format!("{}{}", &text[..at], config(&origin, &dir, &tls))).unwrap();
+    flux.signal(Signal::SIGHUP);
+    let line = flux.wait_for("reload refused: the running configuration stays");
+    assert!(line["mistakes"].as_str().unwrap().contains("restart"), "{line}");
+    assert_eq!(status(&flux), 200);
+}
