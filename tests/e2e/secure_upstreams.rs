@@ -230,3 +230,36 @@ fn takes_no_first_client_key_without_a_new_start() {
     assert!(line["mistakes"].as_str().unwrap().contains("restart"), "{line}");
     assert_eq!(status(&flux), 200);
 }
+
+#[test]
+fn tells_the_client_before_tls() {
+    use std::io::{Read, Write};
+    let dir = folder();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = GOOD.replace("$CERTS", dir.path().to_str().unwrap());
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\nproxy_protocol = \"v1\"\n[upstreams.tls]\n{tls}\n\
+         [[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n",
+        listener.local_addr().unwrap()
+    ))
+    .start();
+    let config = server_config(dir.path(), "origin", BOTH, &[], None);
+    let origin = std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0; 1];
+            tcp.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(config).unwrap(), tcp);
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        stream.flush().unwrap();
+        String::from_utf8(line).unwrap()
+    });
+    assert_eq!(request(flux.http(), "x.test", "/").body, b"hello");
+    let line = origin.join().unwrap();
+    assert!(line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{line}");
+    assert!(line.ends_with(&format!(" {}\r\n", flux.http().port())), "{line}");
+}
