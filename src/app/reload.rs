@@ -10,6 +10,7 @@ use fluxheim_config::{Config, Limits};
 use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
+use pingora::connectors::ConnectorOptions;
 
 use crate::app::{fixed, patience};
 use crate::cli::Configuration;
@@ -17,6 +18,7 @@ use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Certificates, KeysRead, Outwards};
+use crate::upstream::health::{self, Checking};
 use crate::upstream::resolve::{self, Refreshing};
 use crate::wire::Bounds;
 
@@ -30,6 +32,9 @@ pub(super) struct Reloadable {
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
     pub refreshing: Refreshing,
+    /// How checks connect.
+    pub connecting: ConnectorOptions,
+    pub checking: Checking,
     /// Whether PID 1 judged us as a process that holds secrets. Its verdict does not cover any that
     /// come later.
     pub judged_with_secrets: bool,
@@ -47,6 +52,7 @@ impl Reloadable {
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
+                self.checking = health::start(&live.pools, &self.connecting);
                 let live = Arc::new(live);
                 let old = self.live.swap(Arc::clone(&live));
                 self.refreshing = refreshing;

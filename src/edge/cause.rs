@@ -63,6 +63,8 @@ pub enum Cause {
     UpstreamNoAddress,
     /// None of its servers may be used just now.
     UpstreamNoHealthyPeer,
+    /// They have all they may have, and none came free in time.
+    UpstreamBusy,
     UpstreamConnectRefused,
     UpstreamConnectTimeout,
     /// No connection for another reason: no route, no permission, no descriptor.
@@ -123,7 +125,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 43] = [
+    pub const ALL_OTHERS: [Self; 44] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -155,6 +157,7 @@ impl Cause {
         Self::ClientGone,
         Self::UpstreamNoAddress,
         Self::UpstreamNoHealthyPeer,
+        Self::UpstreamBusy,
         Self::UpstreamConnectRefused,
         Self::UpstreamConnectTimeout,
         Self::UpstreamConnectFailed,
@@ -276,6 +279,9 @@ impl Cause {
             }
             Self::UpstreamNoHealthyPeer => {
                 unavailable("upstream_no_healthy_peer", "no server of the upstream may be used just now")
+            }
+            Self::UpstreamBusy => {
+                unavailable("upstream_busy", "every server of the upstream has max_in_flight requests")
             }
             Self::UpstreamConnectRefused => {
                 bad_gateway("upstream_connect_refused", "the server refused the connection")

@@ -165,7 +165,9 @@ fn server_name(upstream: &Upstream) -> Option<String> {
     let told = upstream.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
     let first = upstream.servers.first().map(|server| &server.host);
     match (told, first) {
-        (Some(UpstreamHost::Name(name)), _) | (None, Some(UpstreamHost::Name(name))) => Some(name.clone()),
+        // A service has no name to verify, and is a mistake without one; this is refused by any server.
+        (Some(UpstreamHost::Name(name) | UpstreamHost::Service(name)), _)
+        | (None, Some(UpstreamHost::Name(name) | UpstreamHost::Service(name))) => Some(name.clone()),
         (Some(UpstreamHost::Ip(ip)), _) => Some(ip.to_string()),
         (None, Some(UpstreamHost::Ip(_)) | None) => None,
     }

@@ -3,6 +3,7 @@
 //! Owns the resolver (hickory: never getaddrinfo, so a static binary needs no NSS) and one task per
 //! upstream. A failed refresh keeps the last answer; records are asked again when they expire.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,12 +12,14 @@ use std::time::{Duration, Instant};
 use fluxheim_config::{UpstreamHost, UpstreamServer};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, ResolverConfig};
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::telemetry::Telemetry;
 use crate::upstream::Pool;
+use crate::upstream::service::{self, Found};
 
 /// Why names can't be resolved at all.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +65,19 @@ pub fn start(pools: &[Arc<Pool>], resolver: &TokioResolver, telemetry: &Arc<Tele
     let mut tasks = JoinSet::new();
     let (unanswered, awaited) = mpsc::channel(1);
     for pool in named(pools) {
-        let refresh =
-            Refresh { pool: Arc::clone(pool), resolver: resolver.clone(), telemetry: Arc::clone(telemetry) };
+        let refresh = Refresh {
+            pool: Arc::clone(pool),
+            resolver: resolver.clone(),
+            telemetry: Arc::clone(telemetry),
+            failing: BTreeSet::new(),
+        };
         tasks.spawn(refresh.run(unanswered.clone()));
     }
     Refreshing { _tasks: tasks, awaited }
 }
 
 fn named(pools: &[Arc<Pool>]) -> impl Iterator<Item = &Arc<Pool>> {
-    let has_name = |server: &UpstreamServer| matches!(server.host, UpstreamHost::Name(_));
+    let has_name = |server: &UpstreamServer| !matches!(server.host, UpstreamHost::Ip(_));
     pools.iter().filter(move |pool| pool.config.servers.iter().any(has_name))
 }
 
@@ -78,10 +85,12 @@ struct Refresh {
     pool: Arc<Pool>,
     resolver: TokioResolver,
     telemetry: Arc<Telemetry>,
+    /// Servers whose name did not resolve last time; said once.
+    failing: BTreeSet<usize>,
 }
 
 impl Refresh {
-    async fn run(self, unanswered: mpsc::Sender<Infallible>) {
+    async fn run(mut self, unanswered: mpsc::Sender<Infallible>) {
         let mut wait = self.once().await;
         drop(unanswered);
         loop {
@@ -91,10 +100,11 @@ impl Refresh {
     }
 
     /// Asks for every server once; returns how long the answers hold.
-    async fn once(&self) -> Duration {
+    async fn once(&mut self) -> Duration {
         let mut wait = LONGEST;
-        for (at, server) in self.pool.config.servers.iter().enumerate() {
-            let (addresses, holds) = self.server(server).await;
+        let pool = Arc::clone(&self.pool);
+        for (at, server) in pool.config.servers.iter().enumerate() {
+            let (addresses, holds) = self.server(at, server).await;
             wait = wait.min(holds);
             // At once: the next name may take long to answer.
             let mut known = self.pool.known();
@@ -107,30 +117,45 @@ impl Refresh {
         wait.max(SHORTEST)
     }
 
-    async fn server(&self, server: &UpstreamServer) -> (Option<Vec<SocketAddr>>, Duration) {
-        let name = match &server.host {
-            UpstreamHost::Ip(ip) => return (Some(vec![SocketAddr::new(*ip, server.port)]), LONGEST),
-            UpstreamHost::Name(name) => name,
+    async fn server(&mut self, at: usize, server: &UpstreamServer) -> (Option<Vec<Found>>, Duration) {
+        let (name, found) = match &server.host {
+            UpstreamHost::Ip(ip) => return (Some(vec![SocketAddr::new(*ip, server.port).into()]), LONGEST),
+            UpstreamHost::Name(name) => (name, self.named(name, server.port).await),
+            UpstreamHost::Service(name) => (name, service::find(&self.resolver, name).await),
         };
-        match self.resolver.lookup_ip(name.as_str()).await {
-            Ok(answer) => {
-                let mut addresses: Vec<_> =
-                    answer.iter().map(|ip| SocketAddr::new(ip, server.port)).collect();
-                // Servers rotate their answers; a stable order keeps the table from changing.
-                addresses.sort_unstable();
-                (Some(addresses), answer.valid_until().saturating_duration_since(Instant::now()))
+        match found {
+            Ok((found, until)) => {
+                if self.failing.remove(&at) {
+                    tracing::info!(upstream = self.pool.config.name, name, "name resolves again");
+                }
+                (Some(found), until.saturating_duration_since(Instant::now()))
             }
             Err(error) => {
-                let upstream = &self.pool.config.name;
-                match self.pool.addresses() {
-                    0 => {
-                        tracing::warn!(upstream, name, %error, "name does not resolve: requests get 502 until it does")
-                    }
-                    _ => {
-                        tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay")
-                    }
+                if self.failing.insert(at) {
+                    self.tell(name, &error);
                 }
                 (None, SHORTEST)
+            }
+        }
+    }
+
+    async fn named(&self, name: &str, port: u16) -> Result<(Vec<Found>, Instant), NetError> {
+        let answer = self.resolver.lookup_ip(name).await?;
+        let mut found: Vec<Found> = answer.iter().map(|ip| SocketAddr::new(ip, port).into()).collect();
+        // Servers rotate their answers; a stable order keeps the table from changing.
+        found.sort_unstable();
+        Ok((found, answer.valid_until()))
+    }
+
+    /// Said when it begins, not each time that it is still so.
+    fn tell(&self, name: &str, error: &dyn std::fmt::Display) {
+        let upstream = &self.pool.config.name;
+        match self.pool.addresses() {
+            0 => {
+                tracing::warn!(upstream, name, %error, "name does not resolve: requests get 502 until it does")
+            }
+            _ => {
+                tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay")
             }
         }
     }

@@ -184,3 +184,82 @@ fn starts_with_no_file_missing() {
         assert!(said.contains(told) && said.contains("app"), "{tls}: {said}");
     }
 }
+
+#[test]
+fn holds_client_keys_to_the_rules_of_all_private_keys() {
+    let dir = folder();
+    let origin = origin(&dir);
+    let tls = format!("{GOOD}\ncert = \"$CERTS/us.pem\"\nkey = \"$CERTS/us.key\"");
+    let flux = Flux::with(&config(&origin, &dir, &tls));
+    let path = flux.write();
+    let check = || crate::support::program(&["--config", path.to_str().unwrap(), "--check-tls-storage"]);
+    // Where root asks, the service user is meant, who then owns them.
+    if nix::unistd::geteuid().is_root() {
+        let own = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(65532), Some(65532)).unwrap();
+        std::fs::read_dir(dir.path()).unwrap().for_each(|entry| own(&entry.unwrap().path()));
+    }
+    let good = check();
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    // The names of a client's certificate are nobody's hosts, and it need not be good for a server.
+    assert_eq!(good.status.code(), Some(0), "{said}");
+    for file in ["origin.pem", "us.pem", "us.key"] {
+        assert!(said.contains(file), "{file}: {said}");
+    }
+    assert!(!said.contains("name-not-covered"), "{said}");
+    crate::support::set_mode(&dir.path().join("us.key"), 0o644);
+    let bad = check();
+    let said = String::from_utf8_lossy(&bad.stdout).into_owned();
+    assert!(
+        bad.status.code() == Some(78) && said.contains("refused private key of upstreams \"app\""),
+        "{said}"
+    );
+    assert_eq!(flux.run_to_end().status.code(), Some(78));
+}
+
+#[test]
+fn takes_no_first_client_key_without_a_new_start() {
+    let dir = folder();
+    let origin = origin(&dir);
+    let flux = flux(&origin, &dir, GOOD);
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    let at = text.find("[[upstreams]]").unwrap();
+    let tls = format!("{GOOD}\ncert = \"$CERTS/us.pem\"\nkey = \"$CERTS/us.key\"");
+    std::fs::write(&flux.config, format!("{}{}", &text[..at], config(&origin, &dir, &tls))).unwrap();
+    flux.signal(Signal::SIGHUP);
+    let line = flux.wait_for("reload refused: the running configuration stays");
+    assert!(line["mistakes"].as_str().unwrap().contains("restart"), "{line}");
+    assert_eq!(status(&flux), 200);
+}
+
+#[test]
+fn tells_the_client_before_tls() {
+    use std::io::{Read, Write};
+    let dir = folder();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tls = GOOD.replace("$CERTS", dir.path().to_str().unwrap());
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\nproxy_protocol = \"v1\"\n[upstreams.tls]\n{tls}\n\
+         [[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n",
+        listener.local_addr().unwrap()
+    ))
+    .start();
+    let config = server_config(dir.path(), "origin", BOTH, &[], None);
+    let origin = std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0; 1];
+            tcp.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(config).unwrap(), tcp);
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        stream.flush().unwrap();
+        String::from_utf8(line).unwrap()
+    });
+    assert_eq!(request(flux.http(), "x.test", "/").body, b"hello");
+    let line = origin.join().unwrap();
+    assert!(line.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{line}");
+    assert!(line.ends_with(&format!(" {}\r\n", flux.http().port())), "{line}");
+}

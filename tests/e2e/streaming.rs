@@ -4,14 +4,20 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use crate::support::{Flux, Running, wait};
+use crate::support::{Answer, Flux, H2Client, Nginx, Peer, Running, wait};
 
 fn flux(server: SocketAddr) -> Running {
-    Flux::with(&format!(
-        "[[upstreams]]\nname = \"app\"\nservers = [\"{server}\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
+    with(server, "")
+}
+
+/// Takes HTTP/2 as well.
+fn with(server: SocketAddr, keys: &str) -> Running {
+    let listener = "http = [{ address = \"127.0.0.1:0\", h2c = true }]";
+    let rest = &format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{server}\"]\n{keys}\n[[vhosts]]\nhosts = [\"*\"]\n\
          [vhosts.limits]\nmax_body_size = \"unlimited\"\n[[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n"
-    ))
-    .start()
+    );
+    Flux::server(listener, rest).start()
 }
 
 /// A client and, once its request has come, the origin's end.
@@ -202,4 +208,82 @@ fn a_client_that_has_ended_its_side_gets_no_half_answers() {
     assert!(rest(&mut server).0.is_empty());
     let line = wait(|| Some(flux.access_line("/b"))).unwrap();
     assert_eq!(line["error"], "client_gone", "{line}");
+}
+
+/// Once nobody has taken anything for a second.
+fn settled(origin: &Peer) -> usize {
+    let mut last = origin.poured();
+    wait(|| {
+        std::thread::sleep(Duration::from_secs(1));
+        let before = std::mem::replace(&mut last, origin.poured());
+        (before == last).then_some(last)
+    })
+    .expect("the origin is never held back")
+}
+
+#[test]
+fn a_slow_reader_holds_back_one_stream_of_a_shared_connection_and_no_other() {
+    let origin = Peer::start(Answer::Flood(BIG), None);
+    let flux = with(origin.address, "protocol = \"h2c\"");
+    let before = resident(&flux);
+    let mut slow: Vec<_> = (0..8).map(|_| TcpStream::connect(flux.http()).unwrap()).collect();
+    for client in &mut slow {
+        client.write_all(GET.as_bytes()).unwrap();
+        until(client, "\r\n\r\n");
+    }
+    let taken = settled(&origin);
+    // What the kernel has of it, in both sockets of each, is not the program's.
+    let grown = resident(&flux).saturating_sub(before);
+    assert!(grown < 48 << 10, "{grown} KiB, the origin sent {taken} bytes");
+    assert_eq!(origin.connections(), 1);
+    // Somebody who does read is not held up by those who don't.
+    let mut quick = TcpStream::connect(flux.http()).unwrap();
+    quick.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    quick.write_all(GET.as_bytes()).unwrap();
+    let (mut got, mut buffer) = (0, vec![0; 64 << 10]);
+    while got < 32 << 20 {
+        let read = quick.read(&mut buffer).unwrap();
+        assert!(read > 0);
+        got += read;
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn a_response_that_is_cut_off_is_a_stream_that_is_reset() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let flux = flux(listener.local_addr().unwrap());
+    for (response, whole) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\n\r\nhello", true),
+    ] {
+        let server = listener.try_clone().unwrap();
+        let origin = std::thread::spawn(move || {
+            let (mut server, _) = server.accept().unwrap();
+            until(&mut server, "\r\n\r\n");
+            server.write_all(response.as_bytes()).unwrap();
+        });
+        let (got, ended) = H2Client::get(H2Client::plain(flux.http()), "/b");
+        origin.join().unwrap();
+        assert_eq!(ended, whole, "{response:?}: {}", String::from_utf8_lossy(&got));
+        assert!(!whole || got == b"hello", "{response:?}");
+    }
+}
+
+#[test]
+fn an_origin_that_is_killed_in_the_middle_is_no_end() {
+    let big = vec![b'x'; 32 << 20];
+    let nginx = Nginx::serving(&[("b", &big)]);
+    let flux = flux(nginx.address);
+    let mut client = TcpStream::connect(flux.http()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(GET.as_bytes()).unwrap();
+    let head = until(&mut client, "\r\n\r\n");
+    assert!(head.to_ascii_lowercase().contains(&format!("content-length: {}", big.len())), "{head}");
+    drop(nginx);
+    assert!(rest(&mut client).0.len() < big.len());
+    let line = flux.access_line("/b");
+    assert!(["upstream_reset", "upstream_closed"].contains(&line["error"].as_str().unwrap()), "{line}");
 }

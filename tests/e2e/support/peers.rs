@@ -38,6 +38,7 @@ struct Seen {
     connections: usize,
     tls: Vec<PeerTls>,
     requests: Vec<String>,
+    poured: usize,
 }
 
 /// How it answers.
@@ -47,6 +48,8 @@ pub(crate) enum Answer {
     Http1,
     /// With HTTP/2: the request's body, and trailers that say how long it was.
     Http2,
+    /// With HTTP/2: as many bytes as anybody takes, which are counted, until that many.
+    Flood(usize),
     /// Whichever ALPN says.
     Either,
 }
@@ -119,6 +122,11 @@ impl Peer {
         self.seen.lock().unwrap().tls.clone()
     }
 
+    /// Bytes of a flood that somebody has taken.
+    pub(crate) fn poured(&self) -> usize {
+        self.seen.lock().unwrap().poured
+    }
+
     /// Heads, as far as they matter, lower-cased.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.seen.lock().unwrap().requests.clone()
@@ -139,7 +147,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match (answer, alpn.as_deref()) {
-        (Answer::Http2, _) | (Answer::Either, Some("h2")) => serve_h2(stream, seen).await,
+        (Answer::Flood(most), _) => serve_h2(stream, seen, Some(most)).await,
+        (Answer::Http2, _) | (Answer::Either, Some("h2")) => serve_h2(stream, seen, None).await,
         (Answer::Http1 | Answer::Either, _) => serve_h1(stream, seen).await,
     }
 }
@@ -163,14 +172,19 @@ async fn serve_h1<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, seen: Arc<Mu
     }
 }
 
-async fn serve_h2<S>(stream: S, seen: Arc<Mutex<Seen>>)
+async fn serve_h2<S>(stream: S, seen: Arc<Mutex<Seen>>, flood: Option<usize>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         let seen = Arc::clone(&seen);
-        tokio::spawn(async move { echo(request, respond, &seen).await });
+        tokio::spawn(async move {
+            match flood {
+                None => echo(request, respond, &seen).await,
+                Some(most) => pour(respond, &seen, most).await,
+            }
+        });
     }
 }
 
@@ -197,6 +211,19 @@ async fn echo(
         trailers.extend(sent);
     }
     send.send_trailers(trailers).ok()
+}
+
+async fn pour(mut respond: h2::server::SendResponse<Bytes>, seen: &Mutex<Seen>, most: usize) -> Option<()> {
+    let mut send = respond.send_response(Response::new(()), false).ok()?;
+    let mut left = most;
+    while left > 0 {
+        send.reserve_capacity(left.min(16 << 10));
+        let room = std::future::poll_fn(|cx| send.poll_capacity(cx)).await?.ok()?.min(left);
+        send.send_data(Bytes::from(vec![b'x'; room]), room == left).ok()?;
+        left -= room;
+        seen.lock().unwrap().poured += room;
+    }
+    Some(())
 }
 
 /// A client that speaks HTTP/2, over TLS or with prior knowledge.
@@ -232,6 +259,28 @@ impl H2Client {
                 (head.status.as_u16(), got, trailers)
             };
             tokio::time::timeout(std::time::Duration::from_secs(20), work).await.expect("no whole answer")
+        })
+    }
+
+    /// `GET path` over `stream`: the body as far as it came, and whether it ended well.
+    pub(crate) fn get<S, F>(stream: F, path: &str) -> (Vec<u8>, bool)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = S>,
+    {
+        let uri = format!("http://a.test{path}");
+        runtime().block_on(async move {
+            let (mut send, connection) = h2::client::handshake(stream.await).await.unwrap();
+            tokio::spawn(connection);
+            let (response, _) = send.send_request(Request::get(uri).body(()).unwrap(), true).unwrap();
+            let Ok(response) = response.await else { return (Vec::new(), false) };
+            let (mut body, mut got) = (response.into_body(), Vec::new());
+            while let Some(piece) = body.data().await {
+                let Ok(piece) = piece else { return (got, false) };
+                let _ = body.flow_control().release_capacity(piece.len());
+                got.extend_from_slice(&piece);
+            }
+            (got, true)
         })
     }
 

@@ -61,8 +61,10 @@ fn server_name(text: &str) -> Result<UpstreamHost, Flaw> {
 /// A connection goes to an address; of several names, none could be told to be its own.
 pub(crate) fn check_name(section: &Section<'_>, tls: &UpstreamTls, servers: &[UpstreamServer]) {
     let hosts: BTreeSet<_> = servers.iter().map(|server| &server.host).collect();
-    let named = hosts.iter().any(|host| matches!(host, UpstreamHost::Name(_)));
-    if tls.server_name.is_none() && named && hosts.len() > 1 {
+    let several = hosts.len() > 1 && hosts.iter().any(|host| matches!(host, UpstreamHost::Name(_)));
+    // Who answers DNS would else decide which name is good enough.
+    let service = hosts.iter().any(|host| matches!(host, UpstreamHost::Service(_)));
+    if tls.server_name.is_none() && (several || service) {
         let flaw = Flaw::new("tls: the servers have several hosts, so the name to verify is not certain");
         let help =
             "set server_name to a name that all their certificates have, or make an upstream of each host";

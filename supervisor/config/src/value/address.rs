@@ -39,9 +39,16 @@ pub(crate) fn network(text: &str) -> Result<IpNet, Flaw> {
     }
 }
 
-/// An upstream server, `name:port`, `IPv4:port` or `[IPv6]:port`.
+/// An upstream server, `name:port`, `IPv4:port`, `[IPv6]:port` or `srv:service`.
 pub(crate) fn upstream(text: &str) -> Result<(UpstreamHost, u16), Flaw> {
     refuse_url(text)?;
+    if let Some(service) = text.strip_prefix("srv:") {
+        if service.contains(':') {
+            let flaw = Flaw::new(format!("{} has a port, and so have the records of a service", show(text)));
+            return Err(flaw.help("write the name of the service alone: \"srv:_http._tcp.app.example\""));
+        }
+        return host::name(service).map(|name| (UpstreamHost::Service(name), 0));
+    }
     let (host, port) = split_port(text)?;
     let number: u16 =
         if port.bytes().all(|byte| byte.is_ascii_digit()) { port.parse().unwrap_or(0) } else { 0 };
@@ -147,6 +154,8 @@ mod tests {
     #[test]
     fn reads_upstream_servers() {
         assert_eq!(upstream("App_1:3000").unwrap(), (UpstreamHost::Name("app_1".into()), 3000));
+        let service = (UpstreamHost::Service("_http._tcp.app.test".into()), 0);
+        assert_eq!(upstream("srv:_http._tcp.App.test").unwrap(), service);
         assert_eq!(upstream("[::1]:80").unwrap(), (UpstreamHost::Ip("::1".parse().unwrap()), 80));
         assert_eq!(upstream("10.0.0.1:80").unwrap(), (UpstreamHost::Ip("10.0.0.1".parse().unwrap()), 80));
     }
@@ -165,6 +174,8 @@ mod tests {
             ("https://app", "give the upstream tls = {}"),
             ("unix:/run/app.sock", "no valid port"),
             ("10.0.0.256:80", "nor an IPv4 address"),
+            ("srv:", "empty"),
+            ("srv:_http._tcp.app.test:80", "the name of the service alone"),
             (":80", "empty"),
         ] {
             assert!(told(upstream(text)).contains(said), "{text}: {}", told(upstream(text)));
