@@ -10,9 +10,11 @@ use fluxheim_config::{Config, Limits};
 use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
+use tokio::task::JoinSet;
 
 use crate::app::{fixed, patience};
 use crate::cli::Configuration;
+use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
@@ -30,6 +32,8 @@ pub(super) struct Reloadable {
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
     pub refreshing: Refreshing,
+    /// Likewise for its key sets.
+    pub fetching: JoinSet<()>,
     /// Whether PID 1 judged us as a process that holds secrets. Its verdict does not cover any that
     /// come later.
     pub judged_with_secrets: bool,
@@ -47,6 +51,7 @@ impl Reloadable {
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
+                self.fetching = jwks::start(&live);
                 let live = Arc::new(live);
                 let old = self.live.swap(Arc::clone(&live));
                 self.refreshing = refreshing;

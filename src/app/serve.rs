@@ -25,6 +25,7 @@ use crate::app::signals::{self, Order};
 use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::deadline::Timed;
+use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{
     self, Accepting, Begins, BindError, Bound, Complaints, Door, Patience, Taking, Transport,
@@ -140,6 +141,7 @@ impl Proxy {
         let certificates = Arc::new(tls::Resolver::new(certificates));
         let resolver = resolve::resolver()?;
         let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
+        let fetching = jwks::start(&live);
         let bound = bind_public(&live.config, &certificates)?;
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
@@ -155,6 +157,7 @@ impl Proxy {
             resolver,
             telemetry: Arc::clone(&telemetry),
             refreshing,
+            fetching,
             judged_with_secrets,
             confined_to: None,
         };

@@ -36,6 +36,12 @@ pub enum Cause {
     /// No credentials, or none that can be read.
     NoCredentials,
     WrongPassword,
+    /// A token that is not good.
+    InvalidToken,
+    /// A good token that says too little.
+    ClaimsDenied,
+    /// The keys of tokens have not been had yet.
+    NoKeys,
     /// Too many passwords wait to be judged.
     PasswordsBusy,
     BodyTooLarge,
@@ -123,7 +129,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 43] = [
+    pub const ALL_OTHERS: [Self; 46] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -138,6 +144,9 @@ impl Cause {
         Self::OriginDenied,
         Self::NoCredentials,
         Self::WrongPassword,
+        Self::InvalidToken,
+        Self::ClaimsDenied,
+        Self::NoKeys,
         Self::PasswordsBusy,
         Self::BodyTooLarge,
         Self::UriTooLong,
@@ -209,6 +218,16 @@ impl Cause {
             ),
             Self::WrongPassword => {
                 client(401, "wrong_password", "unauthorized\n", "no user has this name and password")
+            }
+            Self::InvalidToken => client(401, "invalid_token", "unauthorized\n", "the token is not good"),
+            Self::ClaimsDenied => client(
+                403,
+                "claims_denied",
+                "forbidden\n",
+                "the token does not have the claims that are asked for",
+            ),
+            Self::NoKeys => {
+                unavailable("no_keys", "the key set that tokens are verified with has not been read yet")
             }
             Self::PasswordsBusy => {
                 client(429, "passwords_busy", "too many requests\n", "too many passwords wait to be judged")

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
 use http::HeaderName;
 
+use crate::edge::ask::Asker;
 use crate::edge::files::Site;
+use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
 use crate::edge::passwords::Passwords;
 use crate::edge::rules::RuleTable;
@@ -32,6 +34,7 @@ pub struct Live {
     vhosts: Vec<VhostMeters>,
     rules: RuleTable,
     passwords: Passwords,
+    asker: Arc<Asker>,
     /// How logs call each vhost's routes.
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
@@ -109,6 +112,7 @@ impl Live {
             targets,
             rules,
             passwords,
+            asker: Arc::new(Asker::new()),
             vhosts,
             route_names,
             request_id_field,
@@ -121,6 +125,13 @@ impl Live {
         self.pools.iter().for_each(|pool| pool.inherit(&old.pools));
         self.limiters.inherit(&old.limiters);
         self.passwords = old.passwords.clone();
+        self.asker = Arc::clone(&old.asker);
+        for source in &self.rules.sources {
+            let same = |other: &&Source| self.is_same_source(source, old, other);
+            if let Some(other) = old.rules.sources.iter().find(same) {
+                source.ring.inherit(&other.ring);
+            }
+        }
     }
 
     /// What a permitted request leads to.
@@ -150,6 +161,23 @@ impl Live {
     /// Where passwords are judged.
     pub(super) const fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// Who asks upstreams questions of our own.
+    pub(super) const fn asker(&self) -> &Arc<Asker> {
+        &self.asker
+    }
+
+    /// The key sets that upstreams serve.
+    pub(super) fn key_sources(&self) -> &[Source] {
+        &self.rules.sources
+    }
+
+    /// Whether both are the same set of the same servers.
+    fn is_same_source(&self, source: &Source, earlier: &Self, other: &Source) -> bool {
+        let upstream =
+            |live: &Self, source: &Source| live.config.upstreams.get(source.jwks.upstream).cloned();
+        source.jwks.path == other.jwks.path && upstream(self, source) == upstream(earlier, other)
     }
 
     /// The compiled policies for the same requests as [`Live::policy`].

@@ -4,6 +4,7 @@
 //! Owns the only `impl ProxyHttp` and nothing else: each stage's rules live in the module it calls.
 
 pub mod admit;
+mod ask;
 pub mod cause;
 mod concurrency;
 pub mod ctx;
@@ -12,12 +13,14 @@ mod failure;
 pub mod files;
 mod finish;
 pub mod identity;
+pub mod jwks;
 mod limiters;
 pub mod live;
 mod outgoing;
 mod passwords;
 mod peer;
 mod permit;
+mod proof;
 pub mod respond;
 mod rules;
 mod send_on;

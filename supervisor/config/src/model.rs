@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::auth::BasicAuth;
+use crate::auth::{BasicAuth, Jwt};
 use crate::content::StaticFiles;
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
@@ -359,6 +359,7 @@ pub struct Policy {
     pub security_headers: Option<Arc<SecurityHeaders>>,
     pub cors: Option<Arc<Cors>>,
     pub basic_auth: Option<Arc<BasicAuth>>,
+    pub jwt: Option<Arc<Jwt>>,
 }
 
 impl Policy {
@@ -372,6 +373,7 @@ impl Policy {
             security_headers: None,
             cors: None,
             basic_auth: None,
+            jwt: None,
         }
     }
 }

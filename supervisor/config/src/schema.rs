@@ -238,7 +238,7 @@ pub(crate) static STATIC: Schema = Schema {
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
     title: "[defaults]",
-    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth"],
+    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "jwt"],
     shared: &[],
     known_as: &[],
     planned: &[],
@@ -302,6 +302,41 @@ pub(crate) static RATE_LIMIT: Schema = Schema {
         ("key", "by"),
         ("events", "requests"),
     ],
+    planned: &[],
+};
+pub(crate) static JWT: Schema = Schema {
+    title: "jwt",
+    keys: &[
+        "jwks_file",
+        "jwks",
+        "issuer",
+        "audience",
+        "algorithms",
+        "claims",
+        "forward",
+        "source",
+        "forward_token",
+        "leeway",
+        "realm",
+    ],
+    shared: &[],
+    known_as: &[
+        ("iss", "issuer"),
+        ("issuers", "issuer"),
+        ("aud", "audience"),
+        ("audiences", "audience"),
+        ("jwks_uri", "jwks"),
+        ("jwks_url", "jwks"),
+        ("clock_skew", "leeway"),
+        ("required_claims", "claims"),
+    ],
+    planned: &[],
+};
+pub(crate) static JWKS: Schema = Schema {
+    title: "jwks",
+    keys: &["upstream", "path", "refresh", "timeout"],
+    shared: &[],
+    known_as: &[("url", "path"), ("uri", "path"), ("interval", "refresh")],
     planned: &[],
 };
 pub(crate) static CORS: Schema = Schema {
@@ -408,7 +443,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 25] = [
+pub(crate) static ALL: [&Schema; 27] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -429,6 +464,8 @@ pub(crate) static ALL: [&Schema; 25] = [
     &SECURITY_HEADERS,
     &CORS,
     &BASIC_AUTH,
+    &JWT,
+    &JWKS,
     &LIMITS,
     &LOGGING,
     &TRACING,
