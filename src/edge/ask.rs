@@ -15,6 +15,7 @@ use pingora::protocols::http::client::HttpSession;
 use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 
+use crate::edge::cause::Cause;
 use crate::upstream::Pool;
 
 /// Asks upstreams; keeps connections for the next question.
@@ -40,6 +41,16 @@ pub(super) enum AskError {
     TooLong,
     #[error("it did not answer in time")]
     Timeout,
+}
+
+impl AskError {
+    /// What a request failed of that waited for the answer.
+    pub(super) const fn cause(self) -> Cause {
+        match self {
+            Self::Timeout => Cause::AuthTimeout,
+            Self::NoAddress | Self::Connect | Self::Failed | Self::TooLong => Cause::AuthFailed,
+        }
+    }
 }
 
 impl Asker {

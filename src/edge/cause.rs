@@ -40,6 +40,14 @@ pub enum Cause {
     InvalidToken,
     /// A good token that says too little.
     ClaimsDenied,
+    /// The service of `forward_auth` asks for a login.
+    AuthRequired,
+    /// It said no.
+    AuthForbidden,
+    /// It gave no answer that means anything.
+    AuthFailed,
+    /// It gave none in time.
+    AuthTimeout,
     /// The keys of tokens have not been had yet.
     NoKeys,
     /// Too many passwords wait to be judged.
@@ -129,7 +137,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 46] = [
+    pub const ALL_OTHERS: [Self; 50] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -146,6 +154,10 @@ impl Cause {
         Self::WrongPassword,
         Self::InvalidToken,
         Self::ClaimsDenied,
+        Self::AuthRequired,
+        Self::AuthForbidden,
+        Self::AuthFailed,
+        Self::AuthTimeout,
         Self::NoKeys,
         Self::PasswordsBusy,
         Self::BodyTooLarge,
@@ -226,6 +238,18 @@ impl Cause {
                 "forbidden\n",
                 "the token does not have the claims that are asked for",
             ),
+            Self::AuthRequired => {
+                client(401, "auth_required", "unauthorized\n", "the service of forward_auth asks for a login")
+            }
+            Self::AuthForbidden => {
+                client(403, "auth_forbidden", "forbidden\n", "the service of forward_auth denied the request")
+            }
+            Self::AuthFailed => {
+                bad_gateway("auth_failed", "the service of forward_auth gave no answer that can be used")
+            }
+            Self::AuthTimeout => {
+                timed_out("auth_timeout", "the service of forward_auth did not answer within its timeout")
+            }
             Self::NoKeys => {
                 unavailable("no_keys", "the key set that tokens are verified with has not been read yet")
             }

@@ -9,6 +9,7 @@ use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
 use http::HeaderName;
 
 use crate::edge::ask::Asker;
+use crate::edge::consult::Permits;
 use crate::edge::files::Site;
 use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
@@ -35,6 +36,7 @@ pub struct Live {
     rules: RuleTable,
     passwords: Passwords,
     asker: Arc<Asker>,
+    permits: Permits,
     /// How logs call each vhost's routes.
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
@@ -95,7 +97,10 @@ impl Live {
         }
         let rules = RuleTable::new(&config).map_err(|wrong| errors.extend(wrong)).ok();
         let passwords = Passwords::new().map_err(|error| errors.push(error.into())).ok();
-        let (Some(rules), Some(passwords), true) = (rules, passwords, errors.is_empty()) else {
+        let permits = Permits::new().map_err(|error| errors.push(error.into())).ok();
+        let (Some(rules), Some(passwords), Some(permits), true) =
+            (rules, passwords, permits, errors.is_empty())
+        else {
             return Err(errors);
         };
         let names: Vec<_> = config.vhosts.iter().map(name).collect();
@@ -113,6 +118,7 @@ impl Live {
             rules,
             passwords,
             asker: Arc::new(Asker::new()),
+            permits,
             vhosts,
             route_names,
             request_id_field,
@@ -166,6 +172,11 @@ impl Live {
     /// Who asks upstreams questions of our own.
     pub(super) const fn asker(&self) -> &Arc<Asker> {
         &self.asker
+    }
+
+    /// The permits of other services. A reload forgets them: they were given under other rules.
+    pub(super) const fn permits(&self) -> &Permits {
+        &self.permits
     }
 
     /// The key sets that upstreams serve.

@@ -7,6 +7,7 @@ pub mod admit;
 mod ask;
 pub mod cause;
 mod concurrency;
+mod consult;
 pub mod ctx;
 pub mod deadline;
 mod failure;
@@ -90,6 +91,11 @@ impl ProxyHttp for Edge {
                 Ok(true)
             }
             Err(Stop::Answered(head, body)) => {
+                respond::finish(session, ctx, *head, body).await?;
+                Ok(true)
+            }
+            Err(Stop::Denied(failure, head, body)) => {
+                ctx.failure = Some(failure);
                 respond::finish(session, ctx, *head, body).await?;
                 Ok(true)
             }

@@ -11,10 +11,11 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
+use crate::edge::cause::Failure;
 use crate::edge::ctx::{Ctx, Proven};
 use crate::edge::limiters::{Counted, Limiter};
 use crate::edge::respond::{self, Reply};
-use crate::edge::{deadline, proof};
+use crate::edge::{consult, deadline, proof};
 use crate::policy::cors::{self, Cors};
 use crate::policy::{self, Denied, Permit};
 use crate::route::Routed;
@@ -26,6 +27,8 @@ use crate::types::Client;
 pub(super) enum Stop {
     /// It is denied, or failed.
     Refused(Reply),
+    /// It is denied, in words of another service.
+    Denied(Failure, Box<ResponseHeader>, Bytes),
     /// It has its answer, which is no failure.
     Answered(Box<ResponseHeader>, Bytes),
 }
@@ -67,6 +70,9 @@ pub(super) async fn permit(
     }
     if let Some(bearer) = &rules.bearer {
         proven.extend(proof::token(session, bearer)?);
+    }
+    if let Some(forward) = &rules.forward {
+        proven.extend(consult::consult(session, ctx, forward).await?);
     }
     if let Some(limiter) = limiter {
         concurrency(ctx, limiter).await?;

@@ -64,13 +64,22 @@ struct Files {
     users: HashMap<PathBuf, Option<Arc<Users>>>,
     keys: HashMap<PathBuf, Option<Arc<KeyRing>>>,
     sources: Vec<Source>,
+    /// Of the rules made last.
+    id: u64,
     errors: Vec<LiveError>,
 }
 
 impl Files {
     fn new(config: &Config) -> Self {
         let terms = Terms::of(config, Identity::current());
-        Self { terms, users: HashMap::new(), keys: HashMap::new(), sources: Vec::new(), errors: Vec::new() }
+        Self {
+            terms,
+            users: HashMap::new(),
+            keys: HashMap::new(),
+            sources: Vec::new(),
+            id: 0,
+            errors: Vec::new(),
+        }
     }
 
     /// The rules of `policy`, which are those around it if nothing is set anew.
@@ -82,7 +91,8 @@ impl Files {
     fn rules(&mut self, policy: &Policy, name: &str) -> Rules {
         let users = policy.basic_auth.as_deref().and_then(|basic| self.users(&basic.users_file, name));
         let keys = policy.jwt.as_deref().and_then(|jwt| self.keys(&jwt.keys, name));
-        Rules::new(policy, Opened { users, keys })
+        self.id += 1;
+        Rules::new(policy, Opened { users, keys, id: self.id })
     }
 
     fn users(&mut self, path: &Path, name: &str) -> Option<Arc<Users>> {
@@ -153,6 +163,7 @@ fn is_same_policy(first: &Policy, second: &Policy) -> bool {
         && is_same(first.cors.as_ref(), second.cors.as_ref())
         && is_same(first.basic_auth.as_ref(), second.basic_auth.as_ref())
         && is_same(first.jwt.as_ref(), second.jwt.as_ref())
+        && is_same(first.forward_auth.as_ref(), second.forward_auth.as_ref())
 }
 
 fn is_same<T>(first: Option<&Arc<T>>, second: Option<&Arc<T>>) -> bool {

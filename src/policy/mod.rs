@@ -5,6 +5,7 @@
 pub mod access;
 pub mod basic;
 pub mod cors;
+pub mod forward;
 pub mod headers;
 pub mod jwt;
 pub mod keyed;
@@ -21,6 +22,7 @@ use crate::policy::access::Access;
 use crate::policy::basic::Basic;
 use crate::policy::basic::users::Users;
 use crate::policy::cors::Cors;
+use crate::policy::forward::Forward;
 use crate::policy::headers::SecurityHeaders;
 use crate::policy::jwt::Bearer;
 use crate::policy::jwt::keys::KeyRing;
@@ -34,6 +36,7 @@ pub struct Rules {
     pub cors: Option<Cors>,
     pub basic: Option<Basic>,
     pub bearer: Option<Bearer>,
+    pub forward: Option<Forward>,
     /// Request fields by which the upstream is told who asks: what a client sends by these names is
     /// removed. With dashes only.
     claims: Vec<HeaderName>,
@@ -44,6 +47,8 @@ pub struct Rules {
 pub struct Opened {
     pub users: Option<Arc<Users>>,
     pub keys: Option<Arc<KeyRing>>,
+    /// A number that no other rules have.
+    pub id: u64,
 }
 
 impl Rules {
@@ -54,12 +59,15 @@ impl Rules {
         let basic = basic.map(|(basic, users)| Basic::new(basic, users));
         let bearer = policy.jwt.as_deref().zip(opened.keys);
         let bearer = bearer.map(|(jwt, keys)| Bearer::new(jwt, keys));
-        let told: Vec<_> = bearer.iter().flat_map(Bearer::told).collect();
+        let forward = policy.forward_auth.as_deref().map(|forward| Forward::new(forward, opened.id));
+        let told = bearer.iter().flat_map(Bearer::told).chain(forward.iter().flat_map(Forward::names));
+        let told: Vec<_> = told.collect();
         let user_header = basic.as_ref().and_then(|basic| basic.user_header.clone());
         Self {
             claims: user_header.into_iter().chain(told).collect(),
             basic,
             bearer,
+            forward,
             access: policy.access.as_deref().map(Access::new),
             headers: policy.security_headers.as_deref().map(SecurityHeaders::new),
             cors: policy.cors.as_deref().map(Cors::new),

@@ -17,6 +17,7 @@ mod auth;
 mod causes;
 mod channels;
 mod command_line;
+mod consulting;
 mod draining;
 mod files;
 mod floods;

@@ -114,3 +114,43 @@ pub enum TokenSource {
     /// A cookie.
     Cookie(String),
 }
+
+/// `forward_auth`: another service is asked whether a request may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForwardAuth {
+    /// Index into [`crate::Config::upstreams`].
+    pub upstream: usize,
+    /// Path and query that are asked for.
+    pub path: String,
+    /// Fields of the request that the service gets; lower case.
+    pub request_headers: Vec<String>,
+    /// Fields of its answer that the upstream gets; lower case. What a client sends by these names
+    /// is removed.
+    pub response_headers: Vec<String>,
+    /// The longest it may take. Default 5s.
+    pub timeout: Duration,
+    /// How long a permit holds; `None` asks each time.
+    pub cache: Option<AuthCache>,
+}
+
+/// `cache` of `forward_auth`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthCache {
+    pub ttl: Duration,
+    /// What two requests must have in common to share a permit. Names a field at least once.
+    pub by: Vec<AuthKey>,
+}
+
+/// A part of a request that a kept permit is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AuthKey {
+    ClientIp,
+    Method,
+    Host,
+    /// Without the query.
+    Path,
+    /// Path and query.
+    Target,
+    /// A request field; lower case.
+    Header(String),
+}

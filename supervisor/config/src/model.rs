@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::auth::{BasicAuth, Jwt};
+use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::content::StaticFiles;
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
@@ -360,6 +360,7 @@ pub struct Policy {
     pub cors: Option<Arc<Cors>>,
     pub basic_auth: Option<Arc<BasicAuth>>,
     pub jwt: Option<Arc<Jwt>>,
+    pub forward_auth: Option<Arc<ForwardAuth>>,
 }
 
 impl Policy {
@@ -374,6 +375,7 @@ impl Policy {
             cors: None,
             basic_auth: None,
             jwt: None,
+            forward_auth: None,
         }
     }
 }

@@ -113,9 +113,10 @@ mod tests {
             "the file" => String::new(),
             "an entry of http or https" => "[[server.http]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
-            "access" | "security_headers" | "cors" | "basic_auth" | "jwt" => {
+            "access" | "security_headers" | "cors" | "basic_auth" | "jwt" | "forward_auth" => {
                 format!("[defaults.{}]\n", schema.title)
             }
+            "cache of forward_auth" => "[defaults.forward_auth.cache]\n".to_owned(),
             "jwks" => "[defaults.jwt.jwks]\n".to_owned(),
             "[upstreams.tls]" => "[[upstreams]]\n[upstreams.tls]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),

@@ -254,6 +254,8 @@ fn policy(out: &mut Out, settings: &Policy, config: &Config) {
     out.key("cors", settings.cors.as_deref().map_or_else(off, policies::cors));
     out.key("basic_auth", settings.basic_auth.as_deref().map_or_else(off, policies::basic_auth));
     out.key("jwt", settings.jwt.as_deref().map_or_else(off, |jwt| policies::jwt(jwt, config)));
+    let forward = settings.forward_auth.as_deref();
+    out.key("forward_auth", forward.map_or_else(off, |forward| policies::forward_auth(forward, config)));
 }
 
 fn off() -> String {
@@ -370,7 +372,8 @@ mod tests {
                         basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n\
                         jwt = { jwks_file = \"k\", issuer = \"i\", audience = \"a\", source = \"cookie:t\" }\n\
                         [[vhosts]]\nhosts = [\"b\"]\nroutes = [{ path = \"/\", upstream = \"u\" }]\nbasic_auth = \"off\"\n\
-                        jwt = { jwks = { upstream = \"u\", path = \"/k\" }, issuer = \"i\", audience = \"a\" }\n";
+                        jwt = { jwks = { upstream = \"u\", path = \"/k\" }, issuer = \"i\", audience = \"a\" }\n\
+                        forward_auth = { upstream = \"u\", path = \"/v\", cache = { ttl = \"9s\", by = [\"header:cookie\"] } }\n";
 
     #[test]
     fn spells_out_every_key() {

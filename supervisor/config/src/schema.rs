@@ -238,7 +238,7 @@ pub(crate) static STATIC: Schema = Schema {
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
     title: "[defaults]",
-    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "jwt"],
+    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "jwt", "forward_auth"],
     shared: &[],
     known_as: &[],
     planned: &[],
@@ -337,6 +337,26 @@ pub(crate) static JWKS: Schema = Schema {
     keys: &["upstream", "path", "refresh", "timeout"],
     shared: &[],
     known_as: &[("url", "path"), ("uri", "path"), ("interval", "refresh")],
+    planned: &[],
+};
+pub(crate) static FORWARD_AUTH: Schema = Schema {
+    title: "forward_auth",
+    keys: &["upstream", "path", "request_headers", "response_headers", "timeout", "cache"],
+    shared: &[],
+    known_as: &[
+        ("uri", "path"),
+        ("address", "upstream"),
+        ("copy_headers", "response_headers"),
+        ("auth_response_headers", "response_headers"),
+        ("auth_request_headers", "request_headers"),
+    ],
+    planned: &[],
+};
+pub(crate) static AUTH_CACHE: Schema = Schema {
+    title: "cache of forward_auth",
+    keys: &["ttl", "by"],
+    shared: &[],
+    known_as: &[("key", "by"), ("time", "ttl")],
     planned: &[],
 };
 pub(crate) static CORS: Schema = Schema {
@@ -443,7 +463,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 27] = [
+pub(crate) static ALL: [&Schema; 29] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -466,6 +486,8 @@ pub(crate) static ALL: [&Schema; 27] = [
     &BASIC_AUTH,
     &JWT,
     &JWKS,
+    &FORWARD_AUTH,
+    &AUTH_CACHE,
     &LIMITS,
     &LOGGING,
     &TRACING,
@@ -583,6 +605,7 @@ mod tests {
                 "an entry of servers" => "An entry of servers",
                 "a rule of rate_limit" => "A rule of rate_limit",
                 "limits of a vhost or route" => "Limits of a vhost or route",
+                "cache of forward_auth" => "Cache of forward_auth",
                 title => title,
             };
             let keys = documented.get(title).map(Vec::as_slice);

@@ -460,3 +460,25 @@ fn tokens_leave_nothing_to_chance() {
     ));
     assert!(both.contains("both be read from Authorization"), "{both}");
 }
+
+#[test]
+fn a_kept_permit_is_bound_to_what_names_the_user() {
+    let forward = |text: &str| {
+        told(&format!(
+            "{LISTEN}{TWO}[defaults]\nforward_auth = {{ upstream = \"app\", path = \"/v\", {text} }}\n"
+        ))
+    };
+    for (text, said) in [
+        ("cache = { ttl = \"10s\" }", "cache of forward_auth has no by; add by, what a permit is bound to"),
+        ("cache = { ttl = \"10s\", by = [\"host\"] }", "nothing of it tells one user from another"),
+        ("cache = { ttl = \"10s\", by = [\"header:x-key\"] }", "add a field of request_headers"),
+        ("cache = { ttl = \"2h\", by = [\"header:cookie\"] }", "too long to shut somebody out"),
+        ("cache = { ttl = \"10s\", by = [\"header:cookie\", \"ip\"] }", "unknown word \"ip\""),
+        ("request_headers = [\"host\"]", "is Fluxheim's own"),
+        ("response_headers = [\"Remote_User\"]", "many applications read it as the same field"),
+        ("copy_headers = [\"Remote-User\"]", "here it is called \"response_headers\""),
+    ] {
+        let told = forward(text);
+        assert!(told.contains(said), "{text}: {told}");
+    }
+}

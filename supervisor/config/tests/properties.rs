@@ -412,6 +412,31 @@ prop_compose! {
     }
 }
 
+fn auth_key() -> impl Strategy<Value = AuthKey> {
+    prop_oneof![
+        select(vec![AuthKey::ClientIp, AuthKey::Method, AuthKey::Host, AuthKey::Path, AuthKey::Target]),
+        "[a-z]{1,5}".prop_map(AuthKey::Header),
+    ]
+}
+
+prop_compose! {
+    fn forward_auth()(
+        (upstream, path) in (0..2usize, "/[a-z]{1,5}(\\?[a-z=]{1,5})?"),
+        (more, response_headers) in (vec("[a-z]{1,3}", 0..3), vec("x-[a-z]{1,5}", 0..3)),
+        timeout in duration(1),
+        cache in option::of((1..=3_600_000u64, vec(auth_key(), 0..3))),
+    ) -> ForwardAuth {
+        let user = AuthKey::Header("cookie".to_owned());
+        let cache = cache.map(|(ttl, by)| AuthCache {
+            ttl: Duration::from_millis(ttl),
+            by: by.into_iter().chain([user]).collect(),
+        });
+        let more = more.into_iter().filter(|name| name != "te" && name != "via");
+        let request_headers = std::iter::once("cookie".to_owned()).chain(more).collect();
+        ForwardAuth { upstream, path, request_headers, response_headers, timeout, cache }
+    }
+}
+
 prop_compose! {
     fn policy()(
         limits in local_limits(),
@@ -421,6 +446,7 @@ prop_compose! {
         cors in option::of(cors().boxed()),
         basic_auth in option::of(basic_auth().boxed()),
         jwt in option::of(jwt().boxed()),
+        forward_auth in option::of(forward_auth().boxed()),
     ) -> Policy {
         Policy {
             limits,
@@ -430,6 +456,7 @@ prop_compose! {
             cors: cors.map(Arc::new),
             basic_auth: basic_auth.map(Arc::new),
             jwt: jwt.map(Arc::new),
+            forward_auth: forward_auth.map(Arc::new),
         }
     }
 }

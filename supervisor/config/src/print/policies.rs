@@ -2,10 +2,11 @@
 
 use crate::print::{list, path, quoted};
 use crate::sections::policies::cors::print_origin;
+use crate::sections::policies::forward_auth::print_key;
 use crate::sections::policies::jwt::print_source;
 use crate::sections::policies::security_headers::PROFILES;
 use crate::value::duration;
-use crate::{Access, BasicAuth, Config, Cors, Jwks, Jwt, JwtKeys, SecurityHeaders};
+use crate::{Access, BasicAuth, Config, Cors, ForwardAuth, Jwks, Jwt, JwtKeys, SecurityHeaders};
 
 pub(super) fn access(access: &Access) -> String {
     let networks =
@@ -82,6 +83,23 @@ fn key_source(jwks: &Jwks, config: &Config) -> String {
         ("refresh", quoted(&duration::print(jwks.refresh))),
         ("timeout", quoted(&duration::print(jwks.timeout))),
     ])
+}
+
+pub(super) fn forward_auth(forward: &ForwardAuth, config: &Config) -> String {
+    let texts = |texts: &[String]| list(texts.iter().map(|text| quoted(text)));
+    let mut entries = vec![
+        ("upstream", quoted(config.upstreams.get(forward.upstream).map_or("", |upstream| &upstream.name))),
+        ("path", quoted(&forward.path)),
+        ("request_headers", texts(&forward.request_headers)),
+        ("response_headers", texts(&forward.response_headers)),
+        ("timeout", quoted(&duration::print(forward.timeout))),
+    ];
+    let cache = forward.cache.as_ref().map(|cache| {
+        let by = list(cache.by.iter().map(|key| quoted(&print_key(key))));
+        ("cache", table(&[("ttl", quoted(&duration::print(cache.ttl))), ("by", by)]))
+    });
+    entries.extend(cache);
+    table(&entries)
 }
 
 /// An inline table with keys of any kind.

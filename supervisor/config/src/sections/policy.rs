@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::flaw::Flaw;
 use crate::section::{Read, Section};
-use crate::sections::policies::{access, basic_auth, cors, jwt, security_headers};
+use crate::sections::policies::{access, basic_auth, cors, forward_auth, jwt, security_headers};
 use crate::sections::{Names, limits, rates};
 use crate::{Policy, TokenSource, schema};
 
@@ -20,6 +20,7 @@ pub(crate) fn read(section: &Section<'_>, inherited: &Policy, upstreams: &Names)
         cors: over(cors::read(section), inherited.cors.as_ref()),
         basic_auth: over(basic_auth::read(section), inherited.basic_auth.as_ref()),
         jwt: over(jwt::read(section, upstreams), inherited.jwt.as_ref()),
+        forward_auth: over(forward_auth::read(section, upstreams), inherited.forward_auth.as_ref()),
         ..inherited.clone()
     };
     check_authorization(section, &policy);
