@@ -127,7 +127,7 @@ fn check_reach(wanted: &Reach, confined_to: Option<&Reach>) -> Result<(), String
     ))
 }
 
-const FIRST_SECRETS: &str = "the new configuration names the first private keys, and whether this \
+const FIRST_SECRETS: &str = "the new configuration names the first secrets (private keys, or a file of users), and whether this \
     process may hold any was not asked when it started: restart it";
 
 /// Builds everything that a configuration names; the error lists all that is wrong with any of it.
