@@ -10,6 +10,7 @@ use fluxheim_config::{Config, Limits};
 use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
+use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinSet;
 
 use crate::app::{fixed, patience};
@@ -19,6 +20,7 @@ use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
 use crate::tls::{self, Certificates, KeysRead, Outwards};
+use crate::upstream::health::{self, Checking};
 use crate::upstream::resolve::{self, Refreshing};
 use crate::wire::Bounds;
 
@@ -34,6 +36,9 @@ pub(super) struct Reloadable {
     pub refreshing: Refreshing,
     /// Likewise for its key sets.
     pub fetching: JoinSet<()>,
+    /// How checks connect.
+    pub connecting: ConnectorOptions,
+    pub checking: Checking,
     /// Whether PID 1 judged us as a process that holds secrets. Its verdict does not cover any that
     /// come later.
     pub judged_with_secrets: bool,
@@ -52,6 +57,7 @@ impl Reloadable {
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
                 self.fetching = jwks::start(&live);
+                self.checking = health::start(&live.pools, &self.connecting);
                 let live = Arc::new(live);
                 let old = self.live.swap(Arc::clone(&live));
                 self.refreshing = refreshing;

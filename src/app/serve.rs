@@ -11,6 +11,7 @@ use fluxheim_config::{Config, Listener, exit};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
 use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::connectors::ConnectorOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -37,6 +38,7 @@ use crate::telemetry::endpoint::Endpoint;
 use crate::telemetry::lines::{Lines, Writer};
 use crate::tls;
 use crate::types::{Scheme, VERSION};
+use crate::upstream::health;
 use crate::upstream::resolve::{self, ResolverError};
 
 /// Why the proxy can't start.
@@ -142,12 +144,16 @@ impl Proxy {
         let resolver = resolve::resolver()?;
         let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
         let fetching = jwks::start(&live);
+        let connecting = ConnectorOptions::from_server_conf(&upstream_conf(threads));
+        let checking = health::start(&live.pools, &connecting);
         let bound = bind_public(&live.config, &certificates)?;
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
         let live = Arc::new(ArcSwap::from_pointee(live));
         let crowd = Arc::new(ArcSwap::from_pointee(reload::crowd(&live.load().config)));
+        let seen = Arc::clone(&live);
+        telemetry.metrics.watch_servers(move || seen.load().sample_servers());
         let pace = Arc::new(ArcSwap::from_pointee(reload::pace(&live.load().config.limits)));
         let reloadable = Reloadable {
             live: Arc::clone(&live),
@@ -158,6 +164,8 @@ impl Proxy {
             telemetry: Arc::clone(&telemetry),
             refreshing,
             fetching,
+            connecting,
+            checking,
             judged_with_secrets,
             confined_to: None,
         };
@@ -324,15 +332,7 @@ fn http_proxy(
 ) -> Timed {
     let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
     let limits = live.load().config.limits.clone();
-    let conf = ServerConf {
-        threads,
-        max_retries: MAX_ATTEMPTS,
-        upstream_keepalive_pool_size: KEPT,
-        // No upstream speaks TLS yet. Without this the framework would read the system's authorities,
-        // which are out of our reach, and panic.
-        ca_file: Some("/dev/null".to_owned()),
-        ..ServerConf::default()
-    };
+    let conf = upstream_conf(threads);
     let mut proxy = HttpProxy::new(edge, Arc::new(conf));
     proxy.handle_init_modules();
     proxy.server_options = Some(tls::server_options(&limits));
@@ -340,8 +340,21 @@ fn http_proxy(
     Timed(Arc::new(proxy))
 }
 
-/// Attempts at an upstream for one request, the first included.
-const MAX_ATTEMPTS: usize = 4;
+/// How upstreams are connected to.
+fn upstream_conf(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        max_retries: MAX_ATTEMPTS,
+        upstream_keepalive_pool_size: KEPT,
+        // No upstream speaks TLS yet. Without this the framework would read the system's authorities,
+        // which are out of our reach, and panic.
+        ca_file: Some("/dev/null".to_owned()),
+        ..ServerConf::default()
+    }
+}
+
+/// Beyond what any upstream's `retry.attempts` may be, which is what counts.
+const MAX_ATTEMPTS: usize = 16;
 /// Idle upstream connections kept, over all upstreams of a scheme.
 const KEPT: usize = 1024;
 /// Scrapers and probes; the public limit must not starve them, nor they the process.

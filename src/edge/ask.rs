@@ -4,6 +4,7 @@
 //! had none). Addresses, connections and their rules are those of the upstream, as for any request to it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +17,8 @@ use pingora::server::configuration::ServerConf;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::edge::cause::Cause;
-use crate::upstream::Pool;
+use crate::upstream::clock::Tick;
+use crate::upstream::{NoServer, Pool};
 
 /// Asks upstreams; keeps connections for the next question.
 pub(super) struct Asker(Connector);
@@ -35,6 +37,8 @@ pub(super) enum AskError {
     NoAddress,
     #[error("no server of its upstream could be connected to")]
     Connect,
+    #[error("no server of its upstream may be used just now, or has room")]
+    NoServer,
     #[error("its answer broke off, or is not HTTP")]
     Failed,
     #[error("its answer is longer than may be read")]
@@ -48,7 +52,20 @@ impl AskError {
     pub(super) const fn cause(self) -> Cause {
         match self {
             Self::Timeout => Cause::AuthTimeout,
-            Self::NoAddress | Self::Connect | Self::Failed | Self::TooLong => Cause::AuthFailed,
+            Self::NoAddress | Self::Connect | Self::NoServer | Self::Failed | Self::TooLong => {
+                Cause::AuthFailed
+            }
+        }
+    }
+}
+
+impl From<NoServer> for AskError {
+    fn from(none: NoServer) -> Self {
+        match none {
+            NoServer::NoAddress => Self::NoAddress,
+            NoServer::Unusable | NoServer::Full | NoServer::QueueFull | NoServer::QueueTimeout => {
+                Self::NoServer
+            }
         }
     }
 }
@@ -69,7 +86,7 @@ impl Asker {
     /// [`AskError`] when there is none that can be trusted to be whole.
     pub(super) async fn ask(
         &self,
-        pool: &Pool,
+        pool: &Arc<Pool>,
         request: &RequestHeader,
         most: usize,
         within: Duration,
@@ -81,21 +98,44 @@ impl Asker {
 
     /// The next server when one can't be connected to; the same question again when it went to a kept
     /// connection that was closing: it changes nothing, so it may be asked twice.
-    async fn attempts(&self, pool: &Pool, request: &RequestHeader, most: usize) -> Result<Answer, AskError> {
-        let turn = pool.turn();
-        let mut error = AskError::NoAddress;
-        let (mut server, mut again) = (0, 0);
-        while let Some(address) = turn.address(server) {
-            let peer = pool.link.peer(address, None, None);
+    async fn attempts(
+        &self,
+        pool: &Arc<Pool>,
+        request: &RequestHeader,
+        most: usize,
+    ) -> Result<Answer, AskError> {
+        let mut turn = pool.turn(None, None, 0);
+        let (mut last, mut again, mut resent) = (None, 0, false);
+        loop {
+            let mut lease = match pool.acquire(&mut turn, resent).await {
+                Ok(lease) => lease,
+                Err(none) => return Err(last.unwrap_or_else(|| none.into())),
+            };
+            let peer = pool.link.peer(lease.address(), None, None);
             match self.0.get_http_session(&*peer).await {
-                Err(_) => (server, error) = (server + 1, AskError::Connect),
+                Err(_) => {
+                    lease.failed(Tick::now());
+                    last = Some(AskError::Connect);
+                }
                 Ok((session, reused)) => match self.exchange(pool, session, &peer, request, most).await {
-                    Err(AskError::Failed) if reused && again < MOST_KEPT_TRIED => again += 1,
-                    outcome => return outcome,
+                    Err(AskError::Failed) if reused && again < MOST_KEPT_TRIED => {
+                        // Not the server's fault, so it may be tried once more.
+                        turn.forgive();
+                        again += 1;
+                        last = Some(AskError::Failed);
+                    }
+                    Ok(answer) => {
+                        lease.answered(answer.head.status.as_u16(), Tick::now());
+                        return Ok(answer);
+                    }
+                    Err(error) => {
+                        lease.failed(Tick::now());
+                        return Err(error);
+                    }
                 },
             }
+            resent = true;
         }
-        Err(error)
     }
 
     async fn exchange(

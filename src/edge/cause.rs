@@ -77,6 +77,8 @@ pub enum Cause {
     UpstreamNoAddress,
     /// None of its servers may be used just now.
     UpstreamNoHealthyPeer,
+    /// They have all they may have, and none came free in time.
+    UpstreamBusy,
     UpstreamConnectRefused,
     UpstreamConnectTimeout,
     /// No connection for another reason: no route, no permission, no descriptor.
@@ -137,7 +139,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 50] = [
+    pub const ALL_OTHERS: [Self; 51] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -176,6 +178,7 @@ impl Cause {
         Self::ClientGone,
         Self::UpstreamNoAddress,
         Self::UpstreamNoHealthyPeer,
+        Self::UpstreamBusy,
         Self::UpstreamConnectRefused,
         Self::UpstreamConnectTimeout,
         Self::UpstreamConnectFailed,
@@ -319,6 +322,9 @@ impl Cause {
             }
             Self::UpstreamNoHealthyPeer => {
                 unavailable("upstream_no_healthy_peer", "no server of the upstream may be used just now")
+            }
+            Self::UpstreamBusy => {
+                unavailable("upstream_busy", "every server of the upstream has max_in_flight requests")
             }
             Self::UpstreamConnectRefused => {
                 bad_gateway("upstream_connect_refused", "the server refused the connection")

@@ -25,7 +25,7 @@ use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
 use crate::types::{ClientIp, PeerIp, Scheme};
-use crate::upstream::{Pool, Tunnel, Turn};
+use crate::upstream::{Lease, Pool, Tunnel, Turn};
 
 /// One request's state.
 #[derive(Debug)]
@@ -100,9 +100,15 @@ pub struct Proxying {
     pub permit: Permit,
     pub pool: Arc<Pool>,
     pub turn: Turn,
-    /// Attempts that ended without a connection.
-    pub attempt: usize,
-    /// The address connected to last.
+    /// The place at the server of the attempt that is under way.
+    pub lease: Option<Lease>,
+    /// Attempts so far.
+    pub attempts: u8,
+    /// Whether the next attempt sends what was sent before.
+    pub resend: bool,
+    /// Whether the response that came is not wanted.
+    pub refused: bool,
+    /// The address tried last.
     pub address: Option<SocketAddr>,
     /// Whether that connection should end with this request.
     pub last_use: bool,
@@ -199,21 +205,21 @@ impl Ctx {
     }
 
     /// Leaves the upstream to try.
-    pub fn proxy(&mut self, pool: Arc<Pool>) {
+    pub fn proxy(&mut self, pool: Arc<Pool>, turn: Turn) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::New) {
-            Stage::Permitted(admitted, permit) => {
-                let turn = pool.turn();
-                Stage::Proxying(Box::new(Proxying {
-                    admitted,
-                    permit,
-                    pool,
-                    turn,
-                    attempt: 0,
-                    address: None,
-                    last_use: false,
-                    tunnel: None,
-                }))
-            }
+            Stage::Permitted(admitted, permit) => Stage::Proxying(Box::new(Proxying {
+                admitted,
+                permit,
+                pool,
+                turn,
+                lease: None,
+                attempts: 0,
+                resend: false,
+                refused: false,
+                address: None,
+                last_use: false,
+                tunnel: None,
+            })),
             other => other,
         };
     }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
+use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Upstream, Vhost};
+use fluxheim_trust::{Identity, Terms};
 use http::HeaderName;
 
 use crate::edge::ask::Asker;
@@ -21,8 +22,10 @@ use crate::route::Routes;
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::meters::VhostMeters;
+use crate::telemetry::servers::{ServerSample, UpstreamSample};
 use crate::tls::Outward;
-use crate::upstream::Pool;
+use crate::upstream::clock::Tick;
+use crate::upstream::{Pool, StickyKey};
 
 /// Immutable; shared by reference with every request.
 #[derive(Debug)]
@@ -67,6 +70,14 @@ pub enum LiveError {
     /// Passwords can't be judged.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// The key of an upstream's sticky cookies can't be used.
+    #[error("sticky cookie of upstream {upstream:?}: {reason}")]
+    StickyKey {
+        /// Name in the configuration.
+        upstream: String,
+        /// What is wrong and how to mend it.
+        reason: String,
+    },
     /// An index of the configuration leads nowhere; parsing rules this out.
     #[error("vhost {vhost} names an upstream that does not exist")]
     NoSuchUpstream {
@@ -81,11 +92,12 @@ impl Live {
     /// # Errors
     /// Every [`LiveError`], with the vhost at fault.
     pub fn new(config: Config, outwards: &[Option<Outward>]) -> Result<Self, Vec<LiveError>> {
-        let outwards = outwards.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-        let pools = config.upstreams.iter().cloned().zip(outwards);
-        let pools: Vec<_> =
-            pools.map(|(upstream, outward)| Arc::new(Pool::over(upstream, outward))).collect();
-        let (mut targets, mut errors) = (Vec::new(), Vec::new());
+        let (pools, mut errors) = pools(&config, outwards);
+        if !errors.is_empty() {
+            // Routes refer to pools by their place.
+            return Err(errors);
+        }
+        let mut targets = Vec::new();
         for vhost in &config.vhosts {
             let (good, bad): (Vec<_>, Vec<_>) = vhost
                 .routes
@@ -197,6 +209,28 @@ impl Live {
         self.rules.of(vhost, route)
     }
 
+    /// Every upstream server as it is now.
+    #[must_use]
+    pub fn sample_servers(&self) -> UpstreamSample {
+        let now = Tick::now();
+        let mut sample = UpstreamSample::default();
+        for pool in &self.pools {
+            let upstream = &pool.config.name;
+            sample.servers.extend(pool.servers(now).into_iter().map(|seen| ServerSample {
+                upstream: upstream.clone(),
+                server: seen.server,
+                address: seen.address.to_string(),
+                healthy: seen.healthy,
+                ejected: seen.ejected,
+                in_flight: seen.in_flight,
+            }));
+            if pool.config.queue.is_some() {
+                sample.waiting.push((upstream.clone(), pool.waiting()));
+            }
+        }
+        sample
+    }
+
     /// What the vhost counts, and its name in logs; `None` where no vhost answers.
     #[must_use]
     pub fn meters(&self, vhost: Option<usize>) -> Option<&VhostMeters> {
@@ -210,6 +244,34 @@ impl Live {
         let gone = |pool: &&Arc<Pool>| !next.pools.iter().any(|kept| kept.config.name == pool.config.name);
         self.pools.iter().filter(gone).for_each(|pool| metrics.forget_upstream(&pool.meters));
     }
+}
+
+/// Every pool, with the key of its sticky cookies and what was read for its TLS.
+fn pools(config: &Config, outwards: &[Option<Outward>]) -> (Vec<Arc<Pool>>, Vec<LiveError>) {
+    let terms = Terms::of(config, Identity::current());
+    let outwards = outwards.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    let pools = config.upstreams.iter().zip(outwards);
+    let (good, bad): (Vec<_>, Vec<_>) =
+        pools.map(|(upstream, outward)| pool(config, upstream, outward, &terms)).partition(Result::is_ok);
+    (good.into_iter().flatten().map(Arc::new).collect(), bad.into_iter().filter_map(Result::err).collect())
+}
+
+fn pool(
+    config: &Config,
+    upstream: &Upstream,
+    outward: Option<&Outward>,
+    terms: &Terms,
+) -> Result<Pool, LiveError> {
+    let unusable = |reason: String| LiveError::StickyKey { upstream: upstream.name.clone(), reason };
+    let sticky = match fluxheim_trust::sticky_key(upstream) {
+        Some(object) => {
+            let secret = fluxheim_trust::read(&object, terms).map_err(|error| unusable(error.to_string()))?;
+            let key = StickyKey::new(&upstream.name, secret.as_bytes());
+            Some(key.map_err(|error| unusable(format!("{}: {error}", object.path.display())))?)
+        }
+        None => None,
+    };
+    Ok(Pool::new(upstream.clone(), outward, config.server.zone.as_deref(), sticky))
 }
 
 fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target, LiveError> {

@@ -5,6 +5,7 @@
 
 pub mod admit;
 mod ask;
+mod attempt;
 pub mod cause;
 mod concurrency;
 mod consult;
@@ -49,6 +50,7 @@ use crate::rewrite::forwarded;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
 use crate::types::{PeerIp, Scheme};
+use crate::upstream::NoServer;
 
 /// The proxy for the listeners of one scheme.
 pub struct Edge {
@@ -80,7 +82,8 @@ impl ProxyHttp for Edge {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         match self.decide(session, ctx).await {
             Ok(Target::Upstream(pool)) => {
-                ctx.proxy(pool);
+                let turn = attempt::turn(&pool, session, ctx);
+                ctx.proxy(pool, turn);
                 Ok(false)
             }
             Ok(Target::Static(site)) => {
@@ -111,11 +114,16 @@ impl ProxyHttp for Edge {
         ctx.timing.attempt();
         let conn = ctx.conn;
         let proxying = ctx.proxying()?;
-        match peer::next(session, conn, proxying, left) {
-            Some(peer) => Ok(peer),
-            None => {
-                proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::NoAddress);
-                Err(failure::raise(Cause::UpstreamNoAddress.into(), ErrorSource::Upstream))
+        match attempt::next(proxying, left).await {
+            Ok((address, left)) => Ok(peer::at(address, session, conn, proxying, left)),
+            Err(why) => {
+                let attempt = match why {
+                    NoServer::NoAddress => Attempt::NoAddress,
+                    NoServer::Unusable => Attempt::NoServer,
+                    NoServer::Full | NoServer::QueueFull | NoServer::QueueTimeout => Attempt::Busy,
+                };
+                proxying.pool.meters.attempt(&self.telemetry.metrics, attempt);
+                Err(attempt::no_server(why))
             }
         }
     }
@@ -123,17 +131,14 @@ impl ProxyHttp for Edge {
     fn fail_to_connect(
         &self,
         _: &mut Session,
-        peer: &HttpPeer,
+        _: &HttpPeer,
         ctx: &mut Ctx,
         mut error: Box<Error>,
     ) -> Box<Error> {
         ctx.timing.connected();
         if let Ok(proxying) = ctx.proxying() {
             proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::ConnectFailed);
-            proxying.address = peer._address.as_inet().copied();
-            // Nothing was sent yet, so the next address may have the request, whatever its method.
-            proxying.attempt += 1;
-            error.set_retry(proxying.turn.address(proxying.attempt).is_some());
+            attempt::not_connected(proxying, &mut error);
         }
         error
     }
@@ -142,7 +147,7 @@ impl ProxyHttp for Edge {
         &self,
         _session: &mut Session,
         reused: bool,
-        peer: &HttpPeer,
+        _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
         digest: Option<&Digest>,
         ctx: &mut Ctx,
@@ -153,7 +158,6 @@ impl ProxyHttp for Edge {
         if let Some(took) = took {
             proxying.pool.meters.connected(&self.telemetry.metrics, took);
         }
-        proxying.address = peer._address.as_inet().copied();
         let attempt = if reused { Attempt::Reused } else { Attempt::Connected };
         proxying.pool.meters.attempt(&self.telemetry.metrics, attempt);
         proxying.last_use = proxying.pool.link.use_once(digest)?;
@@ -164,14 +168,21 @@ impl ProxyHttp for Edge {
         &self,
         _peer: &HttpPeer,
         session: &mut Session,
-        error: Box<Error>,
+        mut error: Box<Error>,
         ctx: &mut Ctx,
         client_reused: bool,
     ) -> Box<Error> {
-        if let Some(proxying) = ctx.upstream().filter(|_| error.esource() == &ErrorSource::Upstream) {
-            proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::Failed);
+        match ctx.proxying() {
+            Ok(proxying) => {
+                if error.esource() == &ErrorSource::Upstream {
+                    proxying.pool.meters.attempt(&self.telemetry.metrics, Attempt::Failed);
+                }
+                attempt::broken(session, proxying, &mut error, client_reused);
+            }
+            // The framework asks whether to try again, and must find that decided.
+            Err(_) => error.set_retry(false),
         }
-        peer::judge_retry(session, error, client_reused)
+        error
     }
 
     async fn upstream_request_filter(
@@ -203,11 +214,12 @@ impl ProxyHttp for Edge {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.timing.first_byte();
+        attempt::answered(session, ctx.proxying()?, response)?;
         send_on::rewrite_response(response);
         Ok(())
     }

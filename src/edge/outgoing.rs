@@ -10,7 +10,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::edge::ctx::Ctx;
-use crate::edge::send_on;
+use crate::edge::{attempt, send_on};
 use crate::policy::cors::{self, Cors};
 use crate::policy::headers::SecurityHeaders;
 use crate::types::Scheme;
@@ -30,6 +30,9 @@ pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx)
     }
     if head.status.is_informational() {
         return Ok(());
+    }
+    if let Some(cookie) = attempt::set_cookie(ctx) {
+        head.append_header(header::SET_COOKIE, cookie)?;
     }
     let rules = ctx.rules();
     if let Some(cors) = &rules.cors {

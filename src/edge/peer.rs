@@ -1,36 +1,32 @@
-//! The framework's peer for one attempt, and whether a failed attempt may be made again.
+//! The framework's peer for one attempt.
 //!
-//! Owns what a request's own facts make of its connection. Picks nothing: the turn was taken when the
-//! request was routed.
+//! Owns what a request's own facts make of its connection. Picks nothing: that is `attempt`'s.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pingora::Error;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 
 use crate::edge::ctx::{ConnInfo, Ctx, Proxying};
 use crate::wire::proxy::Ends;
 
-/// The peer for the attempt that is due; `None` when no address is left.
-///
-/// No wait of it is longer than the time that is `left` to the request.
-pub(super) fn next(
+/// The peer at `address`. No wait of it is longer than the time that is `left` to the request.
+pub(super) fn at(
+    address: SocketAddr,
     session: &Session,
     conn: Option<ConnInfo>,
     proxying: &mut Proxying,
     left: Option<Duration>,
-) -> Option<Box<HttpPeer>> {
-    let address = proxying.turn.address(proxying.attempt)?;
+) -> Box<HttpPeer> {
     let link = &proxying.pool.link;
     let ends = if link.tells_ends() { ends(session, conn) } else { None };
     if !(link.may_switch() && session.is_upgrade_req()) {
-        return Some(link.peer(address, ends, left));
+        return link.peer(address, ends, left);
     }
     let (peer, tunnel) = link.tunnel(address, ends, left);
     proxying.tunnel = Some(tunnel);
-    Some(peer)
+    peer
 }
 
 /// Between whom the request came: the client as it is known to us, and what it connected to. A client
@@ -51,18 +47,4 @@ pub(super) fn switched(session: &mut Session, ctx: &Ctx) {
         session.set_read_timeout(None);
         tunnel.switch();
     }
-}
-
-/// A request goes out again only if the server can't have acted on it twice: the method is
-/// idempotent (RFC 9110 section 9.2.2), its body can be replayed, and the connection was a kept one
-/// that may have been closing already.
-pub(super) fn judge_retry(session: &Session, mut error: Box<Error>, client_reused: bool) -> Box<Error> {
-    let replayable =
-        session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-    if replayable {
-        error.retry.decide_reuse(client_reused);
-    } else {
-        error.set_retry(false);
-    }
-    error
 }

@@ -103,7 +103,9 @@ impl From<Denied> for Reply {
 /// What the client gets for a failure inside the framework; `None` when it is gone.
 #[must_use]
 pub fn for_failure(failure: &Failure) -> Option<Reply> {
-    failure.cause.is_answered().then(|| Reply::to(failure.clone()).closing())
+    // As soon as it may be different; there is no telling when.
+    let retry_after = (failure.cause.status() == 503).then_some(1);
+    failure.cause.is_answered().then(|| Reply { retry_after, ..Reply::to(failure.clone()).closing() })
 }
 
 /// The final status that was sent, if one was; 100 and 103 are not (RFC 9110 section 15.2).
@@ -124,11 +126,11 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
     let mut head = head(reply.status)?;
     head.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
     head.insert_header(header::CONTENT_LENGTH, reply.text.len())?;
-    if let Some(seconds) = reply.retry_after {
-        head.insert_header(header::RETRY_AFTER, seconds)?;
-    }
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow)?;
+    }
+    if let Some(seconds) = reply.retry_after {
+        head.insert_header(header::RETRY_AFTER, seconds)?;
     }
     for (name, value) in &reply.fields {
         head.append_header(name.clone(), value.clone())?;

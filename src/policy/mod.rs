@@ -138,6 +138,11 @@ impl Permit {
         self.routed
     }
 
+    /// Counts from the start: the body is sent once more.
+    pub const fn start_over(&mut self) {
+        self.taken = 0;
+    }
+
     /// Counts body bytes as they come, declared or chunked.
     ///
     /// # Errors

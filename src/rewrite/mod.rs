@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod conditions;
+pub mod cookies;
 pub mod crumbs;
 pub mod forwarded;
 pub mod hop;

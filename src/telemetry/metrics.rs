@@ -20,6 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::telemetry::lifecycle::Lifecycle;
+use crate::telemetry::servers::{Servers, UpstreamSample};
 use crate::types::Scheme;
 use meters::{UpstreamMeters, VhostMeters};
 use process::Process;
@@ -58,6 +59,7 @@ pub struct Metrics {
     open_connections: Gauge,
     in_flight: Gauge,
     ready: Gauge,
+    servers: Servers,
 }
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -132,12 +134,23 @@ pub enum Attempt {
     Failed,
     /// No address to try.
     NoAddress,
+    /// No server that may be used.
+    NoServer,
+    /// No server with room, or none in time.
+    Busy,
 }
 
 impl Attempt {
     /// Every outcome, in the order of its number.
-    const ALL: [Self; 5] =
-        [Self::Connected, Self::Reused, Self::ConnectFailed, Self::Failed, Self::NoAddress];
+    const ALL: [Self; 7] = [
+        Self::Connected,
+        Self::Reused,
+        Self::ConnectFailed,
+        Self::Failed,
+        Self::NoAddress,
+        Self::NoServer,
+        Self::Busy,
+    ];
 
     const fn label(self) -> &'static str {
         match self {
@@ -146,6 +159,8 @@ impl Attempt {
             Self::ConnectFailed => "connect_failed",
             Self::Failed => "failed",
             Self::NoAddress => "no_address",
+            Self::NoServer => "no_server",
+            Self::Busy => "busy",
         }
     }
 }
@@ -182,6 +197,7 @@ impl Metrics {
             open_connections: Gauge::default(),
             in_flight: Gauge::default(),
             ready: Gauge::default(),
+            servers: Servers::default(),
         };
         metrics.register_http();
         metrics.register_upstreams();
@@ -261,6 +277,7 @@ impl Metrics {
             "Attempts at upstream servers, by result",
             self.upstream_attempts.clone(),
         );
+        self.servers.register(r);
         r.register("upstream_addresses", "Addresses an upstream has now", self.upstream_addresses.clone());
         r.register_with_unit(
             "upstream_connect_duration",
@@ -402,7 +419,7 @@ impl Metrics {
         self.look_at(lifecycle);
         let mut out = String::new();
         // Writing into a String can't fail; an empty answer would show up in every scrape.
-        let _ = text::encode(&mut out, &self.registry);
+        let _ = self.servers.fresh(|| text::encode(&mut out, &self.registry));
         out
     }
 
@@ -410,7 +427,7 @@ impl Metrics {
     #[must_use]
     pub fn expose_protobuf(&self, lifecycle: &Lifecycle) -> Option<Vec<u8>> {
         self.look_at(lifecycle);
-        prometheus_protobuf::encode_to_vec(&self.registry).ok()
+        self.servers.fresh(|| prometheus_protobuf::encode_to_vec(&self.registry).ok())
     }
 
     fn look_at(&self, lifecycle: &Lifecycle) {
@@ -418,6 +435,11 @@ impl Metrics {
         self.open_connections.set(gauge(lifecycle.connections()));
         self.in_flight.set(gauge(lifecycle.in_flight()));
         self.ready.set(i64::from(lifecycle.ready()));
+    }
+
+    /// Where the gauges of upstream servers come from.
+    pub fn watch_servers(&self, source: impl Fn() -> UpstreamSample + Send + Sync + 'static) {
+        self.servers.watch(Box::new(source));
     }
 }
 

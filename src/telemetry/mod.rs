@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod lines;
 mod mask;
 pub mod metrics;
+pub mod servers;
 
 use std::sync::Arc;
 use std::time::SystemTime;

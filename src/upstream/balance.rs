@@ -3,41 +3,25 @@
 //! Owns the order of turns. Pure; a request costs one index into the table. The order is that of
 //! nginx's algorithm: of weights 5, 1, 1 it makes a a b a c a a, never five in a row.
 
-use std::net::SocketAddr;
-
-/// The order in which addresses take their turns.
+/// The order in which servers take their turns: indexes into the weights given, one round.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Turns {
-    addresses: Vec<SocketAddr>,
-    /// Indexes into `addresses`, one round.
-    order: Vec<u16>,
-}
+pub(super) struct Turns(Vec<u16>);
 
 impl Turns {
-    pub(super) fn new(weighed: &[(SocketAddr, u16)]) -> Self {
-        // An index must fit u16; no upstream comes near this many addresses.
-        let weighed = weighed.get(..MAX_ADDRESSES).unwrap_or(weighed);
-        Self { addresses: weighed.iter().map(|(address, _)| *address).collect(), order: round(weighed) }
+    pub(super) fn new(weights: &[u16]) -> Self {
+        Self(round(weights))
     }
 
-    pub(super) const fn addresses(&self) -> usize {
-        self.addresses.len()
-    }
-
-    /// The address of turn `start`; later attempts go on to the others, each once.
-    pub(super) fn pick(&self, start: usize, attempt: usize) -> Option<SocketAddr> {
-        if attempt >= self.addresses.len() {
-            return None;
-        }
-        let first = usize::from(*self.order.get(start.checked_rem(self.order.len())?)?);
-        self.addresses.get((first + attempt) % self.addresses.len()).copied()
+    /// Whose turn it is.
+    pub(super) fn at(&self, turn: usize) -> Option<u16> {
+        self.0.get(turn.checked_rem(self.0.len())?).copied()
     }
 }
 
 /// One round of the smooth algorithm, with weights divided by their greatest common divisor.
-fn round(weighed: &[(SocketAddr, u16)]) -> Vec<u16> {
-    let divisor = weighed.iter().fold(0, |divisor, (_, weight)| gcd(divisor, *weight)).max(1);
-    let weights: Vec<i64> = weighed.iter().map(|(_, weight)| i64::from(weight / divisor)).collect();
+fn round(weights: &[u16]) -> Vec<u16> {
+    let divisor = weights.iter().fold(0, |divisor, weight| gcd(divisor, *weight)).max(1);
+    let weights: Vec<i64> = weights.iter().map(|weight| i64::from(weight / divisor)).collect();
     let total: i64 = weights.iter().sum();
     // A round this long is cut: the tail only evens out proportions that are met already.
     let turns = total.clamp(0, MAX_ROUND);
@@ -60,7 +44,6 @@ const fn gcd(mut a: u16, mut b: u16) -> u16 {
     a
 }
 
-const MAX_ADDRESSES: usize = 4096;
 const MAX_ROUND: i64 = 65_536;
 
 #[cfg(test)]
@@ -68,9 +51,7 @@ mod tests {
     use super::*;
 
     fn order(weights: &[u16]) -> Vec<u16> {
-        let weighed: Vec<_> =
-            (1_u16..).zip(weights).map(|(port, weight)| (([127, 0, 0, 1], port).into(), *weight)).collect();
-        Turns::new(&weighed).order
+        Turns::new(weights).0
     }
 
     #[test]
@@ -89,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn has_no_address_when_there_is_none() {
-        assert_eq!(Turns::new(&[]).pick(7, 0), None);
+    fn nobody_has_a_turn_when_there_is_nobody() {
+        assert_eq!(Turns::new(&[]).at(7), None);
     }
 }

@@ -1,25 +1,49 @@
-//! Upstreams at run time: which addresses each has now, and which one a request tries next.
+//! Upstreams at run time: which addresses each has now, how they are, and which one a request tries.
 //!
-//! Owns the address sets and the turn counter. Names are resolved by [`resolve`], connections are
-//! the framework's. Picking has no side effect beyond taking a turn once a request.
+//! Owns the pools. Names are resolved by [`resolve`], servers are checked by [`health`], connections are
+//! the framework's. Picking takes no lock: it reads a [`table`] that is never changed, and the atomics of
+//! its endpoints.
 
 mod balance;
+pub mod clock;
 mod dial;
+mod endpoint;
+mod hash;
+pub mod health;
+mod latency;
+mod lease;
 mod link;
+mod outlier;
+mod pick;
+mod queue;
 pub mod resolve;
+mod seen;
+mod shared;
+mod sticky;
+mod table;
 mod tunnel;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Upstream, UpstreamHost, UpstreamServer};
 
 use crate::telemetry::metrics::meters::UpstreamMeters;
 use crate::tls::Outward;
-use balance::Turns;
+use clock::Tick;
+pub use lease::Lease;
 pub use link::Link;
+use pick::{Ask, Refused, Tried};
+pub use seen::ServerSeen;
+use shared::Shared;
+use sticky::Pinned;
+pub use sticky::{KeyTooShort, StickyKey};
+use table::Table;
 pub use tunnel::Tunnel;
 
 /// One `[[upstreams]]` entry at run time.
@@ -29,39 +53,89 @@ pub struct Pool {
     /// What it counts.
     pub meters: UpstreamMeters,
     pub link: Link,
-    current: ArcSwap<Turns>,
+    zone: Option<String>,
+    sticky: Option<StickyKey>,
+    table: ArcSwap<Table>,
     /// What each configured server resolved to last, in order.
     known: ArcSwap<Vec<Vec<SocketAddr>>>,
-    next: AtomicUsize,
+    turns: AtomicUsize,
+    /// When time alone changes something next; [`u64::MAX`] for never.
+    due: AtomicU64,
+    /// Held while a state or the table changes, never while a server is picked.
+    changing: Mutex<()>,
 }
 
-/// A request's place in an upstream's order; each attempt takes the address after the last one.
-#[derive(Debug, Clone)]
+/// A request's way through an upstream: what it asks for, and where it was.
+#[derive(Debug)]
 pub struct Turn {
-    turns: Arc<Turns>,
-    start: usize,
+    table: Arc<Table>,
+    key: Option<u64>,
+    pinned: Option<Pinned>,
+    tried: Tried,
+}
+
+/// Why there is no server for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoServer {
+    /// No name has resolved.
+    #[error("no name of the upstream has resolved to an address")]
+    NoAddress,
+    /// All are unhealthy or ejected, or drain, or were tried.
+    #[error("no server of the upstream may be used just now")]
+    Unusable,
+    /// `max_in_flight` is reached, and there is no queue.
+    #[error("every server has max_in_flight requests")]
+    Full,
+    /// The queue is full too.
+    #[error("every server has max_in_flight requests, and the queue is full")]
+    QueueFull,
+    /// Nothing came free in time.
+    #[error("every server had max_in_flight requests for as long as the queue's timeout")]
+    QueueTimeout,
+}
+
+impl From<Refused> for NoServer {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NoAddress => Self::NoAddress,
+            Refused::NoServer => Self::Unusable,
+            Refused::Full => Self::Full,
+        }
+    }
 }
 
 impl Pool {
-    /// A pool whose address literals are known at once and whose names are not, yet.
+    /// A pool whose address literals are known at once and whose names are not, yet. `outward` is what was
+    /// read for its TLS, `zone` where this instance runs.
     #[must_use]
-    pub fn new(config: Upstream) -> Self {
-        Self::over(config, None)
-    }
-
-    /// The same over TLS, with what was read for it.
-    #[must_use]
-    pub fn over(config: Upstream, outward: Option<&Outward>) -> Self {
-        let link = Link::new(&config, outward);
+    pub fn new(
+        config: Upstream,
+        outward: Option<&Outward>,
+        zone: Option<&str>,
+        sticky: Option<StickyKey>,
+    ) -> Self {
         let known: Vec<Vec<SocketAddr>> = config.servers.iter().map(literal).collect();
-        let turns = Turns::new(&weigh(&config, &known));
-        let known = ArcSwap::from_pointee(known);
-        let meters = UpstreamMeters::new(&config.name);
-        Self { config, link, meters, current: ArcSwap::from_pointee(turns), known, next: AtomicUsize::new(0) }
+        let now = Tick::now();
+        let table = Table::new(&config, zone, sticky.as_ref(), &known, Arc::new(Shared::new(now)), now);
+        let pool = Self {
+            meters: UpstreamMeters::new(&config.name),
+            link: Link::new(&config, outward),
+            config,
+            zone: zone.map(str::to_owned),
+            sticky,
+            table: ArcSwap::from_pointee(table),
+            known: ArcSwap::from_pointee(known),
+            turns: AtomicUsize::new(0),
+            due: AtomicU64::new(u64::MAX),
+            changing: Mutex::default(),
+        };
+        pool.change(now, |_| ());
+        pool
     }
 
-    /// Starts with what `earlier` pools know of the same servers, so that a reload during an outage
-    /// of the name server costs nothing.
+    /// Starts with what `earlier` pools know: the state of the servers of the upstream of the same name,
+    /// and the addresses of the same servers, so that a reload during an outage of the name server costs
+    /// nothing.
     pub fn inherit(&self, earlier: &[Arc<Self>]) {
         let mut known = self.known();
         for (server, addresses) in self.config.servers.iter().zip(known.iter_mut()) {
@@ -70,7 +144,9 @@ impl Pool {
                 *addresses = found.unwrap_or_default();
             }
         }
-        self.replace(known);
+        let namesake = earlier.iter().find(|pool| pool.config.name == self.config.name);
+        let shared = namesake.map(|pool| Arc::clone(&pool.table.load().shared));
+        self.rebuild(known, shared);
     }
 
     fn known_of(&self, server: &UpstreamServer) -> Option<Vec<SocketAddr>> {
@@ -88,33 +164,124 @@ impl Pool {
         Vec::clone(&self.known.load())
     }
 
-    /// Takes a turn. To be called once a request.
-    #[must_use]
-    pub fn turn(&self) -> Turn {
-        Turn { turns: self.current.load_full(), start: self.next.fetch_add(1, Ordering::Relaxed) }
-    }
-
     /// Replaces the addresses; `resolved` has one list for each configured server, in order.
     pub fn replace(&self, resolved: Vec<Vec<SocketAddr>>) {
-        let turns = Turns::new(&weigh(&self.config, &resolved));
-        self.known.store(Arc::new(resolved));
-        if **self.current.load() != turns {
-            self.current.store(Arc::new(turns));
+        if **self.known.load() != resolved {
+            self.rebuild(resolved, None);
         }
+    }
+
+    fn rebuild(&self, known: Vec<Vec<SocketAddr>>, shared: Option<Arc<Shared>>) {
+        let now = Tick::now();
+        let shared = shared.unwrap_or_else(|| Arc::clone(&self.table.load().shared));
+        let zone = self.zone.as_deref();
+        let table = Table::new(&self.config, zone, self.sticky.as_ref(), &known, shared, now);
+        self.known.store(Arc::new(known));
+        self.table.store(Arc::new(table));
+        self.change(now, |_| ());
     }
 
     /// How many addresses there are now.
     #[must_use]
     pub fn addresses(&self) -> usize {
-        self.current.load().addresses()
+        self.table.load().members.len()
+    }
+
+    /// Begins a request. `key` is, in parts, what the request has of what `hash` hashes, `cookie` the value of its
+    /// sticky cookie, `now` in seconds since the Unix epoch.
+    #[must_use]
+    pub fn turn(&self, key: Option<&[&[u8]]>, cookie: Option<&str>, now: u64) -> Turn {
+        let pinned = cookie.and_then(|value| self.sticky.as_ref()?.open(value, now));
+        let key = key.map(hash::of);
+        Turn { table: self.table.load_full(), key, pinned, tried: Tried::default() }
+    }
+
+    /// The `Set-Cookie` value for a client served by `lease`, where it needs one.
+    #[must_use]
+    pub fn set_cookie(&self, turn: &Turn, lease: &Lease, now: u64) -> Option<String> {
+        let (key, sticky) = (self.sticky.as_ref()?, self.config.sticky.as_ref()?);
+        key.set_cookie(sticky, turn.pinned, &lease.address(), now)
+    }
+
+    /// A server for the next attempt, if one may be used at once.
+    fn try_acquire(self: &Arc<Self>, turn: &mut Turn, retry: bool, now: Tick) -> Result<Lease, Refused> {
+        self.keep_up(now);
+        let shared = turn.shared();
+        if !shared.enter(self.config.max_in_flight, retry) {
+            return Err(Refused::Full);
+        }
+        match turn.table.pick(&self.ask(turn, now)) {
+            Ok(entered) => {
+                let member = turn.table.member(entered.member);
+                let endpoint = member.map(|member| Arc::clone(&member.endpoint)).ok_or(Refused::NoServer)?;
+                let shared = Arc::clone(turn.shared());
+                turn.tried.note(entered.member);
+                let probe = entered.probe;
+                let pool = Arc::clone(self);
+                Ok(Lease { pool, shared, endpoint, since: now, probe, retry, judged: false })
+            }
+            Err(refused) => {
+                shared.leave(retry);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Whether an attempt more would find a server that was not tried.
+    #[must_use]
+    pub fn has_another(&self, turn: &Turn, now: Tick) -> bool {
+        turn.table.has_another(&self.ask(turn, now))
+    }
+
+    /// Whether one more request that was sent before may be sent again.
+    #[must_use]
+    pub fn affords_retry(&self, turn: &Turn) -> bool {
+        turn.shared().affords_retry(self.config.retry.budget_percent)
+    }
+
+    fn ask<'a>(&'a self, turn: &'a Turn, now: Tick) -> Ask<'a> {
+        Ask {
+            key: turn.key,
+            pinned: turn.pinned.map(|pinned| pinned.name),
+            tried: &turn.tried,
+            slow_start: self.config.slow_start,
+            turns: &self.turns,
+            now,
+        }
+    }
+
+    /// What time alone brings: ejections that end.
+    fn keep_up(&self, now: Tick) {
+        if now.stored() >= self.due.load(Ordering::Relaxed) {
+            self.change(now, |_| ());
+        }
+    }
+
+    /// Changes the state of servers, and works out what follows from it.
+    fn change(&self, now: Tick, change: impl FnOnce(&Table)) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.load();
+        change(&table);
+        let (before, after) = table.assess(self.config.panic_threshold, now);
+        self.due.store(table.next_end(now).map_or(u64::MAX, Tick::stored), Ordering::Relaxed);
+        let upstream = &self.config.name;
+        if after.panic && !before.panic && !table.members.is_empty() {
+            tracing::warn!(upstream, "too few healthy servers: health is ignored");
+        } else if before.panic && !after.panic {
+            tracing::info!(upstream, "enough healthy servers: health counts again");
+        }
+        table.shared.line.wake();
     }
 }
 
 impl Turn {
-    /// The address for attempt `n`, counted from 0; `None` when every address was tried.
-    #[must_use]
-    pub fn address(&self, attempt: usize) -> Option<SocketAddr> {
-        self.turns.pick(self.start, attempt)
+    fn shared(&self) -> &Arc<Shared> {
+        &self.table.shared
+    }
+
+    /// Allows the server tried last once more: it was not at fault.
+    pub fn forgive(&mut self) {
+        self.tried.forget();
     }
 }
 
@@ -123,62 +290,5 @@ fn literal(server: &UpstreamServer) -> Vec<SocketAddr> {
     match &server.host {
         UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port)],
         UpstreamHost::Name(_) => Vec::new(),
-    }
-}
-
-/// Every address with its server's weight, each address once.
-fn weigh(config: &Upstream, resolved: &[Vec<SocketAddr>]) -> Vec<(SocketAddr, u16)> {
-    let mut weighed: Vec<(SocketAddr, u16)> = Vec::new();
-    for (server, addresses) in config.servers.iter().zip(resolved) {
-        for address in addresses {
-            if !weighed.iter().any(|(known, _)| known == address) {
-                weighed.push((*address, server.weight));
-            }
-        }
-    }
-    weighed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pool(servers: Vec<UpstreamServer>) -> Pool {
-        Pool::new(Upstream::new("app", servers))
-    }
-
-    fn ip(last: u8) -> UpstreamServer {
-        UpstreamServer { host: UpstreamHost::Ip([127, 0, 0, last].into()), port: 80, weight: 1 }
-    }
-
-    #[test]
-    fn takes_turns_and_moves_on_when_an_attempt_fails() {
-        let pool = pool(vec![ip(1), ip(2)]);
-        let first = pool.turn();
-        let second = pool.turn();
-        assert_eq!(first.address(0), Some("127.0.0.1:80".parse().unwrap()));
-        assert_eq!(first.address(1), Some("127.0.0.2:80".parse().unwrap()));
-        assert_eq!(first.address(2), None);
-        assert_eq!(second.address(0), Some("127.0.0.2:80".parse().unwrap()));
-    }
-
-    #[test]
-    fn a_name_has_no_address_until_it_is_resolved() {
-        let name = UpstreamServer { host: UpstreamHost::Name("app".into()), port: 80, weight: 1 };
-        let pool = pool(vec![name]);
-        assert_eq!(pool.turn().address(0), None);
-        pool.replace(vec![vec!["127.0.0.9:80".parse().unwrap()]]);
-        assert_eq!(pool.turn().address(0), Some("127.0.0.9:80".parse().unwrap()));
-        assert_eq!(pool.addresses(), 1);
-    }
-
-    #[test]
-    fn a_new_pool_inherits_what_an_earlier_one_knows_of_the_same_server() {
-        let name = || UpstreamServer { host: UpstreamHost::Name("app".into()), port: 80, weight: 1 };
-        let old = pool(vec![name()]);
-        old.replace(vec![vec!["127.0.0.9:80".parse().unwrap()]]);
-        let new = pool(vec![ip(1), name()]);
-        new.inherit(&[Arc::new(old)]);
-        assert_eq!(new.addresses(), 2);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the resolver (hickory: never getaddrinfo, so a static binary needs no NSS) and one task per
 //! upstream. A failed refresh keeps the last answer; records are asked again when they expire.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,8 +63,12 @@ pub fn start(pools: &[Arc<Pool>], resolver: &TokioResolver, telemetry: &Arc<Tele
     let mut tasks = JoinSet::new();
     let (unanswered, awaited) = mpsc::channel(1);
     for pool in named(pools) {
-        let refresh =
-            Refresh { pool: Arc::clone(pool), resolver: resolver.clone(), telemetry: Arc::clone(telemetry) };
+        let refresh = Refresh {
+            pool: Arc::clone(pool),
+            resolver: resolver.clone(),
+            telemetry: Arc::clone(telemetry),
+            failing: BTreeSet::new(),
+        };
         tasks.spawn(refresh.run(unanswered.clone()));
     }
     Refreshing { _tasks: tasks, awaited }
@@ -78,10 +83,12 @@ struct Refresh {
     pool: Arc<Pool>,
     resolver: TokioResolver,
     telemetry: Arc<Telemetry>,
+    /// Servers whose name did not resolve last time; said once.
+    failing: BTreeSet<usize>,
 }
 
 impl Refresh {
-    async fn run(self, unanswered: mpsc::Sender<Infallible>) {
+    async fn run(mut self, unanswered: mpsc::Sender<Infallible>) {
         let mut wait = self.once().await;
         drop(unanswered);
         loop {
@@ -91,10 +98,11 @@ impl Refresh {
     }
 
     /// Asks for every server once; returns how long the answers hold.
-    async fn once(&self) -> Duration {
+    async fn once(&mut self) -> Duration {
         let mut wait = LONGEST;
-        for (at, server) in self.pool.config.servers.iter().enumerate() {
-            let (addresses, holds) = self.server(server).await;
+        let pool = Arc::clone(&self.pool);
+        for (at, server) in pool.config.servers.iter().enumerate() {
+            let (addresses, holds) = self.server(at, server).await;
             wait = wait.min(holds);
             // At once: the next name may take long to answer.
             let mut known = self.pool.known();
@@ -107,7 +115,7 @@ impl Refresh {
         wait.max(SHORTEST)
     }
 
-    async fn server(&self, server: &UpstreamServer) -> (Option<Vec<SocketAddr>>, Duration) {
+    async fn server(&mut self, at: usize, server: &UpstreamServer) -> (Option<Vec<SocketAddr>>, Duration) {
         let name = match &server.host {
             UpstreamHost::Ip(ip) => return (Some(vec![SocketAddr::new(*ip, server.port)]), LONGEST),
             UpstreamHost::Name(name) => name,
@@ -118,19 +126,29 @@ impl Refresh {
                     answer.iter().map(|ip| SocketAddr::new(ip, server.port)).collect();
                 // Servers rotate their answers; a stable order keeps the table from changing.
                 addresses.sort_unstable();
+                if self.failing.remove(&at) {
+                    tracing::info!(upstream = self.pool.config.name, name, "name resolves again");
+                }
                 (Some(addresses), answer.valid_until().saturating_duration_since(Instant::now()))
             }
             Err(error) => {
-                let upstream = &self.pool.config.name;
-                match self.pool.addresses() {
-                    0 => {
-                        tracing::warn!(upstream, name, %error, "name does not resolve: requests get 502 until it does")
-                    }
-                    _ => {
-                        tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay")
-                    }
+                if self.failing.insert(at) {
+                    self.tell(name, &error);
                 }
                 (None, SHORTEST)
+            }
+        }
+    }
+
+    /// Said when it begins, not each time that it is still so.
+    fn tell(&self, name: &str, error: &dyn std::fmt::Display) {
+        let upstream = &self.pool.config.name;
+        match self.pool.addresses() {
+            0 => {
+                tracing::warn!(upstream, name, %error, "name does not resolve: requests get 502 until it does")
+            }
+            _ => {
+                tracing::warn!(upstream, name, %error, "name does not resolve; the last known addresses stay")
             }
         }
     }

@@ -14,6 +14,7 @@ mod support;
 mod access;
 mod admission;
 mod auth;
+mod balancing;
 mod causes;
 mod channels;
 mod command_line;

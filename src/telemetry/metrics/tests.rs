@@ -9,6 +9,7 @@ use fluxheim_posture::handoff::ControlOutcome;
 
 use super::meters::Request;
 use super::*;
+use crate::telemetry::servers::{ServerSample, UpstreamSample};
 
 /// A vhost and an upstream that have counted one request.
 fn used(metrics: &Metrics) -> (VhostMeters, UpstreamMeters) {
@@ -96,6 +97,17 @@ fn the_documentation_has_every_metric_with_its_labels() {
     metrics.h2_refused("resets");
     metrics.rate_limited("a.test", "client_ip", "enforce");
     metrics.upstream_addresses("app", 1);
+    metrics.watch_servers(|| UpstreamSample {
+        servers: vec![ServerSample {
+            upstream: "app".to_owned(),
+            server: "app:80".to_owned(),
+            address: "10.0.0.1:80".to_owned(),
+            healthy: true,
+            ejected: false,
+            in_flight: 1,
+        }],
+        waiting: vec![("app".to_owned(), 2)],
+    });
     metrics.reload(false);
     let text = metrics.expose(&Lifecycle::default());
     let mut exposed: BTreeMap<String, String> = BTreeMap::new();

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod balancing;
 mod content;
 pub mod exit;
 mod flaw;
@@ -24,6 +25,7 @@ mod tree;
 mod value;
 
 pub use auth::*;
+pub use balancing::*;
 pub use content::*;
 pub use hardening::{Control, Level, Profile};
 pub use memory::Memory;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
+use crate::balancing::{Balance, Health, Outlier, Queue, Retry, Sticky};
 use crate::content::StaticFiles;
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
@@ -36,12 +37,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether this configuration makes the process hold secrets: private keys, and hashes of passwords.
+    /// Whether this configuration makes the process hold secrets: private keys, hashes of
+    /// passwords, keys of sticky cookies.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
         let client_keys = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.client.as_ref());
         !self.tls.certificates.is_empty()
             || client_keys.count() > 0
+            || self.upstreams.iter().any(|upstream| upstream.sticky.is_some())
             || self.policies().any(|(_, policy)| policy.basic_auth.is_some())
     }
 
@@ -64,6 +67,8 @@ pub struct Server {
     pub https: Vec<Listener>,
     /// Whose `X-Forwarded-*`, `Forwarded` and PROXY protocol headers are believed. Default: nobody's.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where this instance runs; servers of the same zone come first. Default: nowhere in particular.
+    pub zone: Option<String>,
     /// Worker threads; `None` means one per available core.
     pub threads: Option<NonZeroUsize>,
     /// After SIGTERM: how long to keep accepting while already reported as not ready. Default 0s.
@@ -219,8 +224,20 @@ pub struct Upstream {
     /// Unique among upstreams.
     pub name: String,
     pub balance: Balance,
+    pub sticky: Option<Sticky>,
     /// Never empty.
     pub servers: Vec<UpstreamServer>,
+    pub health: Option<Health>,
+    pub outlier: Option<Outlier>,
+    /// Over how long a server that is new or back gets up to its share.
+    pub slow_start: Option<Duration>,
+    /// Percent of a level's servers that must be healthy for their health to count. Default 50; 0 always
+    /// believes it.
+    pub panic_threshold: u8,
+    /// Requests in flight over all servers.
+    pub max_in_flight: Option<u32>,
+    pub queue: Option<Queue>,
+    pub retry: Retry,
     /// TCP connect. Default 5s.
     pub connect_timeout: Duration,
     /// Longest gap between two reads of a response. Default 60s.
@@ -289,13 +306,6 @@ pub struct ClientCertificate {
     pub key: PathBuf,
 }
 
-/// How an upstream picks its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    /// Smooth weighted round robin.
-    RoundRobin,
-}
-
 /// One server of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamServer {
@@ -303,6 +313,16 @@ pub struct UpstreamServer {
     pub port: u16,
     /// 1 to 1000; default 1.
     pub weight: u16,
+    /// Used only while no other server can be. Default false.
+    pub backup: bool,
+    /// The lowest number that has healthy servers is used. 0 to 100; default 0.
+    pub priority: u8,
+    /// Where it runs.
+    pub zone: Option<String>,
+    /// Gets no new clients, only those that stick to it. Default false.
+    pub drain: bool,
+    /// Requests in flight, for each of its addresses.
+    pub max_in_flight: Option<u32>,
 }
 
 /// An address, or a name to resolve.

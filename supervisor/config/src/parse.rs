@@ -123,7 +123,10 @@ mod tests {
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),
             "a rule of rate_limit" => "[[defaults.rate_limit]]\n".to_owned(),
             "limits of a vhost or route" => "[[vhosts]]\n[vhosts.limits]\n".to_owned(),
-            title => format!("{title}\n"),
+            title => match title.split_once(" of [[upstreams]]") {
+                Some((table, _)) => format!("[[upstreams]]\n[upstreams.{table}]\n"),
+                None => format!("{title}\n"),
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns what `--print-config` shows, and so the one place to mask a value that is itself a secret
 //! ([`path`]; today secrets are named by path only).
 
+mod balancing;
 mod policies;
 
 use std::fmt::Display;
@@ -81,6 +82,10 @@ fn server(out: &mut Out, server: &Server) {
         "trusted_proxies",
         list(server.trusted_proxies.iter().map(|network| quoted(&network.to_string()))),
     );
+    match &server.zone {
+        Some(zone) => out.key("zone", quoted(zone)),
+        None => out.comment("zone", "(none)", "no server is nearer than another"),
+    }
     match server.threads {
         Some(threads) => out.key("threads", threads),
         None => out.comment("threads", "(cores)", "one per available core"),
@@ -137,18 +142,7 @@ fn tls(out: &mut Out, tls: &Tls) {
 fn upstream(out: &mut Out, upstream: &Upstream) {
     out.table("[[upstreams]]");
     out.key("name", quoted(&upstream.name));
-    let balance = match upstream.balance {
-        Balance::RoundRobin => "round_robin",
-    };
-    out.key("balance", quoted(balance));
-    let servers = upstream.servers.iter().map(|server| {
-        let address = match &server.host {
-            UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
-            UpstreamHost::Name(name) => format!("{name}:{}", server.port),
-        };
-        format!("{{ address = {}, weight = {} }}", quoted(&address), server.weight)
-    });
-    out.key("servers", list(servers));
+    balancing::balancing(out, upstream);
     out.time("connect_timeout", upstream.connect_timeout);
     out.time("read_timeout", upstream.read_timeout);
     out.time("write_timeout", upstream.write_timeout);
@@ -363,7 +357,11 @@ mod tests {
 
     const FULL: &str = "[server]\nhttp = [{ address = \"0.0.0.0:80\", h2c = true, proxy_protocol = true }]\n\
                         trusted_proxies = [\"::1\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
-                        key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [\"u:1\"]\n[upstreams.tls]\n[[vhosts]]\nhosts = [\"*\"]\n\
+                        key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [{ address = \"u:1\", zone = \"z\", max_in_flight = 2 }]\nhash = { by = \"uri\" }\n\
+                        sticky = { cookie = \"c\", secret_file = \"s\", ttl = \"1h\" }\nqueue = { size = 1 }\noutlier = {}\n\
+                        health = { path = \"/\", host = \"h\", port = 1 }\n[upstreams.tls]\n\
+                        [[upstreams]]\nname = \"v\"\nservers = [\"v:1\"]\nhealth = { tcp = true }\n\
+                        [[upstreams]]\nname = \"w\"\nservers = [\"v:1\"]\nhealth = { grpc = \"\" }\n[[vhosts]]\nhosts = [\"*\"]\n\
                         routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
                         fallback = \"/f\", cache_control = \"no-cache\" } }]\n\
                         [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\

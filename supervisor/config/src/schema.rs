@@ -3,6 +3,10 @@
 //! Owns the vocabulary that docs/configuration.md documents (a test compares both); values and
 //! their rules belong to `sections`.
 
+mod balancing;
+
+pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
+
 use crate::flaw::{Flaw, listed, nearest, show};
 
 /// One table: how messages call it and which keys it has.
@@ -44,7 +48,16 @@ pub(crate) static ROOT: Schema = Schema {
 };
 pub(crate) static SERVER: Schema = Schema {
     title: "[server]",
-    keys: &["http", "https", "trusted_proxies", "threads", "drain_delay", "drain_timeout", "stop_timeout"],
+    keys: &[
+        "http",
+        "https",
+        "trusted_proxies",
+        "zone",
+        "threads",
+        "drain_delay",
+        "drain_timeout",
+        "stop_timeout",
+    ],
     shared: &[],
     known_as: &[
         ("listen", "http"),
@@ -139,7 +152,16 @@ pub(crate) static UPSTREAM: Schema = Schema {
     keys: &[
         "name",
         "balance",
+        "hash",
+        "sticky",
         "servers",
+        "health",
+        "outlier",
+        "slow_start",
+        "panic_threshold",
+        "max_in_flight",
+        "queue",
+        "retry",
         "connect_timeout",
         "read_timeout",
         "write_timeout",
@@ -160,6 +182,10 @@ pub(crate) static UPSTREAM: Schema = Schema {
         ("max_age", "keepalive_time"),
         ("proxy_ssl", "tls"),
         ("lb_policy", "balance"),
+        ("health_check", "health"),
+        ("health_checks", "health"),
+        ("outlier_detection", "outlier"),
+        ("max_conns", "max_in_flight"),
         ("addresses", "servers"),
         ("backends", "servers"),
         ("endpoints", "servers"),
@@ -168,7 +194,7 @@ pub(crate) static UPSTREAM: Schema = Schema {
         ("proxy_send_timeout", "write_timeout"),
         ("idle_timeout", "keepalive_timeout"),
     ],
-    planned: &["health"],
+    planned: &[],
 };
 pub(crate) static UPSTREAM_TLS: Schema = Schema {
     title: "[upstreams.tls]",
@@ -190,10 +216,16 @@ pub(crate) static UPSTREAM_TLS: Schema = Schema {
 };
 pub(crate) static UPSTREAM_SERVER: Schema = Schema {
     title: "an entry of servers",
-    keys: &["address", "weight"],
+    keys: &["address", "weight", "backup", "priority", "zone", "drain", "max_in_flight"],
     shared: &[],
-    known_as: &[("host", "address"), ("url", "address")],
-    planned: &["backup"],
+    known_as: &[
+        ("host", "address"),
+        ("url", "address"),
+        ("max_conns", "max_in_flight"),
+        ("down", "drain"),
+        ("locality", "zone"),
+    ],
+    planned: &[],
 };
 pub(crate) static VHOST: Schema = Schema {
     title: "[[vhosts]]",
@@ -463,7 +495,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 29] = [
+pub(crate) static ALL: [&Schema; 35] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -472,6 +504,12 @@ pub(crate) static ALL: [&Schema; 29] = [
     &TLS,
     &CERTIFICATE,
     &UPSTREAM,
+    &HASH,
+    &STICKY,
+    &HEALTH,
+    &OUTLIER,
+    &QUEUE,
+    &RETRY,
     &UPSTREAM_TLS,
     &UPSTREAM_SERVER,
     &VHOST,

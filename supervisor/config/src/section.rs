@@ -250,6 +250,13 @@ impl<'a> Section<'a> {
         Self::new(self.run, schema, at, &parts)
     }
 
+    /// The table `[key]` where a file has it.
+    pub(crate) fn optional(&self, key: &'static str, schema: &'static Schema) -> Option<Self> {
+        let entries = self.entries.get(key)?;
+        let table = self.table(key, schema);
+        entries.iter().all(|entry| matches!(entry.node.value, DeValue::Table(_))).then_some(table)
+    }
+
     /// The tables `[[key]]` of all files, in order.
     pub(crate) fn tables(&self, key: &'static str, schema: &'static Schema) -> Vec<Self> {
         let mut tables = Vec::new();

@@ -270,7 +270,7 @@ fn columns_count_characters_behind_bom_and_wide_text() {
         told("\u{feff}x = 1\r\nserver = { \"ü\" = 1, http = [\"0.0.0.0:80\"] }\r\n"),
         "f.toml:1:1: unknown key \"x\" in the file; known keys are server, hardening, storage, tls, upstreams, \
          vhosts, defaults, limits, logging, tracing, metrics\n\
-         f.toml:2:12: unknown key \"ü\" in [server]; known keys are http, https, trusted_proxies, threads, \
+         f.toml:2:12: unknown key \"ü\" in [server]; known keys are http, https, trusted_proxies, zone, threads, \
          drain_delay, drain_timeout, stop_timeout"
     );
 }
@@ -481,4 +481,62 @@ fn a_kept_permit_is_bound_to_what_names_the_user() {
         let told = forward(text);
         assert!(told.contains(said), "{text}: {told}");
     }
+}
+
+fn told_of_choosing(keys: &str) -> String {
+    told_beside_listener(&format!("[[upstreams]]\nname = \"app\"\nservers = [\"a:1\", \"b:1\"]\n{keys}\n"))
+}
+
+#[test]
+fn what_does_not_go_together_in_an_upstream_is_told() {
+    for (keys, said) in [
+        (
+            "balance = \"p2c\"\nhash = { by = \"uri\" }",
+            "balance: hash is set, which goes with balance = \"hash\" alone",
+        ),
+        ("hash = {}", "hash of [[upstreams]] has no by"),
+        ("balance = \"ip_hash\"", "write hash = { by = \"client_ip\" }"),
+        ("queue = { size = 5 }", "queue: nothing would ever wait"),
+        ("max_in_flight = 1\nqueue = {}", "queue of [[upstreams]] has no size"),
+        (
+            "health = { path = \"/\", tcp = true }",
+            "a check is one of path, tcp and grpc, this one is path and tcp",
+        ),
+        ("health = {}", "health of [[upstreams]] has no path"),
+        ("health = { tcp = false }", "tcp: false leaves no check at all"),
+        ("health = { tcp = true, expect_status = [\"200\"] }", "expect_status: means nothing beside tcp"),
+        (
+            "health = { path = \"/\", interval = \"1s\", timeout = \"2s\" }",
+            "timeout: a check may take longer",
+        ),
+        ("health = { path = \"/\", rise = 3 }", "here it is called \"healthy_after\""),
+        ("outlier = { consecutive_failures = 0 }", "so nothing is ever ejected"),
+        ("outlier = { base_ejection = \"10m\", max_ejection = \"1m\" }", "shorter than the first one"),
+        ("sticky = { cookie = \"a\" }", "sticky of [[upstreams]] has no secret_file"),
+        (
+            "sticky = { cookie = \"a\", secret_file = \"s\", secure = false, same_site = \"none\" }",
+            "browsers drop a cookie",
+        ),
+        ("retry = { on = [\"conect\"] }", "did you mean \"connect\"?"),
+        ("retry = 3", "retry: expected a table"),
+    ] {
+        let told = told_of_choosing(keys);
+        assert!(told.contains(said) && told.lines().count() == 1, "{keys}:\n{told}");
+    }
+}
+
+#[test]
+fn a_short_interval_shortens_the_timeout_that_is_not_set() {
+    let text =
+        "[[upstreams]]\nname = \"app\"\nservers = [\"a:1\"]\nhealth = { tcp = true, interval = \"1s\" }\n";
+    let config = read(&format!("{LISTEN}{text}"));
+    assert_eq!(config.upstreams[0].health.as_ref().unwrap().timeout.as_secs(), 1);
+}
+
+#[test]
+fn the_key_of_a_sticky_cookie_is_a_secret_beside_its_file() {
+    let text = "[[upstreams]]\nname = \"app\"\nservers = [\"a:1\"]\nsticky = { cookie = \"c\", secret_file = \"k\" }\n";
+    let config = parse(&[source("/etc/f/f.toml", &format!("{LISTEN}{text}"))]).unwrap();
+    assert!(config.has_secrets());
+    assert_eq!(config.upstreams[0].sticky.as_ref().unwrap().secret_file.to_str(), Some("/etc/f/k"));
 }

@@ -12,6 +12,9 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+#[path = "properties/balancing.rs"]
+mod balancing;
+
 const FULL: &str = r#"
 [server]
 http = ["0.0.0.0:8080", { address = "[::]:8080", max_connections = 9, max_connections_per_client = 3 }]
@@ -32,7 +35,14 @@ cert = "a.pem"
 key = "a.key"
 [[upstreams]]
 name = "app"
-servers = ["app-1:3000", { address = "[::1]:80", weight = 2 }]
+servers = ["app-1:3000", { address = "[::1]:80", weight = 2, backup = true, zone = "a", max_in_flight = 9 }]
+hash = { by = "header:x-user", kind = "maglev" }
+sticky = { cookie = "srv", secret_file = "sticky.key", ttl = "1h" }
+health = { path = "/healthz", expect_status = ["200", "204-299"], host = "a.test" }
+outlier = { consecutive_5xx = 9, max_ejected = 30 }
+slow_start = "30s"
+queue = { size = 10 }
+retry = { attempts = 3, on = ["connect", "503"] }
 [[vhosts]]
 hosts = ["example.com", "*.example.com"]
 certificate = "a"
@@ -124,6 +134,7 @@ prop_compose! {
         https in doors(9000),
         trusted_proxies in vec((any::<IpAddr>(), 0..=32u8), 0..3),
         threads in option::of(1..=1024usize),
+        zone in balancing::zone(),
         (delay, drain, spare) in (duration(0), duration(1), duration(0)),
     ) -> Server {
         let third = Duration::from_secs(100 * 86_400);
@@ -137,6 +148,7 @@ prop_compose! {
                 .into_iter()
                 .map(|(ip, length)| ipnet::IpNet::new(ip, length).unwrap().trunc())
                 .collect(),
+            zone,
             threads: threads.and_then(std::num::NonZeroUsize::new),
             drain_delay,
             drain_timeout,
@@ -187,7 +199,7 @@ fn host() -> impl Strategy<Value = UpstreamHost> {
 
 prop_compose! {
     fn upstream(name: String)(
-        servers in btree_map((host(), 1..=u16::MAX), 1..=1000u16, 1..4),
+        choosing in balancing::upstream(name.clone()).boxed(),
         connect_timeout in duration(1),
         read_timeout in duration(1),
         write_timeout in duration(1),
@@ -202,10 +214,7 @@ prop_compose! {
             (true, Some(tls)) if tls.client.is_none() => UpstreamProtocol::H2,
             (true, Some(_)) => UpstreamProtocol::Auto,
         };
-        let servers = servers.into_iter().map(|((host, port), weight)| UpstreamServer { host, port, weight });
-        let (name, balance) = (name.clone(), Balance::RoundRobin);
         Upstream {
-            balance,
             connect_timeout,
             read_timeout,
             write_timeout,
@@ -216,7 +225,7 @@ prop_compose! {
             protocol,
             proxy_protocol,
             tls,
-            ..Upstream::new(&name, servers.collect())
+            ..choosing
         }
     }
 }
@@ -526,7 +535,7 @@ prop_compose! {
         hardening in hardening().boxed(),
         trusted in btree_set(select(AdvisoryFilesystem::ALL.to_vec()), 0..4),
         tls in tls().boxed(),
-        upstreams in (upstream("one".into()), upstream("two".into())),
+        upstreams in (upstream("one".into()).boxed(), upstream("two".into()).boxed()),
         vhosts in vhosts().boxed(),
         limits in limits().boxed(),
         logging in logging().boxed(),

@@ -40,6 +40,8 @@ impl Reach {
             let Action::Static(files) = &route.action else { return None };
             Some(absolute(&files.root))
         });
+        let sticky = config.upstreams.iter().filter_map(|upstream| upstream.sticky.as_ref());
+        let sticky = sticky.map(|sticky| folder_of(&sticky.secret_file));
         let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
         let credentials = config.policies().flat_map(|(_, policy)| {
             let users = policy.basic_auth.as_deref().map(|basic| &basic.users_file);
@@ -60,6 +62,7 @@ impl Reach {
                 .chain(upstreams)
                 .map(|file| folder_of(file))
                 .chain(credentials.map(|file| folder_of(file)))
+                .chain(sticky)
                 .chain(statics)
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))

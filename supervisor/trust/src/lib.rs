@@ -48,6 +48,7 @@ pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
 pub use object::{
     Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, ca_bundle, client_pair, inventory, pair,
+    sticky_key,
 };
 pub use pair::{PairRead, read_pair};
 pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain};

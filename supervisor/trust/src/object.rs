@@ -32,6 +32,8 @@ pub enum Role {
     UsersFile,
     /// Whoever can read it can read what the cache has on disk.
     CacheKey,
+    /// Whoever can read it can make cookies that choose the server.
+    StickyKey,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
     /// A folder whose content is published.
@@ -40,7 +42,7 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -51,6 +53,7 @@ impl Role {
         Self::KeySet,
         Self::UsersFile,
         Self::CacheKey,
+        Self::StickyKey,
         Self::StateFolder,
         Self::StaticRoot,
     ];
@@ -64,7 +67,8 @@ impl Role {
             | Self::EabHmac
             | Self::AdminTokens
             | Self::UsersFile
-            | Self::CacheKey => true,
+            | Self::CacheKey
+            | Self::StickyKey => true,
             Self::Config
             | Self::Certificate
             | Self::CaBundle
@@ -83,7 +87,7 @@ impl Role {
     /// Most bytes of such a file; no burden on memory, and more than any real one has.
     pub(crate) const fn most_bytes(self) -> u64 {
         match self {
-            Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::CacheKey => 64 << 10,
+            Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::CacheKey | Self::StickyKey => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
             Self::StateFolder | Self::StaticRoot => 0,
@@ -104,6 +108,7 @@ impl Role {
             Self::KeySet => "key-set",
             Self::UsersFile => "users-file",
             Self::CacheKey => "cache-key",
+            Self::StickyKey => "sticky-key",
             Self::StateFolder => "state-folder",
             Self::StaticRoot => "static-root",
         }
@@ -130,6 +135,7 @@ impl fmt::Display for Role {
             Self::KeySet => "JWK Set",
             Self::UsersFile => "file of users",
             Self::CacheKey => "cache key",
+            Self::StickyKey => "key of sticky cookies",
             Self::StateFolder => "state folder",
             Self::StaticRoot => "static root",
         })
@@ -251,7 +257,8 @@ fn credentials(config: &Config) -> impl Iterator<Item = Item> {
 }
 
 fn of_upstream(upstream: &Upstream) -> impl Iterator<Item = Item> {
-    ca_bundle(upstream).map(Item::One).into_iter().chain(client_pair(upstream).map(Item::Pair))
+    let tls = ca_bundle(upstream).map(Item::One).into_iter().chain(client_pair(upstream).map(Item::Pair));
+    tls.chain(sticky_key(upstream).map(Item::One))
 }
 
 /// The CAs that may vouch for the servers of an upstream, if it names any.
@@ -276,6 +283,13 @@ pub fn client_pair(upstream: &Upstream) -> Option<Pair> {
 
 fn upstream_name(upstream: &Upstream) -> String {
     format!("upstreams {:?}", upstream.name)
+}
+
+/// The key of an upstream's sticky cookies, if it has any.
+#[must_use]
+pub fn sticky_key(upstream: &Upstream) -> Option<Object> {
+    let path = upstream.sticky.as_ref()?.secret_file.clone();
+    Some(Object { role: Role::StickyKey, name: upstream_name(upstream), path })
 }
 
 /// As messages call it; a vhost has no name of its own.
@@ -312,6 +326,10 @@ mod tests {
         name = "example"
         cert = "tls/a.pem"
         key = "/keys/a.key"
+        [[upstreams]]
+        name = "app"
+        servers = ["app:80"]
+        sticky = { cookie = "srv", secret_file = "sticky.key" }
         [[vhosts]]
         hosts = ["a.example"]
         certificate = "example"
@@ -346,6 +364,7 @@ mod tests {
             [
                 (Role::Certificate, example, Path::new("/etc/fluxheim/tls/a.pem")),
                 (Role::PrivateKey, example, Path::new("/keys/a.key")),
+                (Role::StickyKey, "upstreams \"app\"", Path::new("/etc/fluxheim/sticky.key")),
                 (Role::StaticRoot, "vhosts 1", Path::new("/srv/a")),
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
                 (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),

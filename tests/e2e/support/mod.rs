@@ -5,6 +5,8 @@ mod callers;
 #[path = "../../fixtures.rs"]
 mod fixtures;
 mod flux;
+mod grpc;
+mod moody;
 mod origin;
 mod peers;
 mod raw;
@@ -13,6 +15,8 @@ mod trace;
 pub(crate) use callers::Callers;
 pub(crate) use fixtures::{certificate, run, set_mode};
 pub(crate) use flux::{Flux, Running, program, wait};
+pub(crate) use grpc::Grpc;
+pub(crate) use moody::{Mood, Moody};
 pub(crate) use origin::{Nginx, Scripted, Strict};
 pub(crate) use peers::{Answer, H2Client, Peer, server_config};
 pub(crate) use raw::{Response, exchange, handshake, request, tls};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::balancing;
 use super::limits::{CONNECTIONS, index};
 use crate::flaw::Flaw;
 use crate::schema;
@@ -49,6 +50,7 @@ pub(crate) fn read(section: &Section<'_>) -> (Server, Vec<Wanted>) {
         http,
         https,
         trusted_proxies: trusted.into_iter().map(|network| network.value).collect(),
+        zone: balancing::zone(section),
         threads: threads.and_then(|at| usize::try_from(at.value).ok()).and_then(NonZeroUsize::new),
         drain_delay,
         drain_timeout,

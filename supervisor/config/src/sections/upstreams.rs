@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::{Names, upstream_tls};
-use crate::flaw::{Flaw, show};
+use super::{Names, balancing, upstream_tls};
+use crate::flaw::Flaw;
 use crate::schema;
 use crate::section::{At, Node, Read, Section};
 use crate::sink::Place;
 use crate::value::{self, address, duration};
-use crate::{Balance, ProxyVersion, Upstream, UpstreamHost, UpstreamProtocol, UpstreamServer};
+use crate::{Balance, ProxyVersion, Retry, Upstream, UpstreamHost, UpstreamProtocol, UpstreamServer};
 
 /// A TCP handshake that takes longer has lost its packets.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,8 +48,16 @@ impl Upstream {
     pub fn new(name: &str, servers: Vec<UpstreamServer>) -> Self {
         Self {
             name: name.to_owned(),
-            balance: Balance::RoundRobin,
+            balance: Balance::default(),
+            sticky: None,
             servers,
+            health: None,
+            outlier: None,
+            slow_start: None,
+            panic_threshold: 50,
+            max_in_flight: None,
+            queue: None,
+            retry: Retry::default(),
             connect_timeout: CONNECT_TIMEOUT,
             read_timeout: IO_TIMEOUT,
             write_timeout: IO_TIMEOUT,
@@ -68,7 +76,16 @@ impl UpstreamServer {
     /// A server with default settings.
     #[must_use]
     pub const fn new(host: UpstreamHost, port: u16) -> Self {
-        Self { host, port, weight: 1 }
+        Self {
+            host,
+            port,
+            weight: 1,
+            backup: false,
+            priority: 0,
+            zone: None,
+            drain: false,
+            max_in_flight: None,
+        }
     }
 }
 
@@ -86,7 +103,6 @@ fn upstream(section: &Section<'_>, index: usize, names: &mut Names) -> Option<Up
     let time = |key, check: fn(&str) -> Result<Duration, Flaw>, default| {
         section.read(key, duration::EXPECTED, check).or(default)
     };
-    let balance = section.read("balance", "a word", balance);
     let connect_timeout = time("connect_timeout", duration::positive, CONNECT_TIMEOUT);
     let read_timeout = time("read_timeout", duration::positive, IO_TIMEOUT);
     let write_timeout = time("write_timeout", duration::positive, IO_TIMEOUT);
@@ -96,14 +112,12 @@ fn upstream(section: &Section<'_>, index: usize, names: &mut Names) -> Option<Up
     let keepalive_requests = section.number("keepalive_requests", 1..=u32::MAX).or(KEEPALIVE_REQUESTS);
     let proxy_protocol = section.read("proxy_protocol", "a word", |text| value::word(text, &PROXY_VERSIONS));
     let (protocol, tls) = (protocol(section), upstream_tls::read(section));
-    let servers = servers(section)?;
-    if let Some(tls) = &tls {
-        upstream_tls::check_name(section, tls, &servers);
+    let servers = servers(section);
+    if let (Some(tls), Some(servers)) = (&tls, &servers) {
+        upstream_tls::check_name(section, tls, servers);
     }
-    Some(Upstream {
-        name: name?.value,
-        balance: balance.or(Balance::RoundRobin),
-        servers,
+    let complete = servers.is_some();
+    let mut upstream = Upstream {
         connect_timeout,
         read_timeout,
         write_timeout,
@@ -114,7 +128,10 @@ fn upstream(section: &Section<'_>, index: usize, names: &mut Names) -> Option<Up
         protocol,
         proxy_protocol: proxy_protocol.or(None),
         tls,
-    })
+        ..Upstream::new(name.as_ref().map_or("", |name| &name.value), servers.unwrap_or_default())
+    };
+    balancing::read(section, &mut upstream, complete);
+    (complete && name.is_some()).then_some(upstream)
 }
 
 /// The protocol, which must go with what it is spoken over.
@@ -140,16 +157,6 @@ fn protocol(section: &Section<'_>) -> UpstreamProtocol {
     read.or(UpstreamProtocol::Http1)
 }
 
-fn balance(text: &str) -> Result<Balance, Flaw> {
-    match text {
-        "least_conn" | "random" | "ip_hash" | "hash" | "ewma" => {
-            let flaw = Flaw::new(format!("{} is not supported in this version", show(text)));
-            Err(flaw.help("known is round_robin"))
-        }
-        _ => value::word(text, &[("round_robin", Balance::RoundRobin)]),
-    }
-}
-
 fn servers(section: &Section<'_>) -> Option<Vec<UpstreamServer>> {
     let servers = match section.nodes("servers", SERVERS).map_items(|node| server(section, node)) {
         Read::Absent => {
@@ -167,23 +174,39 @@ fn servers(section: &Section<'_>) -> Option<Vec<UpstreamServer>> {
 
 fn server(section: &Section<'_>, node: Node<'_>) -> Option<At<UpstreamServer>> {
     let at = node.at;
-    let ((host, port), weight) = match node.value {
-        DeValue::String(text) => (section.judge("servers", at, address::upstream(text))?, Some(1)),
-        DeValue::Table(table) => weighted(&section.inline(node, table, &schema::UPSTREAM_SERVER))?,
+    let value = match node.value {
+        DeValue::String(text) => {
+            let (host, port) = section.judge("servers", at, address::upstream(text))?;
+            UpstreamServer::new(host, port)
+        }
+        DeValue::Table(table) => server_table(&section.inline(node, table, &schema::UPSTREAM_SERVER))?,
         _ => {
             section.wrong_type("servers", SERVER, node, None);
             return None;
         }
     };
-    Some(At { at, value: UpstreamServer { host, port, weight: weight? } })
+    Some(At { at, value })
 }
 
-type Weighted = ((UpstreamHost, u16), Option<u16>);
-
-fn weighted(section: &Section<'_>) -> Option<Weighted> {
+fn server_table(section: &Section<'_>) -> Option<UpstreamServer> {
     let address = section.require("address", "\"host:port\"", address::upstream);
     let weight = section.number("weight", 1..=1000).certain(1);
-    Some((address?.value, weight.and_then(|weight| u16::try_from(weight).ok())))
+    let backup = section.boolean("backup").or(false);
+    let priority = u8::try_from(section.number("priority", 0..=100).or(0)).unwrap_or(0);
+    let zone = balancing::zone(section);
+    let drain = section.boolean("drain").or(false);
+    let max_in_flight = section.number("max_in_flight", balancing::IN_FLIGHT).good().map(|at| at.value);
+    let (host, port) = address?.value;
+    let weight = u16::try_from(weight?).ok()?;
+    Some(UpstreamServer {
+        weight,
+        backup,
+        priority,
+        zone,
+        drain,
+        max_in_flight,
+        ..UpstreamServer::new(host, port)
+    })
 }
 
 fn report_duplicates(section: &Section<'_>, servers: &[At<UpstreamServer>]) {

@@ -3,6 +3,7 @@
 //! Pure functions of a string; they know no key, no file and no other value.
 
 pub(crate) mod address;
+pub(crate) mod balancing;
 pub(crate) mod duration;
 pub(crate) mod field;
 pub(crate) mod host;
