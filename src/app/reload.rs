@@ -11,9 +11,11 @@ use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
 use pingora::connectors::ConnectorOptions;
+use tokio::task::JoinSet;
 
 use crate::app::{fixed, patience};
 use crate::cli::Configuration;
+use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
@@ -32,6 +34,8 @@ pub(super) struct Reloadable {
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
     pub refreshing: Refreshing,
+    /// Likewise for its key sets.
+    pub fetching: JoinSet<()>,
     /// How checks connect.
     pub connecting: ConnectorOptions,
     pub checking: Checking,
@@ -52,6 +56,7 @@ impl Reloadable {
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
+                self.fetching = jwks::start(&live);
                 self.checking = health::start(&live.pools, &self.connecting);
                 let live = Arc::new(live);
                 let old = self.live.swap(Arc::clone(&live));
@@ -128,7 +133,7 @@ fn check_reach(wanted: &Reach, confined_to: Option<&Reach>) -> Result<(), String
     ))
 }
 
-const FIRST_SECRETS: &str = "the new configuration names the first private keys, and whether this \
+const FIRST_SECRETS: &str = "the new configuration names the first secrets (private keys, or a file of users), and whether this \
     process may hold any was not asked when it started: restart it";
 
 /// Builds everything that a configuration names; the error lists all that is wrong with any of it.

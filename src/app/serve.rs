@@ -26,6 +26,7 @@ use crate::app::signals::{self, Order};
 use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::deadline::Timed;
+use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{
     self, Accepting, Begins, BindError, Bound, Complaints, Door, Patience, Taking, Transport,
@@ -142,6 +143,7 @@ impl Proxy {
         let certificates = Arc::new(tls::Resolver::new(certificates));
         let resolver = resolve::resolver()?;
         let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
+        let fetching = jwks::start(&live);
         let connecting = ConnectorOptions::from_server_conf(&upstream_conf(threads));
         let checking = health::start(&live.pools, &connecting);
         let bound = bind_public(&live.config, &certificates)?;
@@ -161,6 +163,7 @@ impl Proxy {
             resolver,
             telemetry: Arc::clone(&telemetry),
             refreshing,
+            fetching,
             connecting,
             checking,
             judged_with_secrets,

@@ -36,6 +36,20 @@ pub enum Cause {
     /// No credentials, or none that can be read.
     NoCredentials,
     WrongPassword,
+    /// A token that is not good.
+    InvalidToken,
+    /// A good token that says too little.
+    ClaimsDenied,
+    /// The service of `forward_auth` asks for a login.
+    AuthRequired,
+    /// It said no.
+    AuthForbidden,
+    /// It gave no answer that means anything.
+    AuthFailed,
+    /// It gave none in time.
+    AuthTimeout,
+    /// The keys of tokens have not been had yet.
+    NoKeys,
     /// Too many passwords wait to be judged.
     PasswordsBusy,
     BodyTooLarge,
@@ -125,7 +139,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 44] = [
+    pub const ALL_OTHERS: [Self; 51] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -140,6 +154,13 @@ impl Cause {
         Self::OriginDenied,
         Self::NoCredentials,
         Self::WrongPassword,
+        Self::InvalidToken,
+        Self::ClaimsDenied,
+        Self::AuthRequired,
+        Self::AuthForbidden,
+        Self::AuthFailed,
+        Self::AuthTimeout,
+        Self::NoKeys,
         Self::PasswordsBusy,
         Self::BodyTooLarge,
         Self::UriTooLong,
@@ -212,6 +233,28 @@ impl Cause {
             ),
             Self::WrongPassword => {
                 client(401, "wrong_password", "unauthorized\n", "no user has this name and password")
+            }
+            Self::InvalidToken => client(401, "invalid_token", "unauthorized\n", "the token is not good"),
+            Self::ClaimsDenied => client(
+                403,
+                "claims_denied",
+                "forbidden\n",
+                "the token does not have the claims that are asked for",
+            ),
+            Self::AuthRequired => {
+                client(401, "auth_required", "unauthorized\n", "the service of forward_auth asks for a login")
+            }
+            Self::AuthForbidden => {
+                client(403, "auth_forbidden", "forbidden\n", "the service of forward_auth denied the request")
+            }
+            Self::AuthFailed => {
+                bad_gateway("auth_failed", "the service of forward_auth gave no answer that can be used")
+            }
+            Self::AuthTimeout => {
+                timed_out("auth_timeout", "the service of forward_auth did not answer within its timeout")
+            }
+            Self::NoKeys => {
+                unavailable("no_keys", "the key set that tokens are verified with has not been read yet")
             }
             Self::PasswordsBusy => {
                 client(429, "passwords_busy", "too many requests\n", "too many passwords wait to be judged")

@@ -9,7 +9,10 @@ use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Upstream, Vhos
 use fluxheim_trust::{Identity, Terms};
 use http::HeaderName;
 
+use crate::edge::ask::Asker;
+use crate::edge::consult::Permits;
 use crate::edge::files::Site;
+use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
 use crate::edge::passwords::Passwords;
 use crate::edge::rules::RuleTable;
@@ -35,6 +38,8 @@ pub struct Live {
     vhosts: Vec<VhostMeters>,
     rules: RuleTable,
     passwords: Passwords,
+    asker: Arc<Asker>,
+    permits: Permits,
     /// How logs call each vhost's routes.
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
@@ -104,7 +109,10 @@ impl Live {
         }
         let rules = RuleTable::new(&config).map_err(|wrong| errors.extend(wrong)).ok();
         let passwords = Passwords::new().map_err(|error| errors.push(error.into())).ok();
-        let (Some(rules), Some(passwords), true) = (rules, passwords, errors.is_empty()) else {
+        let permits = Permits::new().map_err(|error| errors.push(error.into())).ok();
+        let (Some(rules), Some(passwords), Some(permits), true) =
+            (rules, passwords, permits, errors.is_empty())
+        else {
             return Err(errors);
         };
         let names: Vec<_> = config.vhosts.iter().map(name).collect();
@@ -121,6 +129,8 @@ impl Live {
             targets,
             rules,
             passwords,
+            asker: Arc::new(Asker::new()),
+            permits,
             vhosts,
             route_names,
             request_id_field,
@@ -133,6 +143,13 @@ impl Live {
         self.pools.iter().for_each(|pool| pool.inherit(&old.pools));
         self.limiters.inherit(&old.limiters);
         self.passwords = old.passwords.clone();
+        self.asker = Arc::clone(&old.asker);
+        for source in &self.rules.sources {
+            let same = |other: &&Source| self.is_same_source(source, old, other);
+            if let Some(other) = old.rules.sources.iter().find(same) {
+                source.ring.inherit(&other.ring);
+            }
+        }
     }
 
     /// What a permitted request leads to.
@@ -162,6 +179,28 @@ impl Live {
     /// Where passwords are judged.
     pub(super) const fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// Who asks upstreams questions of our own.
+    pub(super) const fn asker(&self) -> &Arc<Asker> {
+        &self.asker
+    }
+
+    /// The permits of other services. A reload forgets them: they were given under other rules.
+    pub(super) const fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// The key sets that upstreams serve.
+    pub(super) fn key_sources(&self) -> &[Source] {
+        &self.rules.sources
+    }
+
+    /// Whether both are the same set of the same servers.
+    fn is_same_source(&self, source: &Source, earlier: &Self, other: &Source) -> bool {
+        let upstream =
+            |live: &Self, source: &Source| live.config.upstreams.get(source.jwks.upstream).cloned();
+        source.jwks.path == other.jwks.path && upstream(self, source) == upstream(earlier, other)
     }
 
     /// The compiled policies for the same requests as [`Live::policy`].

@@ -4,21 +4,25 @@
 //! Owns the only `impl ProxyHttp` and nothing else: each stage's rules live in the module it calls.
 
 pub mod admit;
+mod ask;
 mod attempt;
 pub mod cause;
 mod concurrency;
+mod consult;
 pub mod ctx;
 pub mod deadline;
 mod failure;
 pub mod files;
 mod finish;
 pub mod identity;
+pub mod jwks;
 mod limiters;
 pub mod live;
 mod outgoing;
 mod passwords;
 mod peer;
 mod permit;
+mod proof;
 pub mod respond;
 mod rules;
 mod send_on;
@@ -90,6 +94,11 @@ impl ProxyHttp for Edge {
                 Ok(true)
             }
             Err(Stop::Answered(head, body)) => {
+                respond::finish(session, ctx, *head, body).await?;
+                Ok(true)
+            }
+            Err(Stop::Denied(failure, head, body)) => {
+                ctx.failure = Some(failure);
                 respond::finish(session, ctx, *head, body).await?;
                 Ok(true)
             }

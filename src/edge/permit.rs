@@ -6,18 +6,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::Instant;
 
-use crate::edge::cause::Cause;
+use crate::edge::cause::Failure;
 use crate::edge::ctx::{Ctx, Proven};
-use crate::edge::deadline;
 use crate::edge::limiters::{Counted, Limiter};
-use crate::edge::passwords::Judged;
 use crate::edge::respond::{self, Reply};
-use crate::policy::basic::{Basic, Credentials};
+use crate::edge::{consult, deadline, proof};
 use crate::policy::cors::{self, Cors};
 use crate::policy::{self, Denied, Permit};
 use crate::route::Routed;
@@ -29,6 +27,8 @@ use crate::types::Client;
 pub(super) enum Stop {
     /// It is denied, or failed.
     Refused(Reply),
+    /// It is denied, in words of another service.
+    Denied(Failure, Box<ResponseHeader>, Bytes),
     /// It has its answer, which is no failure.
     Answered(Box<ResponseHeader>, Bytes),
 }
@@ -66,7 +66,13 @@ pub(super) async fn permit(
     }
     let mut proven = Proven::new();
     if let Some(basic) = &rules.basic {
-        proven.extend(password(session, ctx, basic).await?);
+        proven.extend(proof::password(session, ctx, basic).await?);
+    }
+    if let Some(bearer) = &rules.bearer {
+        proven.extend(proof::token(session, bearer)?);
+    }
+    if let Some(forward) = &rules.forward {
+        proven.extend(consult::consult(session, ctx, forward).await?);
     }
     if let Some(limiter) = limiter {
         concurrency(ctx, limiter).await?;
@@ -85,27 +91,6 @@ fn preflight(session: &Session, cors: &Cors) -> Stop {
         Ok(head) => Stop::Answered(Box::new(head), Bytes::new()),
         Err(_) => Reply::internal("a head of our own was refused").into(),
     }
-}
-
-/// Who asks, by name and password.
-async fn password(session: &Session, ctx: &Ctx, basic: &Basic) -> Result<Proven, Reply> {
-    let unauthorized =
-        |cause: Cause| Reply::to(cause).with(header::WWW_AUTHENTICATE, basic.challenge.clone());
-    let credentials =
-        Credentials::of(&session.req_header().headers).ok_or_else(|| unauthorized(Cause::NoCredentials))?;
-    let conn = ctx.conn.ok_or_else(|| Reply::internal("a request without a connection"))?;
-    let user = HeaderValue::from_str(credentials.user());
-    match ctx.live.passwords().judge(&basic.users, credentials, conn.client).await {
-        Judged::Fits => {}
-        Judged::Wrong => return Err(unauthorized(Cause::WrongPassword)),
-        Judged::Busy => {
-            let again = HeaderValue::from_static("1");
-            return Err(Reply::to(Cause::PasswordsBusy).with(header::RETRY_AFTER, again));
-        }
-    }
-    let Some(name) = basic.user_header.clone() else { return Ok(Proven::new()) };
-    let user = user.map_err(|_| Reply::internal("a user's name that no header field can hold"))?;
-    Ok(vec![(name, user)])
 }
 
 /// A request that no route takes: it is answered at once, but counts against its vhost's rates, so that

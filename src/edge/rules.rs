@@ -8,11 +8,13 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fluxheim_config::{Config, Policy};
+use fluxheim_config::{Config, Jwks, JwtKeys, Policy};
 use fluxheim_trust::{Identity, Object, Role, Terms};
 
+use crate::edge::jwks::Source;
 use crate::edge::live::LiveError;
 use crate::policy::basic::users::Users;
+use crate::policy::jwt::keys::{KeyRing, Keys};
 use crate::policy::{Opened, Rules};
 
 /// Looked up by vhost and route, as settings are.
@@ -20,6 +22,8 @@ use crate::policy::{Opened, Rules};
 pub(super) struct RuleTable {
     defaults: Arc<Rules>,
     vhosts: Vec<(Arc<Rules>, Vec<Arc<Rules>>)>,
+    /// The key sets that upstreams serve.
+    pub(super) sources: Vec<Source>,
 }
 
 impl RuleTable {
@@ -38,7 +42,11 @@ impl RuleTable {
             }
             vhosts.push((around, routes));
         }
-        if files.errors.is_empty() { Ok(Self { defaults, vhosts }) } else { Err(files.errors) }
+        if files.errors.is_empty() {
+            Ok(Self { defaults, vhosts, sources: files.sources })
+        } else {
+            Err(files.errors)
+        }
     }
 
     /// Those of the route, else of the vhost, else the defaults.
@@ -54,13 +62,24 @@ impl RuleTable {
 struct Files {
     terms: Terms,
     users: HashMap<PathBuf, Option<Arc<Users>>>,
+    keys: HashMap<PathBuf, Option<Arc<KeyRing>>>,
+    sources: Vec<Source>,
+    /// Of the rules made last.
+    id: u64,
     errors: Vec<LiveError>,
 }
 
 impl Files {
     fn new(config: &Config) -> Self {
         let terms = Terms::of(config, Identity::current());
-        Self { terms, users: HashMap::new(), errors: Vec::new() }
+        Self {
+            terms,
+            users: HashMap::new(),
+            keys: HashMap::new(),
+            sources: Vec::new(),
+            id: 0,
+            errors: Vec::new(),
+        }
     }
 
     /// The rules of `policy`, which are those around it if nothing is set anew.
@@ -71,7 +90,9 @@ impl Files {
 
     fn rules(&mut self, policy: &Policy, name: &str) -> Rules {
         let users = policy.basic_auth.as_deref().and_then(|basic| self.users(&basic.users_file, name));
-        Rules::new(policy, Opened { users })
+        let keys = policy.jwt.as_deref().and_then(|jwt| self.keys(&jwt.keys, name));
+        self.id += 1;
+        Rules::new(policy, Opened { users, keys, id: self.id })
     }
 
     fn users(&mut self, path: &Path, name: &str) -> Option<Arc<Users>> {
@@ -84,6 +105,33 @@ impl Files {
         let users = users.map(Arc::new);
         self.users.insert(path.to_owned(), users.clone());
         users
+    }
+
+    fn keys(&mut self, keys: &JwtKeys, name: &str) -> Option<Arc<KeyRing>> {
+        match keys {
+            JwtKeys::File(path) => self.key_file(path, name),
+            JwtKeys::Fetched(jwks) => Some(self.source(jwks)),
+        }
+    }
+
+    fn key_file(&mut self, path: &Path, name: &str) -> Option<Arc<KeyRing>> {
+        if let Some(known) = self.keys.get(path) {
+            return known.clone();
+        }
+        let parse = |bytes: &[u8]| Keys::parse(bytes).map_err(|error| vec![error.to_string()]);
+        let keys = self.read(Role::KeySet, path, name, parse).map(|keys| Arc::new(KeyRing::with(keys)));
+        self.keys.insert(path.to_owned(), keys.clone());
+        keys
+    }
+
+    /// One ring, empty yet, for each key set that an upstream serves.
+    fn source(&mut self, jwks: &Jwks) -> Arc<KeyRing> {
+        if let Some(known) = self.sources.iter().find(|source| source.jwks == *jwks) {
+            return Arc::clone(&known.ring);
+        }
+        let ring = Arc::<KeyRing>::default();
+        self.sources.push(Source { jwks: jwks.clone(), ring: Arc::clone(&ring) });
+        ring
     }
 
     /// What `parse` makes of a file; what is wrong with it is noted.
@@ -114,6 +162,8 @@ fn is_same_policy(first: &Policy, second: &Policy) -> bool {
         && is_same(first.security_headers.as_ref(), second.security_headers.as_ref())
         && is_same(first.cors.as_ref(), second.cors.as_ref())
         && is_same(first.basic_auth.as_ref(), second.basic_auth.as_ref())
+        && is_same(first.jwt.as_ref(), second.jwt.as_ref())
+        && is_same(first.forward_auth.as_ref(), second.forward_auth.as_ref())
 }
 
 fn is_same<T>(first: Option<&Arc<T>>, second: Option<&Arc<T>>) -> bool {

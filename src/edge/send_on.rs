@@ -69,8 +69,8 @@ fn tell_who_asks(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     for name in claimed {
         request.remove_header(&name);
     }
-    if rules.basic.as_ref().is_some_and(|basic| !basic.forward_authorization) {
-        request.remove_header(&header::AUTHORIZATION);
+    for name in rules.withheld() {
+        request.remove_header(&name);
     }
     for (name, value) in &ctx.proven {
         request.insert_header(name.clone(), value.clone())?;

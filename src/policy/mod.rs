@@ -5,7 +5,9 @@
 pub mod access;
 pub mod basic;
 pub mod cors;
+pub mod forward;
 pub mod headers;
+pub mod jwt;
 pub mod keyed;
 pub mod rate;
 pub mod tally;
@@ -14,13 +16,16 @@ use std::sync::Arc;
 
 use fluxheim_config::Policy;
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{self, HeaderName};
 
 use crate::policy::access::Access;
 use crate::policy::basic::Basic;
 use crate::policy::basic::users::Users;
 use crate::policy::cors::Cors;
+use crate::policy::forward::Forward;
 use crate::policy::headers::SecurityHeaders;
+use crate::policy::jwt::Bearer;
+use crate::policy::jwt::keys::KeyRing;
 use crate::route::Routed;
 
 /// The policies of a vhost or route, compiled.
@@ -30,6 +35,8 @@ pub struct Rules {
     pub headers: Option<SecurityHeaders>,
     pub cors: Option<Cors>,
     pub basic: Option<Basic>,
+    pub bearer: Option<Bearer>,
+    pub forward: Option<Forward>,
     /// Request fields by which the upstream is told who asks: what a client sends by these names is
     /// removed. With dashes only.
     claims: Vec<HeaderName>,
@@ -39,6 +46,9 @@ pub struct Rules {
 #[derive(Debug, Default)]
 pub struct Opened {
     pub users: Option<Arc<Users>>,
+    pub keys: Option<Arc<KeyRing>>,
+    /// A number that no other rules have.
+    pub id: u64,
 }
 
 impl Rules {
@@ -47,14 +57,28 @@ impl Rules {
     pub fn new(policy: &Policy, opened: Opened) -> Self {
         let basic = policy.basic_auth.as_deref().zip(opened.users);
         let basic = basic.map(|(basic, users)| Basic::new(basic, users));
+        let bearer = policy.jwt.as_deref().zip(opened.keys);
+        let bearer = bearer.map(|(jwt, keys)| Bearer::new(jwt, keys));
+        let forward = policy.forward_auth.as_deref().map(|forward| Forward::new(forward, opened.id));
+        let told = bearer.iter().flat_map(Bearer::told).chain(forward.iter().flat_map(Forward::names));
+        let told: Vec<_> = told.collect();
         let user_header = basic.as_ref().and_then(|basic| basic.user_header.clone());
         Self {
-            claims: user_header.into_iter().collect(),
+            claims: user_header.into_iter().chain(told).collect(),
             basic,
+            bearer,
+            forward,
             access: policy.access.as_deref().map(Access::new),
             headers: policy.security_headers.as_deref().map(SecurityHeaders::new),
             cors: policy.cors.as_deref().map(Cors::new),
         }
+    }
+
+    /// The field with a password or token, where the upstream must not get it.
+    pub fn withheld(&self) -> impl Iterator<Item = HeaderName> {
+        let password = self.basic.as_ref().filter(|basic| !basic.forward_authorization);
+        let password = password.map(|_| header::AUTHORIZATION);
+        password.into_iter().chain(self.bearer.as_ref().and_then(Bearer::withheld))
     }
 
     /// Those of `sent` that a client must not send, `X_User` for `X-User` among them: to CGI, WSGI and PHP

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::auth::BasicAuth;
+use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::balancing::{Balance, Health, Outlier, Queue, Retry, Sticky};
 use crate::content::StaticFiles;
 use crate::hardening::{Control, Level, Profile};
@@ -382,6 +382,8 @@ pub struct Policy {
     pub security_headers: Option<Arc<SecurityHeaders>>,
     pub cors: Option<Arc<Cors>>,
     pub basic_auth: Option<Arc<BasicAuth>>,
+    pub jwt: Option<Arc<Jwt>>,
+    pub forward_auth: Option<Arc<ForwardAuth>>,
 }
 
 impl Policy {
@@ -395,6 +397,8 @@ impl Policy {
             security_headers: None,
             cors: None,
             basic_auth: None,
+            jwt: None,
+            forward_auth: None,
         }
     }
 }

@@ -63,7 +63,10 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let (upstreams, upstream_names) = upstreams::read(root);
     let references = References { certificates, upstreams: upstream_names };
     let limits = limits::read(&root.table("limits", &schema::LIMITS));
-    let defaults = policy::read(&root.table("defaults", &schema::DEFAULTS), &Policy::under(&limits));
+    let defaults = {
+        let table = root.table("defaults", &schema::DEFAULTS);
+        policy::read(&table, &Policy::under(&limits), &references.upstreams)
+    };
     let vhosts = vhosts::read(root, &references, &defaults);
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
     let tracing = tracing::read(&root.table("tracing", &schema::TRACING));
@@ -110,7 +113,11 @@ mod tests {
             "the file" => String::new(),
             "an entry of http or https" => "[[server.http]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
-            "access" | "security_headers" | "cors" | "basic_auth" => format!("[defaults.{}]\n", schema.title),
+            "access" | "security_headers" | "cors" | "basic_auth" | "jwt" | "forward_auth" => {
+                format!("[defaults.{}]\n", schema.title)
+            }
+            "cache of forward_auth" => "[defaults.forward_auth.cache]\n".to_owned(),
+            "jwks" => "[defaults.jwt.jwks]\n".to_owned(),
             "[upstreams.tls]" => "[[upstreams]]\n[upstreams.tls]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),

@@ -38,7 +38,7 @@ impl Config {
             vhost(&mut out, item, self);
         }
         out.table("[defaults]");
-        policy(&mut out, &self.defaults);
+        policy(&mut out, &self.defaults, self);
         limits(&mut out, &self.limits);
         logging(&mut out, &self.logging);
         tracing(&mut out, &self.tracing);
@@ -198,7 +198,7 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
         Some(certificate) => out.key("certificate", quoted(&certificate.name)),
         None => out.comment("certificate", "(any)", "whichever fits the name"),
     }
-    local(out, &vhost.policy);
+    local(out, &vhost.policy, config);
     for route in &vhost.routes {
         out.table("[[vhosts.routes]]");
         out.key("path", quoted(&print_path(&route.path)));
@@ -209,14 +209,14 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
                 out.key("upstream", quoted(name));
             }
         }
-        local(out, &route.policy);
+        local(out, &route.policy, config);
     }
 }
 
 /// The settings of a vhost or route, inherited ones among them.
-fn local(out: &mut Out, settings: &Policy) {
+fn local(out: &mut Out, settings: &Policy, config: &Config) {
     out.key("limits", local_limits(&settings.limits));
-    policy(out, settings);
+    policy(out, settings, config);
 }
 
 fn local_limits(limits: &LocalLimits) -> String {
@@ -241,12 +241,15 @@ fn inline<const N: usize>(keys: [(&str, String); N]) -> String {
 }
 
 /// The settings that `[defaults]` has too.
-fn policy(out: &mut Out, settings: &Policy) {
+fn policy(out: &mut Out, settings: &Policy, config: &Config) {
     out.key("rate_limit", list(settings.rate_limits.iter().map(rate_limit)));
     out.key("access", settings.access.as_deref().map_or_else(off, policies::access));
     out.key("security_headers", settings.security_headers.as_deref().map_or_else(off, policies::headers));
     out.key("cors", settings.cors.as_deref().map_or_else(off, policies::cors));
     out.key("basic_auth", settings.basic_auth.as_deref().map_or_else(off, policies::basic_auth));
+    out.key("jwt", settings.jwt.as_deref().map_or_else(off, |jwt| policies::jwt(jwt, config)));
+    let forward = settings.forward_auth.as_deref();
+    out.key("forward_auth", forward.map_or_else(off, |forward| policies::forward_auth(forward, config)));
 }
 
 fn off() -> String {
@@ -364,7 +367,11 @@ mod tests {
                         [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\
                         access = { deny = [\"10.0.0.0/8\"] }\nsecurity_headers = \"strict\"\n\
                         cors = { origins = [\"*\"] }\n\
-                        basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n";
+                        basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n\
+                        jwt = { jwks_file = \"k\", issuer = \"i\", audience = \"a\", source = \"cookie:t\" }\n\
+                        [[vhosts]]\nhosts = [\"b\"]\nroutes = [{ path = \"/\", upstream = \"u\" }]\nbasic_auth = \"off\"\n\
+                        jwt = { jwks = { upstream = \"u\", path = \"/k\" }, issuer = \"i\", audience = \"a\" }\n\
+                        forward_auth = { upstream = \"u\", path = \"/v\", cache = { ttl = \"9s\", by = [\"header:cookie\"] } }\n";
 
     #[test]
     fn spells_out_every_key() {

@@ -270,7 +270,7 @@ pub(crate) static STATIC: Schema = Schema {
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
     title: "[defaults]",
-    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth"],
+    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "jwt", "forward_auth"],
     shared: &[],
     known_as: &[],
     planned: &[],
@@ -334,6 +334,61 @@ pub(crate) static RATE_LIMIT: Schema = Schema {
         ("key", "by"),
         ("events", "requests"),
     ],
+    planned: &[],
+};
+pub(crate) static JWT: Schema = Schema {
+    title: "jwt",
+    keys: &[
+        "jwks_file",
+        "jwks",
+        "issuer",
+        "audience",
+        "algorithms",
+        "claims",
+        "forward",
+        "source",
+        "forward_token",
+        "leeway",
+        "realm",
+    ],
+    shared: &[],
+    known_as: &[
+        ("iss", "issuer"),
+        ("issuers", "issuer"),
+        ("aud", "audience"),
+        ("audiences", "audience"),
+        ("jwks_uri", "jwks"),
+        ("jwks_url", "jwks"),
+        ("clock_skew", "leeway"),
+        ("required_claims", "claims"),
+    ],
+    planned: &[],
+};
+pub(crate) static JWKS: Schema = Schema {
+    title: "jwks",
+    keys: &["upstream", "path", "refresh", "timeout"],
+    shared: &[],
+    known_as: &[("url", "path"), ("uri", "path"), ("interval", "refresh")],
+    planned: &[],
+};
+pub(crate) static FORWARD_AUTH: Schema = Schema {
+    title: "forward_auth",
+    keys: &["upstream", "path", "request_headers", "response_headers", "timeout", "cache"],
+    shared: &[],
+    known_as: &[
+        ("uri", "path"),
+        ("address", "upstream"),
+        ("copy_headers", "response_headers"),
+        ("auth_response_headers", "response_headers"),
+        ("auth_request_headers", "request_headers"),
+    ],
+    planned: &[],
+};
+pub(crate) static AUTH_CACHE: Schema = Schema {
+    title: "cache of forward_auth",
+    keys: &["ttl", "by"],
+    shared: &[],
+    known_as: &[("key", "by"), ("time", "ttl")],
     planned: &[],
 };
 pub(crate) static CORS: Schema = Schema {
@@ -440,7 +495,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 31] = [
+pub(crate) static ALL: [&Schema; 35] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -467,6 +522,10 @@ pub(crate) static ALL: [&Schema; 31] = [
     &SECURITY_HEADERS,
     &CORS,
     &BASIC_AUTH,
+    &JWT,
+    &JWKS,
+    &FORWARD_AUTH,
+    &AUTH_CACHE,
     &LIMITS,
     &LOGGING,
     &TRACING,
@@ -584,6 +643,7 @@ mod tests {
                 "an entry of servers" => "An entry of servers",
                 "a rule of rate_limit" => "A rule of rate_limit",
                 "limits of a vhost or route" => "Limits of a vhost or route",
+                "cache of forward_auth" => "Cache of forward_auth",
                 title => title,
             };
             let keys = documented.get(title).map(Vec::as_slice);

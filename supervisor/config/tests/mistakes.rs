@@ -423,6 +423,72 @@ fn a_route_inherits_policies_and_may_do_without() {
     assert!(config.defaults.access.is_none());
 }
 
+#[test]
+fn tokens_leave_nothing_to_chance() {
+    let jwt = |text: &str| told(&format!("{LISTEN}{TWO}[defaults]\njwt = {{ {text} }}\n"));
+    let rest = "issuer = \"i\", audience = \"a\"";
+    assert_eq!(
+        jwt("jwks_file = \"k\""),
+        "f.toml:10:7: jwt has no issuer; add issuer, the iss of its tokens\n\
+         f.toml:10:7: jwt has no audience; add audience, the aud of its tokens, or \"any\""
+    );
+    assert_eq!(
+        jwt(rest),
+        "f.toml:10:7: jwt has no jwks_file; add jwks_file, the path of a JWK Set; or jwks, the upstream that serves one"
+    );
+    assert_eq!(
+        jwt(&format!("{rest}, jwks = {{ upstream = \"idp\", path = \"keys\", refresh = \"1s\" }}")),
+        "f.toml:10:59: upstream: there is no upstream named \"idp\"; known are api, app\n\
+         f.toml:10:73: path: \"keys\" does not start with /; write path and query, such as \"/check?x=1\"\n\
+         f.toml:10:91: refresh: \"1s\" is out of range; choose 10s to 1d"
+    );
+    let file = format!("{rest}, jwks_file = \"k\"");
+    for (text, said) in [
+        ("algorithms = [\"none\"]", "tokens that nobody signed"),
+        ("algorithms = [\"HS256\"]", "its key could also sign"),
+        ("algorithms = []", "the list is empty"),
+        ("leeway = \"10m\"", "keeps expired tokens alive"),
+        ("source = \"query:token\"", "is no place for a token"),
+        ("forward = { sub = \"host\" }", "is Fluxheim's own"),
+        ("forward = { a = \"x-user\", b = \"X-User\" }", "already has the claim"),
+        ("claims = { role = [] }", "met by no token"),
+        ("jwks = { upstream = \"app\", path = \"/k\" }", "here both are set"),
+        ("jwks_uri = \"https://idp/keys\"", "here it is called \"jwks\""),
+    ] {
+        let told = jwt(&format!("{file}, {text}"));
+        assert!(told.contains(said), "{text}: {told}");
+    }
+    assert!(
+        jwt("jwks_file = \"k\", issuer = \"\", audience = [\"any\", \"a\"]").contains("can't go with others")
+    );
+    let both = told_beside_listener(&format!(
+        "[defaults]\nbasic_auth = {{ users_file = \"u\" }}\njwt = {{ {file} }}\n"
+    ));
+    assert!(both.contains("both be read from Authorization"), "{both}");
+}
+
+#[test]
+fn a_kept_permit_is_bound_to_what_names_the_user() {
+    let forward = |text: &str| {
+        told(&format!(
+            "{LISTEN}{TWO}[defaults]\nforward_auth = {{ upstream = \"app\", path = \"/v\", {text} }}\n"
+        ))
+    };
+    for (text, said) in [
+        ("cache = { ttl = \"10s\" }", "cache of forward_auth has no by; add by, what a permit is bound to"),
+        ("cache = { ttl = \"10s\", by = [\"host\"] }", "nothing of it tells one user from another"),
+        ("cache = { ttl = \"10s\", by = [\"header:x-key\"] }", "add a field of request_headers"),
+        ("cache = { ttl = \"2h\", by = [\"header:cookie\"] }", "too long to shut somebody out"),
+        ("cache = { ttl = \"10s\", by = [\"header:cookie\", \"ip\"] }", "unknown word \"ip\""),
+        ("request_headers = [\"host\"]", "is Fluxheim's own"),
+        ("response_headers = [\"Remote_User\"]", "many applications read it as the same field"),
+        ("copy_headers = [\"Remote-User\"]", "here it is called \"response_headers\""),
+    ] {
+        let told = forward(text);
+        assert!(told.contains(said), "{text}: {told}");
+    }
+}
+
 fn told_of_choosing(keys: &str) -> String {
     told_beside_listener(&format!("[[upstreams]]\nname = \"app\"\nservers = [\"a:1\", \"b:1\"]\n{keys}\n"))
 }

@@ -199,7 +199,7 @@ fn host() -> impl Strategy<Value = UpstreamHost> {
 
 prop_compose! {
     fn upstream(name: String)(
-        choosing in balancing::upstream(name.clone()),
+        choosing in balancing::upstream(name.clone()).boxed(),
         connect_timeout in duration(1),
         read_timeout in duration(1),
         write_timeout in duration(1),
@@ -390,14 +390,72 @@ prop_compose! {
     }
 }
 
+fn jwt_keys() -> impl Strategy<Value = JwtKeys> {
+    let fetched = (0..2usize, "/[a-z]{1,5}(\\?[a-z=]{1,5})?", 10..=86_400u64, duration(1)).prop_map(
+        |(upstream, path, refresh, timeout)| {
+            JwtKeys::Fetched(Jwks { upstream, path, refresh: Duration::from_secs(refresh), timeout })
+        },
+    );
+    prop_oneof![file().prop_map(JwtKeys::File), fetched]
+}
+
+prop_compose! {
+    /// Never from `Authorization`, which may have a password already.
+    fn jwt()(
+        keys in jwt_keys(),
+        issuers in vec("[a-z:/.é\"]{1,9}", 1..3),
+        audiences in option::of(vec("[b-z:/.]{1,9}", 1..3)),
+        algorithms in proptest::sample::subsequence(JwtAlgorithm::ALL.to_vec(), 1..=4),
+        claims in btree_map("[a-z/.é\" ]{1,5}", vec("[a-zé\"]{0,5}", 1..3), 0..3),
+        forward in btree_set("[a-z/.é\" ]{1,5}", 0..3),
+        source in prop_oneof![
+            "[a-z]{1,5}".prop_map(TokenSource::Cookie),
+            "x-[a-z]{1,5}".prop_map(TokenSource::Header),
+        ],
+        (forward_token, leeway) in (any::<bool>(), 0..=300_000u64),
+    ) -> Jwt {
+        let forward = forward.into_iter().enumerate().map(|(n, claim)| (format!("x-{n}"), claim)).collect();
+        let leeway = Duration::from_millis(leeway);
+        let realm = "somewhere".to_owned();
+        Jwt { keys, issuers, audiences, algorithms, claims, forward, source, forward_token, leeway, realm }
+    }
+}
+
+fn auth_key() -> impl Strategy<Value = AuthKey> {
+    prop_oneof![
+        select(vec![AuthKey::ClientIp, AuthKey::Method, AuthKey::Host, AuthKey::Path, AuthKey::Target]),
+        "[a-z]{1,5}".prop_map(AuthKey::Header),
+    ]
+}
+
+prop_compose! {
+    fn forward_auth()(
+        (upstream, path) in (0..2usize, "/[a-z]{1,5}(\\?[a-z=]{1,5})?"),
+        (more, response_headers) in (vec("[a-z]{1,3}", 0..3), vec("x-[a-z]{1,5}", 0..3)),
+        timeout in duration(1),
+        cache in option::of((1..=3_600_000u64, vec(auth_key(), 0..3))),
+    ) -> ForwardAuth {
+        let user = AuthKey::Header("cookie".to_owned());
+        let cache = cache.map(|(ttl, by)| AuthCache {
+            ttl: Duration::from_millis(ttl),
+            by: by.into_iter().chain([user]).collect(),
+        });
+        let more = more.into_iter().filter(|name| name != "te" && name != "via");
+        let request_headers = std::iter::once("cookie".to_owned()).chain(more).collect();
+        ForwardAuth { upstream, path, request_headers, response_headers, timeout, cache }
+    }
+}
+
 prop_compose! {
     fn policy()(
         limits in local_limits(),
         rate_limits in rate_limits(),
-        access in option::of(access()),
-        security_headers in option::of(security_headers()),
-        cors in option::of(cors()),
-        basic_auth in option::of(basic_auth()),
+        access in option::of(access().boxed()),
+        security_headers in option::of(security_headers().boxed()),
+        cors in option::of(cors().boxed()),
+        basic_auth in option::of(basic_auth().boxed()),
+        jwt in option::of(jwt().boxed()),
+        forward_auth in option::of(forward_auth().boxed()),
     ) -> Policy {
         Policy {
             limits,
@@ -406,6 +464,8 @@ prop_compose! {
             security_headers: security_headers.map(Arc::new),
             cors: cors.map(Arc::new),
             basic_auth: basic_auth.map(Arc::new),
+            jwt: jwt.map(Arc::new),
+            forward_auth: forward_auth.map(Arc::new),
         }
     }
 }
@@ -413,7 +473,7 @@ prop_compose! {
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
     let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), files().prop_map(Action::Static)];
-    let routes = vec((path(), action, policy()), 1..4).prop_map(|routes| {
+    let routes = vec((path(), action, policy().boxed()), 1..4).prop_map(|routes| {
         let mut kept: Vec<Route> = Vec::new();
         for (path, action, policy) in routes {
             if kept.iter().all(|route| route.path != path) {
@@ -472,16 +532,16 @@ prop_compose! {
 prop_compose! {
     fn config()(
         server in server().boxed(),
-        hardening in hardening(),
+        hardening in hardening().boxed(),
         trusted in btree_set(select(AdvisoryFilesystem::ALL.to_vec()), 0..4),
         tls in tls().boxed(),
         upstreams in (upstream("one".into()).boxed(), upstream("two".into()).boxed()),
         vhosts in vhosts().boxed(),
         limits in limits().boxed(),
-        logging in logging(),
-        tracing in tracing(),
+        logging in logging().boxed(),
+        tracing in tracing().boxed(),
         listen in listeners(10_000),
-        defaults in policy(),
+        defaults in policy().boxed(),
     ) -> Config {
         Config {
             server,

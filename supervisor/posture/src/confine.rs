@@ -43,8 +43,10 @@ impl Reach {
         let sticky = config.upstreams.iter().filter_map(|upstream| upstream.sticky.as_ref());
         let sticky = sticky.map(|sticky| folder_of(&sticky.secret_file));
         let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
-        let users =
-            config.policies().filter_map(|(_, policy)| Some(&policy.basic_auth.as_deref()?.users_file));
+        let credentials = config.policies().flat_map(|(_, policy)| {
+            let users = policy.basic_auth.as_deref().map(|basic| &basic.users_file);
+            users.into_iter().chain(policy.jwt.as_deref().and_then(|jwt| jwt.keys.file()))
+        });
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
         let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
@@ -59,7 +61,7 @@ impl Reach {
             files: certificates
                 .chain(upstreams)
                 .map(|file| folder_of(file))
-                .chain(users.map(|file| folder_of(file)))
+                .chain(credentials.map(|file| folder_of(file)))
                 .chain(sticky)
                 .chain(statics)
                 .chain(own)

@@ -26,6 +26,8 @@ pub enum Role {
     EabHmac,
     /// Whoever can read them can command the proxy.
     AdminTokens,
+    /// Public keys; whoever can replace it decides whose tokens are believed.
+    KeySet,
     /// Hashes of passwords: whoever can read them can guess at leisure, whoever can write them comes in.
     UsersFile,
     /// Whoever can read it can read what the cache has on disk.
@@ -40,7 +42,7 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -48,6 +50,7 @@ impl Role {
         Self::EabKeyId,
         Self::EabHmac,
         Self::AdminTokens,
+        Self::KeySet,
         Self::UsersFile,
         Self::CacheKey,
         Self::StickyKey,
@@ -66,7 +69,12 @@ impl Role {
             | Self::UsersFile
             | Self::CacheKey
             | Self::StickyKey => true,
-            Self::Config | Self::Certificate | Self::CaBundle | Self::StateFolder | Self::StaticRoot => false,
+            Self::Config
+            | Self::Certificate
+            | Self::CaBundle
+            | Self::KeySet
+            | Self::StateFolder
+            | Self::StaticRoot => false,
         }
     }
 
@@ -80,7 +88,7 @@ impl Role {
     pub(crate) const fn most_bytes(self) -> u64 {
         match self {
             Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::CacheKey | Self::StickyKey => 64 << 10,
-            Self::Config | Self::Certificate | Self::AdminTokens => 1 << 20,
+            Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
             Self::StateFolder | Self::StaticRoot => 0,
         }
@@ -97,6 +105,7 @@ impl Role {
             Self::EabKeyId => "eab-key-id",
             Self::EabHmac => "eab-hmac",
             Self::AdminTokens => "admin-tokens",
+            Self::KeySet => "key-set",
             Self::UsersFile => "users-file",
             Self::CacheKey => "cache-key",
             Self::StickyKey => "sticky-key",
@@ -123,6 +132,7 @@ impl fmt::Display for Role {
             Self::EabKeyId => "EAB key id",
             Self::EabHmac => "EAB HMAC key",
             Self::AdminTokens => "admin token file",
+            Self::KeySet => "JWK Set",
             Self::UsersFile => "file of users",
             Self::CacheKey => "cache key",
             Self::StickyKey => "key of sticky cookies",
@@ -234,9 +244,11 @@ pub fn inventory(config: &Config) -> Inventory {
 
 /// What clients are known by, each file once.
 fn credentials(config: &Config) -> impl Iterator<Item = Item> {
-    let files = config.policies().filter_map(|(vhost, policy)| {
-        let path = &policy.basic_auth.as_deref()?.users_file;
-        Some((Role::UsersFile, path, vhost.map_or_else(|| "defaults".to_owned(), vhost_name)))
+    let files = config.policies().flat_map(|(vhost, policy)| {
+        let users = policy.basic_auth.as_deref().map(|basic| (Role::UsersFile, &basic.users_file));
+        let keys = policy.jwt.as_deref().and_then(|jwt| Some((Role::KeySet, jwt.keys.file()?)));
+        let name = vhost.map_or_else(|| "defaults".to_owned(), vhost_name);
+        users.into_iter().chain(keys).map(move |(role, path)| (role, path, name.clone()))
     });
     let mut seen = BTreeSet::new();
     files
@@ -327,6 +339,7 @@ mod tests {
         [[vhosts]]
         hosts = ["b.example"]
         basic_auth = { users_file = "users" }
+        jwt = { jwks_file = "keys.json", issuer = "i", audience = "any", source = "cookie:t" }
         [[vhosts.routes]]
         path = "/"
         static = "/srv/b"
@@ -355,6 +368,7 @@ mod tests {
                 (Role::StaticRoot, "vhosts 1", Path::new("/srv/a")),
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
                 (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),
+                (Role::KeySet, "vhosts 2", Path::new("/etc/fluxheim/keys.json")),
             ]
         );
     }

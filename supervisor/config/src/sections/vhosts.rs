@@ -53,7 +53,7 @@ fn vhost(
     let certificate = section.read("certificate", "the name of a certificate", certificate_name).good();
     let certificate = certificate
         .and_then(|name| references.certificates.resolve(section.run().sink, "certificate", &name));
-    let policy = policy::local(section, defaults);
+    let policy = policy::local(section, defaults, &references.upstreams);
     let routes = routes(section, &references.upstreams, &policy);
     Some(Vhost { hosts: hosts?, certificate, policy, routes })
 }
@@ -116,7 +116,7 @@ fn route(
         taken.entry(value.clone()).or_insert(*at);
     }
     let action = action(section, upstreams);
-    let policy = policy::local(section, inherited);
+    let policy = policy::local(section, inherited, upstreams);
     Some(Route { path: path?.value, action: action?, policy })
 }
 

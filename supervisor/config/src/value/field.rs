@@ -73,6 +73,22 @@ pub(crate) fn token(text: &str) -> Result<String, Flaw> {
     Ok(text.to_owned())
 }
 
+/// The path and query that a request of our own asks for.
+pub(crate) fn target(text: &str) -> Result<String, Flaw> {
+    let fits = |c: char| {
+        matches!(c, '!'..='~') && !matches!(c, '"' | '#' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}')
+    };
+    if !text.starts_with('/') {
+        return Err(Flaw::new(format!("{} does not start with /", show(text)))
+            .help("write path and query, such as \"/check?x=1\""));
+    }
+    if text.starts_with("//") || text.len() > 2048 || !text.chars().all(fits) {
+        return Err(Flaw::new(format!("{} is not the target of a request", show(text)))
+            .help("write path and query, percent-encoded where needed, of at most 2048 characters"));
+    }
+    Ok(text.to_owned())
+}
+
 /// RFC 9110 section 5.6.2.
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
@@ -103,6 +119,14 @@ mod tests {
         assert_eq!(value("default-src 'self'; img-src *").unwrap(), "default-src 'self'; img-src *");
         for bad in ["", " a", "a ", "a\r\nb: c", "ü", "a\0"] {
             assert!(value(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn asks_for_targets_that_a_request_line_can_hold() {
+        assert_eq!(target("/auth?rd=%2F").unwrap(), "/auth?rd=%2F");
+        for bad in ["", "auth", "//evil.test/", "/a b", "/a#b", "/a\r\nb"] {
+            assert!(target(bad).is_err(), "{bad:?}");
         }
     }
 }

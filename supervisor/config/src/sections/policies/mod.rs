@@ -5,6 +5,8 @@
 pub(crate) mod access;
 pub(crate) mod basic_auth;
 pub(crate) mod cors;
+pub(crate) mod forward_auth;
+pub(crate) mod jwt;
 pub(crate) mod security_headers;
 
 use toml::de::DeValue;
