@@ -5,12 +5,15 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Config, Listener, exit};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
 use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -18,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::app::drain;
+use crate::app::export::Exporter;
 use crate::app::handoff::{self, Word};
 use crate::app::patience;
 use crate::app::reload::{self, Reloadable};
@@ -177,6 +181,9 @@ impl Proxy {
         supervisor: Option<ProxyEnd>,
     ) -> Result<(), StartError> {
         self.accept();
+        if let Some(exporter) = exporter(&self.reloadable.live, &self.telemetry) {
+            tokio::spawn(exporter.run());
+        }
         self.telemetry.lifecycle.set_listening();
         if let Some(end) = supervisor {
             handoff::answer(end, Arc::clone(&self.telemetry.lifecycle))?;
@@ -280,6 +287,7 @@ impl Proxy {
         };
         let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
         let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;
+        self.telemetry.spans.flush(LAST_SPANS).await;
         match drained.cut {
             0 => tracing::info!(took = ?drained.took, "stopped: everything in flight was finished"),
             cut => {
@@ -313,6 +321,32 @@ fn door_of(listener: &Listener, all: &Door) -> Door {
     door
 }
 
+/// The framework's own settings.
+fn framework(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        max_retries: MAX_ATTEMPTS,
+        upstream_keepalive_pool_size: KEPT,
+        // No upstream speaks TLS yet. Without this the framework would read the system's authorities,
+        // which are out of our reach, and panic.
+        ca_file: Some("/dev/null".to_owned()),
+        ..ServerConf::default()
+    }
+}
+
+/// What sends spans.
+fn exporter(live: &Arc<ArcSwap<Live>>, telemetry: &Arc<Telemetry>) -> Option<Exporter> {
+    let orders = telemetry.take_orders()?;
+    let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&framework(1))));
+    Some(Exporter {
+        live: Arc::clone(live),
+        telemetry: Arc::clone(telemetry),
+        connector,
+        orders,
+        failing: false,
+    })
+}
+
 fn http_proxy(
     live: &Arc<ArcSwap<Live>>,
     telemetry: &Arc<Telemetry>,
@@ -321,22 +355,15 @@ fn http_proxy(
 ) -> Timed {
     let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
     let limits = live.load().config.limits.clone();
-    let conf = ServerConf {
-        threads,
-        max_retries: MAX_ATTEMPTS,
-        upstream_keepalive_pool_size: KEPT,
-        // No upstream speaks TLS yet. Without this the framework would read the system's authorities,
-        // which are out of our reach, and panic.
-        ca_file: Some("/dev/null".to_owned()),
-        ..ServerConf::default()
-    };
-    let mut proxy = HttpProxy::new(edge, Arc::new(conf));
+    let mut proxy = HttpProxy::new(edge, Arc::new(framework(threads)));
     proxy.handle_init_modules();
     proxy.server_options = Some(tls::server_options(&limits));
     proxy.h2_options = Some(tls::h2_options(&limits));
     Timed(Arc::new(proxy))
 }
 
+/// What the last spans may take: well within what the stop budget leaves after the drain.
+const LAST_SPANS: Duration = Duration::from_millis(300);
 /// Attempts at an upstream for one request, the first included.
 const MAX_ATTEMPTS: usize = 4;
 /// Idle upstream connections kept, over all upstreams of a scheme.

@@ -21,6 +21,7 @@ mod permit;
 pub mod respond;
 mod rules;
 mod send_on;
+mod spans;
 pub mod timing;
 
 use std::sync::Arc;
@@ -198,7 +199,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.timing.first_byte();
+        ctx.timing.first_byte(response.status.as_u16());
         send_on::rewrite_response(response);
         Ok(())
     }

@@ -33,4 +33,5 @@ mod reloading;
 mod secure_upstreams;
 mod streaming;
 mod tls;
+mod tracing;
 mod upstreams;
