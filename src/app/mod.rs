@@ -4,6 +4,7 @@
 //! ready. Key material is opened only after PID 1 has agreed. Decides nothing about requests.
 
 mod drain;
+mod export;
 mod fixed;
 mod handoff;
 mod password;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Config, Listener, exit};
@@ -12,6 +13,7 @@ use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::app::drain;
+use crate::app::export::Exporter;
 use crate::app::handoff::{self, Word};
 use crate::app::patience;
 use crate::app::reload::{self, Reloadable};
@@ -144,7 +147,7 @@ impl Proxy {
         let resolver = resolve::resolver()?;
         let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
         let fetching = jwks::start(&live);
-        let connecting = ConnectorOptions::from_server_conf(&upstream_conf(threads));
+        let connecting = ConnectorOptions::from_server_conf(&framework(threads));
         let checking = health::start(&live.pools, &connecting);
         let bound = bind_public(&live.config, &certificates)?;
         let metrics =
@@ -188,6 +191,9 @@ impl Proxy {
         supervisor: Option<ProxyEnd>,
     ) -> Result<(), StartError> {
         self.accept();
+        if let Some(exporter) = exporter(&self.reloadable.live, &self.telemetry) {
+            tokio::spawn(exporter.run());
+        }
         self.telemetry.lifecycle.set_listening();
         if let Some(end) = supervisor {
             handoff::answer(end, Arc::clone(&self.telemetry.lifecycle))?;
@@ -291,6 +297,7 @@ impl Proxy {
         };
         let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
         let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;
+        self.telemetry.spans.flush(LAST_SPANS).await;
         match drained.cut {
             0 => tracing::info!(took = ?drained.took, "stopped: everything in flight was finished"),
             cut => {
@@ -324,24 +331,8 @@ fn door_of(listener: &Listener, all: &Door) -> Door {
     door
 }
 
-fn http_proxy(
-    live: &Arc<ArcSwap<Live>>,
-    telemetry: &Arc<Telemetry>,
-    scheme: Scheme,
-    threads: usize,
-) -> Timed {
-    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
-    let limits = live.load().config.limits.clone();
-    let conf = upstream_conf(threads);
-    let mut proxy = HttpProxy::new(edge, Arc::new(conf));
-    proxy.handle_init_modules();
-    proxy.server_options = Some(tls::server_options(&limits));
-    proxy.h2_options = Some(tls::h2_options(&limits));
-    Timed(Arc::new(proxy))
-}
-
-/// How upstreams are connected to.
-fn upstream_conf(threads: usize) -> ServerConf {
+/// The framework's own settings.
+fn framework(threads: usize) -> ServerConf {
     ServerConf {
         threads,
         max_retries: MAX_ATTEMPTS,
@@ -353,6 +344,36 @@ fn upstream_conf(threads: usize) -> ServerConf {
     }
 }
 
+/// What sends spans.
+fn exporter(live: &Arc<ArcSwap<Live>>, telemetry: &Arc<Telemetry>) -> Option<Exporter> {
+    let orders = telemetry.take_orders()?;
+    let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&framework(1))));
+    Some(Exporter {
+        live: Arc::clone(live),
+        telemetry: Arc::clone(telemetry),
+        connector,
+        orders,
+        failing: false,
+    })
+}
+
+fn http_proxy(
+    live: &Arc<ArcSwap<Live>>,
+    telemetry: &Arc<Telemetry>,
+    scheme: Scheme,
+    threads: usize,
+) -> Timed {
+    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
+    let limits = live.load().config.limits.clone();
+    let mut proxy = HttpProxy::new(edge, Arc::new(framework(threads)));
+    proxy.handle_init_modules();
+    proxy.server_options = Some(tls::server_options(&limits));
+    proxy.h2_options = Some(tls::h2_options(&limits));
+    Timed(Arc::new(proxy))
+}
+
+/// What the last spans may take: well within what the stop budget leaves after the drain.
+const LAST_SPANS: Duration = Duration::from_millis(300);
 /// Beyond what any upstream's `retry.attempts` may be, which is what counts.
 const MAX_ATTEMPTS: usize = 16;
 /// Idle upstream connections kept, over all upstreams of a scheme.

@@ -3,12 +3,10 @@
 //! Owns their bounds: a time for all of it, and most bytes of the answer (CVE-2026-26998 is a proxy that
 //! had none). Addresses, connections and their rules are those of the upstream, as for any request to it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use fluxheim_config::UpstreamHost;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -171,17 +169,6 @@ impl Asker {
             self.0.release_http_session(session, peer, peer.options.idle_timeout).await;
         }
         Ok(Answer { head, body: body.freeze() })
-    }
-}
-
-/// What an upstream's servers are called, for `Host`: as the first of them is.
-pub(super) fn authority(pool: &Pool) -> String {
-    match pool.config.servers.first() {
-        None => pool.config.name.clone(),
-        Some(server) => match &server.host {
-            UpstreamHost::Name(name) => format!("{name}:{}", server.port),
-            UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
-        },
     }
 }
 

@@ -17,7 +17,7 @@ use pingora::proxy::Session;
 use crate::edge::cause::{CLIENT_GONE, Cause, Failure, Loudness};
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::identity::Identity;
-use crate::edge::{failure, respond};
+use crate::edge::{failure, respond, spans};
 use crate::telemetry::access::AccessLine;
 use crate::telemetry::metrics::meters::{Request, VhostMeters};
 
@@ -33,13 +33,13 @@ pub(super) struct Asked {
 }
 
 /// The same, on loan.
-struct Seen<'a> {
-    method: &'a Method,
-    target: Cow<'a, str>,
-    version: Version,
-    tls: Option<&'a SslDigest>,
-    referer: Option<&'a HeaderValue>,
-    user_agent: Option<&'a HeaderValue>,
+pub(super) struct Seen<'a> {
+    pub(super) method: &'a Method,
+    pub(super) target: Cow<'a, str>,
+    pub(super) version: Version,
+    pub(super) tls: Option<&'a SslDigest>,
+    pub(super) referer: Option<&'a HeaderValue>,
+    pub(super) user_agent: Option<&'a HeaderValue>,
 }
 
 impl Asked {
@@ -122,11 +122,11 @@ pub(super) fn cut(ctx: &mut Ctx) {
     tell(ctx, &asked.seen(), &outcome);
 }
 
-struct Outcome {
-    status: u16,
-    bytes: Option<u64>,
-    bytes_received: Option<u64>,
-    took: Duration,
+pub(super) struct Outcome {
+    pub(super) status: u16,
+    pub(super) bytes: Option<u64>,
+    pub(super) bytes_received: Option<u64>,
+    pub(super) took: Duration,
 }
 
 fn tell(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
@@ -141,6 +141,7 @@ fn tell(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
         vhost.error(metrics, failure.cause.name());
         say(ctx, vhost.name(), failure);
     }
+    spans::record(ctx, seen, outcome);
     if ctx.telemetry.access.enabled() {
         log(ctx, seen, outcome);
     }

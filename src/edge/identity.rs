@@ -19,6 +19,8 @@ use crate::types::PeerIp;
 pub struct Identity {
     pub request_id: HeaderValue,
     pub span: Option<Span>,
+    /// The span of asking an upstream, where spans go anywhere.
+    pub client: Option<u64>,
 }
 
 /// The id and span that a request of `peer` has.
@@ -37,7 +39,9 @@ pub(super) fn identify(head: &RequestHeader, peer: PeerIp, live: &Live) -> Ident
         let ratio = tracing.sample_ratio.millionths();
         continued.unwrap_or_else(|| Span::beginning(rand::random(), rand::random(), ratio))
     });
-    Identity { request_id: sent.unwrap_or_else(new_request_id), span }
+    let client =
+        tracing.otlp.as_ref().and(span).filter(|span| span.sampled).map(|_| rand::random::<u64>().max(1));
+    Identity { request_id: sent.unwrap_or_else(new_request_id), span, client }
 }
 
 /// The field's value, unless it stands there twice.
@@ -56,7 +60,8 @@ impl Identity {
         let Some(span) = &self.span else { return Ok(()) };
         let state =
             span.parent.and_then(|_| trace_context::tracestate(request.headers.get_all(&TRACESTATE).iter()));
-        request.insert_header(TRACEPARENT, span.traceparent().as_slice())?;
+        let parent = Span { id: self.client.unwrap_or(span.id), ..*span };
+        request.insert_header(TRACEPARENT, parent.traceparent().as_slice())?;
         match state {
             Some(state) => request.insert_header(TRACESTATE, state)?,
             None => drop(request.remove_header(&TRACESTATE)),

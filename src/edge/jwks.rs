@@ -99,7 +99,7 @@ impl Fetch {
 
 fn request(pool: &Pool, path: &str) -> pingora::Result<RequestHeader> {
     let mut request = RequestHeader::build(http::Method::GET, path.as_bytes(), Some(4))?;
-    request.insert_header(header::HOST, ask::authority(pool))?;
+    request.insert_header(header::HOST, pool.authority())?;
     request.insert_header(header::ACCEPT, "application/jwk-set+json, application/json")?;
     request.insert_header(header::USER_AGENT, concat!("fluxheim/", env!("CARGO_PKG_VERSION")))?;
     Ok(request)

@@ -26,6 +26,7 @@ mod proof;
 pub mod respond;
 mod rules;
 mod send_on;
+mod spans;
 pub mod timing;
 
 use std::sync::Arc;
@@ -218,7 +219,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.timing.first_byte();
+        ctx.timing.first_byte(response.status.as_u16());
         attempt::answered(session, ctx.proxying()?, response)?;
         send_on::rewrite_response(response);
         Ok(())

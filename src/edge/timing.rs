@@ -11,6 +11,7 @@ pub struct Timing {
     attempt: Option<Instant>,
     connect: Option<Duration>,
     first_byte: Option<Instant>,
+    status: Option<u16>,
     attempts: u32,
 }
 
@@ -23,7 +24,7 @@ impl Timing {
     /// A server is to be asked, perhaps not the first one.
     pub fn attempt(&mut self) {
         self.attempt = Some(Instant::now());
-        self.connect = None;
+        (self.connect, self.status) = (None, None);
         self.attempts += 1;
     }
 
@@ -32,8 +33,10 @@ impl Timing {
         self.connect = self.attempt.map(|began| began.elapsed());
     }
 
-    /// The head of its response is there; of several, as after a 103, the first counts.
-    pub fn first_byte(&mut self) {
+    /// The head of its response is there. Of several, as after a 103, the first has the time and the last
+    /// the status.
+    pub fn first_byte(&mut self, status: u16) {
+        self.status = Some(status);
         self.first_byte.get_or_insert_with(Instant::now);
     }
 
@@ -65,6 +68,12 @@ impl Timing {
     #[must_use]
     pub const fn last_attempt(&self) -> Option<Instant> {
         self.attempt
+    }
+
+    /// What the server answered.
+    #[must_use]
+    pub const fn status(&self) -> Option<u16> {
+        self.status
     }
 
     /// How often a server was tried.

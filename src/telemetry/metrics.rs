@@ -52,6 +52,9 @@ pub struct Metrics {
     reload_time: Gauge<f64, AtomicU64>,
     /// What requests count that no vhost answers for.
     pub no_vhost: VhostMeters,
+    /// Spans that a collector has taken.
+    pub spans_exported: Counter,
+    spans_dropped: Family<ReasonLabel, Counter>,
     /// Failures of accept(2).
     pub accept_errors: Counter,
     /// Access log lines lost because their writer could not keep up.
@@ -140,6 +143,15 @@ pub enum Attempt {
     Busy,
 }
 
+/// Why spans are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpansLost {
+    /// They come faster than the collector takes them.
+    QueueFull,
+    /// The collector did not take them.
+    ExportFailed,
+}
+
 impl Attempt {
     /// Every outcome, in the order of its number.
     const ALL: [Self; 7] = [
@@ -192,6 +204,8 @@ impl Metrics {
             reload_success: Gauge::default(),
             reload_time: Gauge::default(),
             no_vhost: VhostMeters::new("-"),
+            spans_exported: Counter::default(),
+            spans_dropped: Family::default(),
             accept_errors: Counter::default(),
             access_lines_dropped: Counter::default(),
             open_connections: Gauge::default(),
@@ -300,6 +314,8 @@ impl Metrics {
             "Access log lines lost because stdout was not read fast enough",
             self.access_lines_dropped.clone(),
         );
+        r.register("spans_exported", "Spans that the collector has taken", self.spans_exported.clone());
+        r.register("spans_dropped", "Spans that were lost, by reason", self.spans_dropped.clone());
         r.register("config_reloads", "Reloads of the configuration, by result", self.reloads.clone());
         r.register(
             "config_reload_success",
@@ -364,6 +380,15 @@ impl Metrics {
     /// One HTTP/2 connection or stream that was ended.
     pub fn h2_refused(&self, reason: &'static str) {
         self.h2_refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Spans that no collector will see.
+    pub fn spans_lost(&self, lost: SpansLost, count: u64) {
+        let reason = match lost {
+            SpansLost::QueueFull => "queue_full",
+            SpansLost::ExportFailed => "export_failed",
+        };
+        self.spans_dropped.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
 
     /// The configuration was replaced, or a new one refused.

@@ -11,19 +11,22 @@ pub mod lines;
 mod mask;
 pub mod metrics;
 pub mod servers;
+pub mod spans;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use fluxheim_config::{Config, Logging, Tracing};
 use fluxheim_posture::handoff::Posture;
 use http::{HeaderName, HeaderValue};
+use tokio::sync::mpsc;
 
 use crate::types::{Scheme, uuid_v7};
 use access::{AccessLine, AccessLog, Style};
 use lifecycle::{ConnectionGuard, Lifecycle};
 use metrics::Metrics;
+use spans::{Order, Spans};
 
 /// Everything a stage needs to be seen.
 #[derive(Debug)]
@@ -35,6 +38,9 @@ pub struct Telemetry {
     pub style: ArcSwap<Style>,
     /// The field that has a request's id.
     pub request_id: ArcSwap<HeaderName>,
+    /// Where spans are handed in.
+    pub spans: Spans,
+    orders: Mutex<Option<mpsc::Receiver<Order>>>,
 }
 
 impl Telemetry {
@@ -42,13 +48,22 @@ impl Telemetry {
     #[must_use]
     pub fn new(access: AccessLog, posture: Option<&Posture>) -> Self {
         let lifecycle = Arc::new(Lifecycle::default());
+        let (spans, orders) = Spans::queue();
         Self {
             metrics: Metrics::new(posture),
             lifecycle,
             access,
             style: ArcSwap::from_pointee(Style::from(&Logging::default())),
             request_id: ArcSwap::from_pointee(HeaderName::from_static("x-request-id")),
+            spans,
+            orders: Mutex::new(Some(orders)),
         }
+    }
+
+    /// The other end of the spans' queue, once.
+    #[must_use]
+    pub fn take_orders(&self) -> Option<mpsc::Receiver<Order>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// From now on, as this configuration has it.

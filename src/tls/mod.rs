@@ -92,6 +92,9 @@ const SHORTEST_H2_IDLE: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn server_options(limits: &Limits) -> HttpServerOptions {
     let mut options = HttpServerOptions::default();
+    // Not to serve it: the framework's own refusal would come before a request exists, and be neither
+    // logged nor counted. Admission refuses every CONNECT.
+    options.allow_connect_method_proxying = true;
     // The framework counts how often a connection is used again.
     options.keepalive_request_limit = Some(limits.keepalive_requests.saturating_sub(1));
     // Zero would end a connection before its first request; that one may take a moment.

@@ -160,6 +160,17 @@ impl Pool {
         self.known.load().get(at).filter(|addresses| !addresses.is_empty()).cloned()
     }
 
+    /// What its servers are called, for `Host` in requests of our own: as the first of them is.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let Some(server) = self.config.servers.first() else { return self.config.name.clone() };
+        match &server.host {
+            UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
+            UpstreamHost::Name(name) => format!("{name}:{}", server.port),
+            UpstreamHost::Service(name) => name.clone(),
+        }
+    }
+
     /// What each configured server resolved to last, in order.
     #[must_use]
     pub fn known(&self) -> Vec<Vec<Found>> {

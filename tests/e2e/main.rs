@@ -36,4 +36,5 @@ mod secure_upstreams;
 mod streaming;
 mod tls;
 mod tokens;
+mod tracing;
 mod upstreams;

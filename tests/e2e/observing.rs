@@ -263,3 +263,31 @@ fn shows_native_histograms_to_scrapers_that_read_protobuf_and_the_process_to_all
     );
     assert!(value("process_start_time_seconds ") > 1.7e9, "{text}");
 }
+
+/// The gate refuses it in HTTP/1.1 before there is a request; in HTTP/2 the framework would.
+#[test]
+fn counts_and_logs_a_connect_over_http_2() {
+    use std::io::Write;
+    let rest = "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n";
+    let flux =
+        Flux::server("https = [\"127.0.0.1:0\"]", &format!("{rest}{SITE}")).file("site/index.html", b"home");
+    crate::support::certificate(flux.dir.path(), "a", &["a.test"]);
+    let flux = flux.start();
+    let mut client = crate::support::tls(&flux, "a.test", &[b"h2"]);
+    // HPACK (RFC 7541 section 6.2.2): :method and :authority by the static table, their values in full.
+    let fields = [&[0x02, 7], &b"CONNECT"[..], &[0x01, 10], b"a.test:443"].concat();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let headers = [&[0, 0, u8::try_from(fields.len()).unwrap(), 1, 5, 0, 0, 0, 1], &fields[..]].concat();
+    client.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers].concat()).unwrap();
+    let line =
+        crate::support::wait(|| flux.said().lines().find(|line| line.contains("CONNECT")).map(str::to_owned));
+    let line: serde_json::Value = serde_json::from_str(&line.expect("no line")).unwrap();
+    assert_eq!((&line["status"], &line["error"]), (&405.into(), &"method_not_served".into()), "{line}");
+    assert_eq!((&line["protocol"], &line["tls_version"]), (&"HTTP/2.0".into(), &"TLSv1.3".into()), "{line}");
+    assert!(line["tls_cipher"].as_str().unwrap().contains("AES") && line["request_id"].is_string(), "{line}");
+    let metrics = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+    assert!(
+        metrics.contains("fluxheim_http_errors_total{vhost=\"-\",reason=\"method_not_served\"} 1\n"),
+        "{metrics}"
+    );
+}

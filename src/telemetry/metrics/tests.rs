@@ -109,6 +109,7 @@ fn the_documentation_has_every_metric_with_its_labels() {
         waiting: vec![("app".to_owned(), 2)],
     });
     metrics.reload(false);
+    metrics.spans_lost(SpansLost::QueueFull, 1);
     let text = metrics.expose(&Lifecycle::default());
     let mut exposed: BTreeMap<String, String> = BTreeMap::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -2,6 +2,8 @@
 //!
 //! Owns the names of the access log's fields, which docs/logging.md documents.
 
+use std::time::Duration;
+
 use crate::sections::vhosts::print_path;
 use crate::{LogLevel, Route};
 
@@ -148,6 +150,8 @@ pub struct Tracing {
     pub trust: Trust,
     /// Which part of the traces that begin here is sampled. Default all.
     pub sample_ratio: Ratio,
+    /// Where the spans of sampled traces go. Default nowhere.
+    pub otlp: Option<Otlp>,
 }
 
 impl Default for Tracing {
@@ -157,8 +161,22 @@ impl Default for Tracing {
             propagate: true,
             trust: Trust::TrustedProxies,
             sample_ratio: Ratio::ALL,
+            otlp: None,
         }
     }
+}
+
+/// `otlp` in `[tracing]`: an OpenTelemetry collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Otlp {
+    /// Index into [`crate::Config::upstreams`].
+    pub upstream: usize,
+    /// Where it takes traces. Default `/v1/traces`.
+    pub path: String,
+    /// What the spans call this service. Default `fluxheim`.
+    pub service_name: String,
+    /// The longest that a span waits for others to be sent with. Default 5s.
+    pub interval: Duration,
 }
 
 /// `request_id` in `[tracing]`

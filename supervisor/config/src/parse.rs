@@ -69,7 +69,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     };
     let vhosts = vhosts::read(root, &references, &defaults);
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
-    let tracing = tracing::read(&root.table("tracing", &schema::TRACING));
+    let tracing = tracing::read(&root.table("tracing", &schema::TRACING), &references.upstreams);
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
     server::check_listeners(&server_table, &listeners);
     let config = Config {

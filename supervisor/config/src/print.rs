@@ -41,7 +41,7 @@ impl Config {
         policy(&mut out, &self.defaults, self);
         limits(&mut out, &self.limits);
         logging(&mut out, &self.logging);
-        tracing(&mut out, &self.tracing);
+        tracing(&mut out, self);
         out.table("[metrics]");
         out.key("listen", addresses(&self.metrics.listen));
         out.0
@@ -318,7 +318,8 @@ fn logging(out: &mut Out, logging: &Logging) {
     out.key("skip_paths", list(logging.skip_paths.iter().map(|path| quoted(path))));
 }
 
-fn tracing(out: &mut Out, tracing: &Tracing) {
+fn tracing(out: &mut Out, config: &Config) {
+    let tracing = &config.tracing;
     out.table("[tracing]");
     let RequestId { header, trust } = &tracing.request_id;
     let trust = word(*trust, &TRUST);
@@ -326,6 +327,17 @@ fn tracing(out: &mut Out, tracing: &Tracing) {
     out.key("propagate", tracing.propagate);
     out.key("trust", word(tracing.trust, &TRUST));
     out.key("sample_ratio", quoted(&ratio::print(tracing.sample_ratio)));
+    match &tracing.otlp {
+        Some(otlp) => out.key("otlp", collector(otlp, config)),
+        None => out.comment("otlp", "(none)", "spans go nowhere"),
+    }
+}
+
+fn collector(otlp: &Otlp, config: &Config) -> String {
+    let upstream = config.upstreams.get(otlp.upstream).map_or("", |upstream| &upstream.name);
+    let [upstream, path, service] = [upstream, &otlp.path, &otlp.service_name].map(quoted);
+    let interval = quoted(&duration::print(otlp.interval));
+    format!("{{ upstream = {upstream}, path = {path}, service_name = {service}, interval = {interval} }}")
 }
 
 /// The name of `value` in a section's list of words, which has every value.
@@ -371,7 +383,8 @@ mod tests {
                         jwt = { jwks_file = \"k\", issuer = \"i\", audience = \"a\", source = \"cookie:t\" }\n\
                         [[vhosts]]\nhosts = [\"b\"]\nroutes = [{ path = \"/\", upstream = \"u\" }]\nbasic_auth = \"off\"\n\
                         jwt = { jwks = { upstream = \"u\", path = \"/k\" }, issuer = \"i\", audience = \"a\" }\n\
-                        forward_auth = { upstream = \"u\", path = \"/v\", cache = { ttl = \"9s\", by = [\"header:cookie\"] } }\n";
+                        forward_auth = { upstream = \"u\", path = \"/v\", cache = { ttl = \"9s\", by = [\"header:cookie\"] } }\n\
+                        [tracing]\notlp = { upstream = \"u\" }\n";
 
     #[test]
     fn spells_out_every_key() {

@@ -474,10 +474,10 @@ pub(crate) static LOGGING: Schema = Schema {
 };
 pub(crate) static TRACING: Schema = Schema {
     title: "[tracing]",
-    keys: &["request_id", "propagate", "trust", "sample_ratio"],
+    keys: &["request_id", "propagate", "trust", "sample_ratio", "otlp"],
     shared: &[],
     known_as: &[("sampling", "sample_ratio"), ("sampler", "sample_ratio"), ("traceparent", "propagate")],
-    planned: &["otlp"],
+    planned: &[],
 };
 pub(crate) static REQUEST_ID: Schema = Schema {
     title: "[tracing.request_id]",
@@ -485,6 +485,18 @@ pub(crate) static REQUEST_ID: Schema = Schema {
     shared: &[],
     known_as: &[("name", "header")],
     planned: &[],
+};
+pub(crate) static OTLP: Schema = Schema {
+    title: "[tracing.otlp]",
+    keys: &["upstream", "path", "service_name", "interval"],
+    shared: &[],
+    known_as: &[
+        ("endpoint", "upstream"),
+        ("collector", "upstream"),
+        ("url", "upstream"),
+        ("service", "service_name"),
+    ],
+    planned: &["headers", "headers_file", "protocol"],
 };
 pub(crate) static METRICS: Schema = Schema {
     title: "[metrics]",
@@ -495,7 +507,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 35] = [
+pub(crate) static ALL: [&Schema; 36] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -530,6 +542,7 @@ pub(crate) static ALL: [&Schema; 35] = [
     &LOGGING,
     &TRACING,
     &REQUEST_ID,
+    &OTLP,
     &METRICS,
 ];
 

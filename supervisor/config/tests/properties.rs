@@ -123,8 +123,16 @@ prop_compose! {
         header in "[A-Za-z]-[A-Za-z0-9_]{1,8}",
         (id_trust, trust) in (trust(), trust()),
         propagate in any::<bool>(),
+        otlp in option::of((0..2usize, "/[a-z\"\\\\]{0,6}", "[a-z]{1,6}", 1..60_000u64)),
     ) -> Tracing {
-        Tracing { request_id: RequestId { header, trust: id_trust }, propagate, trust, ..Tracing::default() }
+        let otlp = otlp.map(|(upstream, path, service_name, millis)| Otlp {
+            upstream,
+            path,
+            service_name,
+            interval: Duration::from_millis(millis),
+        });
+        let request_id = RequestId { header, trust: id_trust };
+        Tracing { request_id, propagate, trust, otlp, ..Tracing::default() }
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! Owns which header a request id may have; makes no id.
 
+use std::time::Duration;
+
+use super::Names;
 use crate::flaw::{Flaw, show};
-use crate::observing::{RequestId, Tracing, Trust};
+use crate::observing::{Otlp, RequestId, Tracing, Trust};
 use crate::schema;
 use crate::section::{Read, Section};
-use crate::value::{self, ratio};
+use crate::value::{self, duration, ratio};
 
 /// Kinds of trust by name.
 pub(crate) const TRUST: [(&str, Trust); 3] =
@@ -35,15 +38,47 @@ const TAKEN: [&str; 18] = [
 ];
 
 /// The table.
-pub(crate) fn read(section: &Section<'_>) -> Tracing {
+pub(crate) fn read(section: &Section<'_>, upstreams: &Names) -> Tracing {
     let defaults = Tracing::default();
     Tracing {
         request_id: request_id(&section.table("request_id", &schema::REQUEST_ID)),
         propagate: section.boolean("propagate").or(defaults.propagate),
         trust: trust(section).or(defaults.trust),
         sample_ratio: section.read("sample_ratio", ratio::EXPECTED, ratio::parse).or(defaults.sample_ratio),
+        otlp: otlp(&section.table("otlp", &schema::OTLP), upstreams),
     }
 }
+
+fn otlp(section: &Section<'_>, upstreams: &Names) -> Option<Otlp> {
+    let path = section.read("path", "a path", path).or("/v1/traces".to_owned());
+    let service_name = section.read("service_name", "a name", value::name).or("fluxheim".to_owned());
+    let interval = section.read("interval", duration::EXPECTED, interval).or(INTERVAL);
+    if section.is_empty() {
+        return None;
+    }
+    let upstream = section.require("upstream", "the name of one of [[upstreams]]", value::name)?;
+    let upstream = upstreams.resolve(section.run().sink, "upstream", &upstream)?;
+    Some(Otlp { upstream, path, service_name, interval })
+}
+
+fn path(text: &str) -> Result<String, Flaw> {
+    if text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(Flaw::new(format!("{} is not a path", show(text))).help("begin with /, as in \"/v1/traces\""))
+}
+
+/// Longer, and a trace would come too late to be looked for; 0 would send each span alone.
+fn interval(text: &str) -> Result<Duration, Flaw> {
+    let time = duration::positive(text)?;
+    if time <= Duration::from_secs(60) {
+        return Ok(time);
+    }
+    Err(Flaw::new(format!("{} is out of range", show(text))).help("choose at most 60s"))
+}
+
+/// That of OpenTelemetry's own exporters.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 fn request_id(section: &Section<'_>) -> RequestId {
     let defaults = RequestId::default();
