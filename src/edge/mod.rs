@@ -5,6 +5,7 @@
 
 pub mod admit;
 pub mod cause;
+mod compression;
 mod concurrency;
 pub mod ctx;
 pub mod deadline;
@@ -61,8 +62,10 @@ impl ProxyHttp for Edge {
         Ctx::new(self.live.load_full(), Arc::clone(&self.telemetry))
     }
 
-    /// None: the default adds a compression module that would run before admission.
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+    /// Ours in place of the default, whose compression would run before admission.
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(compression::Compressor));
+    }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         let conn = self.connection(session, &ctx.live);
@@ -74,7 +77,11 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        match self.decide(session, ctx).await {
+        let decided = self.decide(session, ctx).await;
+        if decided.is_ok() {
+            compression::prepare(session, ctx);
+        }
+        match decided {
             Ok(Target::Upstream(pool)) => {
                 ctx.proxy(pool);
                 Ok(false)

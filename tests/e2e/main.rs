@@ -17,6 +17,7 @@ mod auth;
 mod causes;
 mod channels;
 mod command_line;
+mod compression;
 mod draining;
 mod files;
 mod floods;

@@ -1,4 +1,4 @@
-//! What is sent besides what upstreams say: files.
+//! What is sent besides what upstreams say: files, and the packing of responses.
 //!
 //! Owns the types of these settings and their defaults; values from a file are made by `sections`.
 
@@ -71,6 +71,113 @@ impl Coding {
             Self::Zstd => "zst",
             Self::Brotli => "br",
             Self::Gzip => "gz",
+        }
+    }
+}
+
+/// `compression`: which responses are packed on their way to the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compression {
+    /// Best first; never empty. Default all.
+    pub algorithms: Vec<Coding>,
+    /// Which media types; never empty.
+    pub types: Vec<MediaRange>,
+    /// Bytes below which a response is sent as it is. Default 1 KiB.
+    pub min_size: u64,
+    pub level: CompressionLevel,
+    /// Whether responses are packed that may hold secrets beside what somebody else chose (BREACH). Default
+    /// false.
+    pub personal: bool,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self {
+            algorithms: Coding::ALL.to_vec(),
+            types: MediaRange::packable(),
+            min_size: 1 << 10,
+            level: CompressionLevel::Balanced,
+            personal: false,
+        }
+    }
+}
+
+/// How hard it is tried; each step costs several times the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CompressionLevel {
+    Fast,
+    Balanced,
+    Best,
+}
+
+impl CompressionLevel {
+    /// Every level, the cheapest first.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Best];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Balanced => "balanced",
+            Self::Best => "best",
+        }
+    }
+}
+
+/// Media types, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MediaRange {
+    /// `text/html`
+    Exact(String),
+    /// `text/*` holds `text`.
+    Kind(String),
+    /// `+json` holds `json` (RFC 6838 section 4.2.8).
+    Suffix(String),
+}
+
+impl MediaRange {
+    /// Whether `kind/subtype`, in whatever case and without parameters, is one of these.
+    #[must_use]
+    pub fn holds(&self, media_type: &str) -> bool {
+        match self {
+            Self::Exact(exact) => media_type.eq_ignore_ascii_case(exact),
+            Self::Kind(kind) => {
+                media_type.split_once('/').is_some_and(|(found, _)| found.eq_ignore_ascii_case(kind))
+            }
+            Self::Suffix(suffix) => {
+                media_type.rsplit_once('+').is_some_and(|(_, found)| found.eq_ignore_ascii_case(suffix))
+            }
+        }
+    }
+
+    /// Types whose content is text of some kind, or packs as well as that.
+    #[must_use]
+    pub fn packable() -> Vec<Self> {
+        let exact = [
+            "application/json",
+            "application/javascript",
+            "application/xml",
+            "application/wasm",
+            "application/yaml",
+            "font/otf",
+            "font/ttf",
+            "image/svg+xml",
+            "image/x-icon",
+            "image/vnd.microsoft.icon",
+        ];
+        let exact = exact.map(|name| Self::Exact(name.to_owned()));
+        let wide = [Self::Kind("text".into()), Self::Suffix("json".into()), Self::Suffix("xml".into())];
+        wide.into_iter().chain(exact).collect()
+    }
+}
+
+impl std::fmt::Display for MediaRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Kind(kind) => write!(f, "{kind}/*"),
+            Self::Suffix(suffix) => write!(f, "+{suffix}"),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::auth::BasicAuth;
-use crate::content::StaticFiles;
+use crate::content::{Compression, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
@@ -359,6 +359,8 @@ pub struct Policy {
     pub security_headers: Option<Arc<SecurityHeaders>>,
     pub cors: Option<Arc<Cors>>,
     pub basic_auth: Option<Arc<BasicAuth>>,
+    /// Whether and how responses are packed.
+    pub compression: Option<Arc<Compression>>,
 }
 
 impl Policy {
@@ -372,6 +374,7 @@ impl Policy {
             security_headers: None,
             cors: None,
             basic_auth: None,
+            compression: None,
         }
     }
 }

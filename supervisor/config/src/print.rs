@@ -253,6 +253,7 @@ fn policy(out: &mut Out, settings: &Policy) {
     out.key("security_headers", settings.security_headers.as_deref().map_or_else(off, policies::headers));
     out.key("cors", settings.cors.as_deref().map_or_else(off, policies::cors));
     out.key("basic_auth", settings.basic_auth.as_deref().map_or_else(off, policies::basic_auth));
+    out.key("compression", content::compression(settings.compression.as_deref()));
 }
 
 fn off() -> String {
@@ -366,7 +367,8 @@ mod tests {
                         [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\
                         access = { deny = [\"10.0.0.0/8\"] }\nsecurity_headers = \"strict\"\n\
                         cors = { origins = [\"*\"] }\n\
-                        basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n";
+                        basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n\
+                        compression = \"on\"\n";
 
     #[test]
     fn spells_out_every_key() {

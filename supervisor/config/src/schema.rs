@@ -214,6 +214,8 @@ pub(crate) static ROUTE: Schema = Schema {
         ("backend", "upstream"),
         ("root", "static"),
         ("file_server", "static"),
+        ("encode", "compression"),
+        ("gzip", "compression"),
     ],
     planned: &["cache"],
 };
@@ -238,9 +240,9 @@ pub(crate) static STATIC: Schema = Schema {
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
     title: "[defaults]",
-    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth"],
+    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "compression"],
     shared: &[],
-    known_as: &[],
+    known_as: &[("encode", "compression"), ("gzip", "compression")],
     planned: &[],
 };
 pub(crate) static ACCESS: Schema = Schema {
@@ -301,6 +303,23 @@ pub(crate) static RATE_LIMIT: Schema = Schema {
         ("window", "per"),
         ("key", "by"),
         ("events", "requests"),
+    ],
+    planned: &[],
+};
+pub(crate) static COMPRESSION: Schema = Schema {
+    title: "[defaults.compression]",
+    keys: &["algorithms", "types", "min_size", "level", "personal"],
+    shared: &[],
+    known_as: &[
+        ("formats", "algorithms"),
+        ("encodings", "algorithms"),
+        ("gzip_types", "types"),
+        ("mime_types", "types"),
+        ("min_length", "min_size"),
+        ("gzip_min_length", "min_size"),
+        ("gzip_comp_level", "level"),
+        ("quality", "level"),
+        ("breach", "personal"),
     ],
     planned: &[],
 };
@@ -408,7 +427,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 25] = [
+pub(crate) static ALL: [&Schema; 26] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -429,6 +448,7 @@ pub(crate) static ALL: [&Schema; 25] = [
     &SECURITY_HEADERS,
     &CORS,
     &BASIC_AUTH,
+    &COMPRESSION,
     &LIMITS,
     &LOGGING,
     &TRACING,

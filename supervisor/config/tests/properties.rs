@@ -381,6 +381,31 @@ prop_compose! {
     }
 }
 
+fn media_range() -> impl Strategy<Value = MediaRange> {
+    let word = || "[a-z0-9.-]{1,9}";
+    prop_oneof![
+        (word(), word()).prop_map(|(kind, subtype)| MediaRange::Exact(format!("{kind}/{subtype}"))),
+        word().prop_map(MediaRange::Kind),
+        word().prop_map(MediaRange::Suffix),
+    ]
+}
+
+prop_compose! {
+    fn packing()(
+        algorithms in codings().prop_filter("not empty", |codings| !codings.is_empty()),
+        types in vec(media_range(), 1..4),
+        min_size in 64..=1_u64 << 30,
+        level in select(CompressionLevel::ALL.to_vec()),
+        personal in any::<bool>(),
+    ) -> Arc<Compression> {
+        Arc::new(Compression { algorithms, types, min_size, level, personal })
+    }
+}
+
+fn compression() -> impl Strategy<Value = Option<Arc<Compression>>> {
+    option::of(packing())
+}
+
 prop_compose! {
     fn policy()(
         limits in local_limits(),
@@ -389,6 +414,7 @@ prop_compose! {
         security_headers in option::of(security_headers()),
         cors in option::of(cors()),
         basic_auth in option::of(basic_auth()),
+        compression in compression(),
     ) -> Policy {
         Policy {
             limits,
@@ -397,6 +423,7 @@ prop_compose! {
             security_headers: security_headers.map(Arc::new),
             cors: cors.map(Arc::new),
             basic_auth: basic_auth.map(Arc::new),
+            compression,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each takes the table as read and returns the model's type; a value it returns is thrown away
 //! when anything was reported.
 
+pub(crate) mod compression;
 pub(crate) mod files;
 pub(crate) mod hardening;
 pub(crate) mod limits;

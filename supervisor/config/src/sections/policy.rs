@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::section::{Read, Section};
 use crate::sections::policies::{access, basic_auth, cors, security_headers};
-use crate::sections::{limits, rates};
+use crate::sections::{compression, limits, rates};
 use crate::{Policy, schema};
 
 /// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`.
@@ -18,6 +18,7 @@ pub(crate) fn read(section: &Section<'_>, inherited: &Policy) -> Policy {
         security_headers: over(security_headers::read(section), inherited.security_headers.as_ref()),
         cors: over(cors::read(section), inherited.cors.as_ref()),
         basic_auth: over(basic_auth::read(section), inherited.basic_auth.as_ref()),
+        compression: compression::read(section, inherited.compression.as_ref()),
         ..inherited.clone()
     }
 }
