@@ -199,6 +199,6 @@ impl Drop for Slot {
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// Responses compressed at once, each with about a mebibyte of memory; others go as they are, which is
-/// always right. Without this, slow readers of many streams would decide how much memory there is.
-const MOST: usize = 512;
+/// Responses compressed at once, each with one to four mebibytes of memory; others go as they are, which
+/// is always right. Without this, slow readers of many streams would decide how much memory there is.
+const MOST: usize = 256;
