@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Vhost};
 use http::HeaderName;
 
+use crate::edge::errors::Pages;
 use crate::edge::files::Site;
 use crate::edge::limiters::Limiters;
 use crate::edge::passwords::Passwords;
@@ -36,6 +37,8 @@ pub struct Live {
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
     pub request_id_field: HeaderName,
+    /// The operator's own pages for failures.
+    pub pages: Pages,
 }
 
 /// What a route leads to, ready to use.
@@ -92,7 +95,11 @@ impl Live {
         }
         let rules = RuleTable::new(&config).map_err(|wrong| errors.extend(wrong)).ok();
         let passwords = Passwords::new().map_err(|error| errors.push(error.into())).ok();
-        let (Some(rules), Some(passwords), true) = (rules, passwords, errors.is_empty()) else {
+        let pages = Pages::read(&config)
+            .map_err(|wrong| errors.extend(wrong.into_iter().map(LiveError::Policy)))
+            .ok();
+        let (Some(rules), Some(passwords), Some(pages), true) = (rules, passwords, pages, errors.is_empty())
+        else {
             return Err(errors);
         };
         let names: Vec<_> = config.vhosts.iter().map(name).collect();
@@ -112,6 +119,7 @@ impl Live {
             vhosts,
             route_names,
             request_id_field,
+            pages,
             config,
         })
     }

@@ -9,6 +9,7 @@ mod compression;
 mod concurrency;
 pub mod ctx;
 pub mod deadline;
+pub mod errors;
 mod failure;
 pub mod files;
 mod finish;

@@ -19,6 +19,7 @@ mod channels;
 mod command_line;
 mod compression;
 mod draining;
+mod errors;
 mod files;
 mod floods;
 mod forwarding;

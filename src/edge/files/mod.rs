@@ -5,7 +5,7 @@
 
 mod body;
 mod find;
-mod kind;
+pub(super) mod kind;
 mod listing;
 
 use std::ops::Range;

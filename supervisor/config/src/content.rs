@@ -1,8 +1,9 @@
-//! What is sent besides what upstreams say: files, and the packing of responses.
+//! What is sent besides what upstreams say: files, answers to failures, and the packing of responses.
 //!
 //! Owns the types of these settings and their defaults; values from a file are made by `sections`.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// `static` of a route: which files are served, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,6 +179,69 @@ impl std::fmt::Display for MediaRange {
             Self::Exact(name) => f.write_str(name),
             Self::Kind(kind) => write!(f, "{kind}/*"),
             Self::Suffix(suffix) => write!(f, "+{suffix}"),
+        }
+    }
+}
+
+/// `errors`: how a failure is told to the client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Errors {
+    pub format: ErrorFormat,
+    /// Files sent in place of text and HTML.
+    pub pages: BTreeMap<Statuses, PathBuf>,
+}
+
+impl Errors {
+    /// The page for a status: that of the very one, else that of its class.
+    #[must_use]
+    pub fn page(&self, status: u16) -> Option<&Path> {
+        let page = |statuses| self.pages.get(&statuses).map(PathBuf::as_path);
+        page(Statuses::One(status)).or_else(|| page(Statuses::Class(status / 100)))
+    }
+}
+
+/// The form of an answer to a failure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ErrorFormat {
+    /// What the client's `Accept` likes best; text where it says nothing.
+    #[default]
+    Auto,
+    Text,
+    Html,
+    /// RFC 9457
+    ProblemJson,
+}
+
+impl ErrorFormat {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Text, Self::Html, Self::ProblemJson];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Html => "html",
+            Self::ProblemJson => "problem+json",
+        }
+    }
+}
+
+/// A status of an error, or a class of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Statuses {
+    /// 400 to 599
+    One(u16),
+    /// 4 or 5
+    Class(u16),
+}
+
+impl std::fmt::Display for Statuses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::One(status) => write!(f, "{status}"),
+            Self::Class(class) => write!(f, "{class}xx"),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::auth::BasicAuth;
-use crate::content::{Compression, StaticFiles};
+use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
@@ -361,12 +361,14 @@ pub struct Policy {
     pub basic_auth: Option<Arc<BasicAuth>>,
     /// Whether and how responses are packed.
     pub compression: Option<Arc<Compression>>,
+    /// How failures are told.
+    pub errors: Arc<Errors>,
 }
 
 impl Policy {
     /// What holds where nothing is set, under the limits of the whole server.
     #[must_use]
-    pub const fn under(limits: &Limits) -> Self {
+    pub fn under(limits: &Limits) -> Self {
         Self {
             limits: LocalLimits::under(limits),
             rate_limits: Vec::new(),
@@ -375,6 +377,7 @@ impl Policy {
             cors: None,
             basic_auth: None,
             compression: None,
+            errors: Arc::default(),
         }
     }
 }

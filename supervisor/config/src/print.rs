@@ -254,6 +254,7 @@ fn policy(out: &mut Out, settings: &Policy) {
     out.key("cors", settings.cors.as_deref().map_or_else(off, policies::cors));
     out.key("basic_auth", settings.basic_auth.as_deref().map_or_else(off, policies::basic_auth));
     out.key("compression", content::compression(settings.compression.as_deref()));
+    out.key("errors", content::errors(&settings.errors));
 }
 
 fn off() -> String {

@@ -216,6 +216,8 @@ pub(crate) static ROUTE: Schema = Schema {
         ("file_server", "static"),
         ("encode", "compression"),
         ("gzip", "compression"),
+        ("error_page", "errors"),
+        ("handle_errors", "errors"),
     ],
     planned: &["cache"],
 };
@@ -240,9 +242,14 @@ pub(crate) static STATIC: Schema = Schema {
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
     title: "[defaults]",
-    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "compression"],
+    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "compression", "errors"],
     shared: &[],
-    known_as: &[("encode", "compression"), ("gzip", "compression")],
+    known_as: &[
+        ("encode", "compression"),
+        ("gzip", "compression"),
+        ("error_page", "errors"),
+        ("handle_errors", "errors"),
+    ],
     planned: &[],
 };
 pub(crate) static ACCESS: Schema = Schema {
@@ -322,6 +329,13 @@ pub(crate) static COMPRESSION: Schema = Schema {
         ("breach", "personal"),
     ],
     planned: &[],
+};
+pub(crate) static ERRORS: Schema = Schema {
+    title: "[defaults.errors]",
+    keys: &["format", "pages"],
+    shared: &[],
+    known_as: &[("error_page", "pages"), ("status", "pages")],
+    planned: &["intercept"],
 };
 pub(crate) static CORS: Schema = Schema {
     title: "cors",
@@ -427,7 +441,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 26] = [
+pub(crate) static ALL: [&Schema; 27] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -449,6 +463,7 @@ pub(crate) static ALL: [&Schema; 26] = [
     &CORS,
     &BASIC_AUTH,
     &COMPRESSION,
+    &ERRORS,
     &LIMITS,
     &LOGGING,
     &TRACING,

@@ -402,6 +402,12 @@ prop_compose! {
     }
 }
 
+fn errors() -> impl Strategy<Value = Arc<Errors>> {
+    let statuses = prop_oneof![(400..600u16).prop_map(Statuses::One), (4..6u16).prop_map(Statuses::Class)];
+    (select(ErrorFormat::ALL.to_vec()), btree_map(statuses, file(), 0..3))
+        .prop_map(|(format, pages)| Arc::new(Errors { format, pages }))
+}
+
 fn compression() -> impl Strategy<Value = Option<Arc<Compression>>> {
     option::of(packing())
 }
@@ -415,6 +421,7 @@ prop_compose! {
         cors in option::of(cors()),
         basic_auth in option::of(basic_auth()),
         compression in compression(),
+        errors in errors(),
     ) -> Policy {
         Policy {
             limits,
@@ -424,6 +431,7 @@ prop_compose! {
             cors: cors.map(Arc::new),
             basic_auth: basic_auth.map(Arc::new),
             compression,
+            errors,
         }
     }
 }

@@ -43,6 +43,7 @@ impl Reach {
         let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
         let users =
             config.policies().filter_map(|(_, policy)| Some(&policy.basic_auth.as_deref()?.users_file));
+        let pages = config.policies().flat_map(|(_, policy)| policy.errors.pages.values());
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
         let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
@@ -57,7 +58,7 @@ impl Reach {
             files: certificates
                 .chain(upstreams)
                 .map(|file| folder_of(file))
-                .chain(users.map(|file| folder_of(file)))
+                .chain(users.chain(pages).map(|file| folder_of(file)))
                 .chain(statics)
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))

@@ -1,7 +1,7 @@
 //! Settings of what is sent, as they are written.
 
 use super::{list, path, quoted, size};
-use crate::{Coding, Compression, StaticFiles};
+use crate::{Coding, Compression, Errors, StaticFiles};
 
 /// The table of `static`.
 pub(super) fn files(files: &StaticFiles) -> String {
@@ -33,4 +33,12 @@ pub(super) fn compression(settings: Option<&Compression>) -> String {
         quoted(settings.level.name()),
         settings.personal
     )
+}
+
+/// The table of `errors`.
+pub(super) fn errors(errors: &Errors) -> String {
+    let pages = errors.pages.iter();
+    let pages: Vec<_> = pages.map(|(statuses, page)| format!("\"{statuses}\" = {}", path(page))).collect();
+    let pages = if pages.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pages.join(", ")) };
+    format!("{{ format = {}, pages = {pages} }}", quoted(errors.format.name()))
 }

@@ -4,6 +4,7 @@
 //! when anything was reported.
 
 pub(crate) mod compression;
+pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod hardening;
 pub(crate) mod limits;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::section::{Read, Section};
 use crate::sections::policies::{access, basic_auth, cors, security_headers};
-use crate::sections::{compression, limits, rates};
+use crate::sections::{compression, errors, limits, rates};
 use crate::{Policy, schema};
 
 /// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`.
@@ -19,6 +19,7 @@ pub(crate) fn read(section: &Section<'_>, inherited: &Policy) -> Policy {
         cors: over(cors::read(section), inherited.cors.as_ref()),
         basic_auth: over(basic_auth::read(section), inherited.basic_auth.as_ref()),
         compression: compression::read(section, inherited.compression.as_ref()),
+        errors: errors::read(section, &inherited.errors),
         ..inherited.clone()
     }
 }
