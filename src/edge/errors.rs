@@ -66,7 +66,8 @@ impl Page {
     fn read(path: &Path) -> std::result::Result<Self, String> {
         let name = path.file_name().and_then(|name| name.to_str()).ok_or("it has no name that is UTF-8")?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let root = StaticRoot::at(folder.unwrap_or(Path::new("."))).map_err(|error| error.to_string())?;
+        let root =
+            StaticRoot::at(folder.unwrap_or_else(|| Path::new("."))).map_err(|error| error.to_string())?;
         let file = match root.open(name) {
             Ok(StaticEntry::File { file, .. }) => file,
             Ok(StaticEntry::Directory) => return Err("it is a folder".to_owned()),
