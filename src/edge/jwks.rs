@@ -12,7 +12,7 @@ use http::header;
 use pingora::http::RequestHeader;
 use tokio::task::JoinSet;
 
-use crate::edge::ask::{self, Asker};
+use crate::edge::ask::Asker;
 use crate::edge::live::Live;
 use crate::policy::jwt::keys::{self, KeyRing, Keys};
 use crate::upstream::Pool;

@@ -11,6 +11,7 @@ use http::HeaderName;
 
 use crate::edge::ask::Asker;
 use crate::edge::consult::Permits;
+use crate::edge::errors::Pages;
 use crate::edge::files::Site;
 use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
@@ -44,6 +45,8 @@ pub struct Live {
     route_names: Vec<Vec<String>>,
     /// The field that has a request's id.
     pub request_id_field: HeaderName,
+    /// The operator's own pages for failures.
+    pub pages: Pages,
 }
 
 /// What a route leads to, ready to use.
@@ -110,8 +113,11 @@ impl Live {
         let rules = RuleTable::new(&config).map_err(|wrong| errors.extend(wrong)).ok();
         let passwords = Passwords::new().map_err(|error| errors.push(error.into())).ok();
         let permits = Permits::new().map_err(|error| errors.push(error.into())).ok();
-        let (Some(rules), Some(passwords), Some(permits), true) =
-            (rules, passwords, permits, errors.is_empty())
+        let pages = Pages::read(&config)
+            .map_err(|wrong| errors.extend(wrong.into_iter().map(LiveError::Policy)))
+            .ok();
+        let (Some(rules), Some(passwords), Some(permits), Some(pages), true) =
+            (rules, passwords, permits, pages, errors.is_empty())
         else {
             return Err(errors);
         };
@@ -134,6 +140,7 @@ impl Live {
             vhosts,
             route_names,
             request_id_field,
+            pages,
             config,
         })
     }

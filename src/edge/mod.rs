@@ -7,10 +7,12 @@ pub mod admit;
 mod ask;
 mod attempt;
 pub mod cause;
+mod compression;
 mod concurrency;
 mod consult;
 pub mod ctx;
 pub mod deadline;
+pub mod errors;
 mod failure;
 pub mod files;
 mod finish;
@@ -68,8 +70,10 @@ impl ProxyHttp for Edge {
         Ctx::new(self.live.load_full(), Arc::clone(&self.telemetry))
     }
 
-    /// None: the default adds a compression module that would run before admission.
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+    /// Ours in place of the default, whose compression would run before admission.
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(compression::Compressor));
+    }
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<()> {
         let conn = self.connection(session, &ctx.live);
@@ -81,7 +85,11 @@ impl ProxyHttp for Edge {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        match self.decide(session, ctx).await {
+        let decided = self.decide(session, ctx).await;
+        if decided.is_ok() {
+            compression::prepare(session, ctx);
+        }
+        match decided {
             Ok(Target::Upstream(pool)) => {
                 let turn = attempt::turn(&pool, session, ctx);
                 ctx.proxy(pool, turn);

@@ -15,7 +15,7 @@ use crate::edge::admit::Refusal;
 use crate::edge::cause::{Cause, Failure};
 use crate::edge::concurrency::Full;
 use crate::edge::ctx::Ctx;
-use crate::edge::outgoing;
+use crate::edge::{errors, outgoing};
 use crate::policy::Denied;
 use crate::route::NoRoute;
 use crate::wire::ALLOW;
@@ -115,7 +115,7 @@ pub fn answered(session: &Session) -> Option<StatusCode> {
     (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
 }
 
-/// Sends a short text answer.
+/// Sends the answer to a failure.
 ///
 /// # Errors
 /// The framework's, when the client has gone.
@@ -124,8 +124,7 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
         session.set_keepalive(None);
     }
     let mut head = head(reply.status)?;
-    head.insert_header(header::CONTENT_TYPE, "text/plain; charset=utf-8")?;
-    head.insert_header(header::CONTENT_LENGTH, reply.text.len())?;
+    let body = errors::tell(&mut head, session.req_header(), ctx, reply)?;
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow)?;
     }
@@ -135,7 +134,7 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
     for (name, value) in &reply.fields {
         head.append_header(name.clone(), value.clone())?;
     }
-    finish(session, ctx, head, Bytes::from_static(reply.text.as_bytes())).await
+    finish(session, ctx, head, body).await
 }
 
 /// A response head of our own, dated as RFC 9110 section 6.6.1 asks.

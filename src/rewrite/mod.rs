@@ -4,9 +4,11 @@
 //! framework, no clock. Follows RFC 9110 section 7.6 and RFC 7239.
 
 pub mod accept;
+pub mod compress;
 pub mod conditions;
 pub mod cookies;
 pub mod crumbs;
+pub mod encoder;
 pub mod forwarded;
 pub mod hop;
 pub mod html;

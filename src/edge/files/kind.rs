@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 /// The `Content-Type` for a file of this name.
-pub(super) fn of(name: &str) -> Cow<'static, str> {
+pub(in crate::edge) fn of(name: &str) -> Cow<'static, str> {
     let kind = mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream");
     // Its name since RFC 9239.
     let kind = if kind == "application/javascript" { "text/javascript" } else { kind };

@@ -5,7 +5,7 @@
 
 mod body;
 mod find;
-mod kind;
+pub(super) mod kind;
 mod listing;
 
 use std::ops::Range;
@@ -25,8 +25,8 @@ use crate::edge::cause::Cause;
 use crate::edge::ctx::Ctx;
 use crate::edge::files::body::Piece;
 use crate::edge::files::find::{Found, Open};
-use crate::edge::outgoing;
 use crate::edge::respond::{self, Reply};
+use crate::edge::{compression, outgoing};
 use crate::rewrite::conditions::{self, Validators, Verdict};
 use crate::rewrite::ranges::{self, Asked, Multipart};
 
@@ -110,7 +110,12 @@ async fn send_file(session: &mut Session, ctx: &Ctx, site: &Site, open: Open) ->
     let plan = match conditions::judge(&request.headers, &validators) {
         Verdict::NotModified => Plan::NotModified,
         Verdict::Failed => Plan::Failed,
-        Verdict::Send { ranges } if ranges && request.method == Method::GET => {
+        Verdict::Send { ranges }
+            if ranges
+                && request.method == Method::GET
+                && request.headers.contains_key(header::RANGE)
+                && !compression::would(session, &Plan::Whole.head(site, &open, &validators, &kind)?) =>
+        {
             let field = request.headers.get(header::RANGE).and_then(|field| field.to_str().ok());
             Plan::new(field, open.len, &kind)
         }
@@ -119,6 +124,7 @@ async fn send_file(session: &mut Session, ctx: &Ctx, site: &Site, open: Open) ->
     let head = plan.head(site, &open, &validators, &kind)?;
     let pieces = plan.pieces(open.len);
     let bodiless = pieces.is_empty() || session.req_header().method == Method::HEAD;
+    compression::at_hand(session);
     outgoing::write(session, ctx, head, bodiless).await?;
     if bodiless { Ok(()) } else { body::send(session, site, open.file, pieces).await }
 }

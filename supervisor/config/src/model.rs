@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::balancing::{Balance, Health, Outlier, Queue, Retry, Sticky};
-use crate::content::StaticFiles;
+use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
@@ -384,12 +384,16 @@ pub struct Policy {
     pub basic_auth: Option<Arc<BasicAuth>>,
     pub jwt: Option<Arc<Jwt>>,
     pub forward_auth: Option<Arc<ForwardAuth>>,
+    /// Whether and how responses are packed.
+    pub compression: Option<Arc<Compression>>,
+    /// How failures are told.
+    pub errors: Arc<Errors>,
 }
 
 impl Policy {
     /// What holds where nothing is set, under the limits of the whole server.
     #[must_use]
-    pub const fn under(limits: &Limits) -> Self {
+    pub fn under(limits: &Limits) -> Self {
         Self {
             limits: LocalLimits::under(limits),
             rate_limits: Vec::new(),
@@ -399,6 +403,8 @@ impl Policy {
             basic_auth: None,
             jwt: None,
             forward_auth: None,
+            compression: None,
+            errors: Arc::default(),
         }
     }
 }

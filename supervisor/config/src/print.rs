@@ -250,6 +250,8 @@ fn policy(out: &mut Out, settings: &Policy, config: &Config) {
     out.key("jwt", settings.jwt.as_deref().map_or_else(off, |jwt| policies::jwt(jwt, config)));
     let forward = settings.forward_auth.as_deref();
     out.key("forward_auth", forward.map_or_else(off, |forward| policies::forward_auth(forward, config)));
+    out.key("compression", content::compression(settings.compression.as_deref()));
+    out.key("errors", content::errors(&settings.errors));
 }
 
 fn off() -> String {
@@ -378,7 +380,7 @@ mod tests {
                         fallback = \"/f\", cache_control = \"no-cache\" } }]\n\
                         [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\
                         access = { deny = [\"10.0.0.0/8\"] }\nsecurity_headers = \"strict\"\n\
-                        cors = { origins = [\"*\"] }\n\
+                        cors = { origins = [\"*\"] }\ncompression = \"on\"\n\
                         basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n\
                         jwt = { jwks_file = \"k\", issuer = \"i\", audience = \"a\", source = \"cookie:t\" }\n\
                         [[vhosts]]\nhosts = [\"b\"]\nroutes = [{ path = \"/\", upstream = \"u\" }]\nbasic_auth = \"off\"\n\

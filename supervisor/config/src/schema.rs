@@ -246,6 +246,10 @@ pub(crate) static ROUTE: Schema = Schema {
         ("backend", "upstream"),
         ("root", "static"),
         ("file_server", "static"),
+        ("encode", "compression"),
+        ("gzip", "compression"),
+        ("error_page", "errors"),
+        ("handle_errors", "errors"),
     ],
     planned: &["cache"],
 };
@@ -270,9 +274,24 @@ pub(crate) static STATIC: Schema = Schema {
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
     title: "[defaults]",
-    keys: &["rate_limit", "access", "security_headers", "cors", "basic_auth", "jwt", "forward_auth"],
+    keys: &[
+        "rate_limit",
+        "access",
+        "security_headers",
+        "cors",
+        "basic_auth",
+        "jwt",
+        "forward_auth",
+        "compression",
+        "errors",
+    ],
     shared: &[],
-    known_as: &[],
+    known_as: &[
+        ("encode", "compression"),
+        ("gzip", "compression"),
+        ("error_page", "errors"),
+        ("handle_errors", "errors"),
+    ],
     planned: &[],
 };
 pub(crate) static ACCESS: Schema = Schema {
@@ -391,6 +410,30 @@ pub(crate) static AUTH_CACHE: Schema = Schema {
     known_as: &[("key", "by"), ("time", "ttl")],
     planned: &[],
 };
+pub(crate) static COMPRESSION: Schema = Schema {
+    title: "[defaults.compression]",
+    keys: &["algorithms", "types", "min_size", "level", "personal"],
+    shared: &[],
+    known_as: &[
+        ("formats", "algorithms"),
+        ("encodings", "algorithms"),
+        ("gzip_types", "types"),
+        ("mime_types", "types"),
+        ("min_length", "min_size"),
+        ("gzip_min_length", "min_size"),
+        ("gzip_comp_level", "level"),
+        ("quality", "level"),
+        ("breach", "personal"),
+    ],
+    planned: &[],
+};
+pub(crate) static ERRORS: Schema = Schema {
+    title: "[defaults.errors]",
+    keys: &["format", "pages"],
+    shared: &[],
+    known_as: &[("error_page", "pages"), ("status", "pages")],
+    planned: &["intercept"],
+};
 pub(crate) static CORS: Schema = Schema {
     title: "cors",
     keys: &["origins", "methods", "headers", "expose", "credentials", "max_age"],
@@ -507,7 +550,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 36] = [
+pub(crate) static ALL: [&Schema; 38] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -538,6 +581,8 @@ pub(crate) static ALL: [&Schema; 36] = [
     &JWKS,
     &FORWARD_AUTH,
     &AUTH_CACHE,
+    &COMPRESSION,
+    &ERRORS,
     &LIMITS,
     &LOGGING,
     &TRACING,

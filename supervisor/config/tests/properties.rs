@@ -436,6 +436,15 @@ fn auth_key() -> impl Strategy<Value = AuthKey> {
     ]
 }
 
+fn media_range() -> impl Strategy<Value = MediaRange> {
+    let word = || "[a-z0-9.-]{1,9}";
+    prop_oneof![
+        (word(), word()).prop_map(|(kind, subtype)| MediaRange::Exact(format!("{kind}/{subtype}"))),
+        word().prop_map(MediaRange::Kind),
+        word().prop_map(MediaRange::Suffix),
+    ]
+}
+
 prop_compose! {
     fn forward_auth()(
         (upstream, path) in (0..2usize, "/[a-z]{1,5}(\\?[a-z=]{1,5})?"),
@@ -455,6 +464,28 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn packing()(
+        algorithms in codings().prop_filter("not empty", |codings| !codings.is_empty()),
+        types in vec(media_range(), 1..4),
+        min_size in 64..=1_u64 << 30,
+        level in select(CompressionLevel::ALL.to_vec()),
+        personal in any::<bool>(),
+    ) -> Arc<Compression> {
+        Arc::new(Compression { algorithms, types, min_size, level, personal })
+    }
+}
+
+fn errors() -> impl Strategy<Value = Arc<Errors>> {
+    let statuses = prop_oneof![(400..600u16).prop_map(Statuses::One), (4..6u16).prop_map(Statuses::Class)];
+    (select(ErrorFormat::ALL.to_vec()), btree_map(statuses, file(), 0..3))
+        .prop_map(|(format, pages)| Arc::new(Errors { format, pages }))
+}
+
+fn compression() -> impl Strategy<Value = Option<Arc<Compression>>> {
+    option::of(packing())
+}
+
+prop_compose! {
     fn policy()(
         limits in local_limits(),
         rate_limits in rate_limits(),
@@ -464,6 +495,8 @@ prop_compose! {
         basic_auth in option::of(basic_auth().boxed()),
         jwt in option::of(jwt().boxed()),
         forward_auth in option::of(forward_auth().boxed()),
+        compression in compression().boxed(),
+        errors in errors().boxed(),
     ) -> Policy {
         Policy {
             limits,
@@ -474,6 +507,8 @@ prop_compose! {
             basic_auth: basic_auth.map(Arc::new),
             jwt: jwt.map(Arc::new),
             forward_auth: forward_auth.map(Arc::new),
+            compression,
+            errors,
         }
     }
 }

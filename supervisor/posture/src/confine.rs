@@ -47,6 +47,7 @@ impl Reach {
             let users = policy.basic_auth.as_deref().map(|basic| &basic.users_file);
             users.into_iter().chain(policy.jwt.as_deref().and_then(|jwt| jwt.keys.file()))
         });
+        let pages = config.policies().flat_map(|(_, policy)| policy.errors.pages.values());
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
         let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
@@ -61,7 +62,7 @@ impl Reach {
             files: certificates
                 .chain(upstreams)
                 .map(|file| folder_of(file))
-                .chain(credentials.map(|file| folder_of(file)))
+                .chain(credentials.chain(pages).map(|file| folder_of(file)))
                 .chain(sticky)
                 .chain(statics)
                 .chain(own)

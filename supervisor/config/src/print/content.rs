@@ -1,7 +1,7 @@
 //! Settings of what is sent, as they are written.
 
-use super::{list, path, quoted};
-use crate::{Coding, StaticFiles};
+use super::{list, path, quoted, size};
+use crate::{Coding, Compression, Errors, StaticFiles};
 
 /// The table of `static`.
 pub(super) fn files(files: &StaticFiles) -> String {
@@ -19,4 +19,26 @@ pub(super) fn files(files: &StaticFiles) -> String {
 
 fn codings(codings: &[Coding]) -> String {
     list(codings.iter().map(|coding| quoted(coding.name())))
+}
+
+/// The value of `compression`.
+pub(super) fn compression(settings: Option<&Compression>) -> String {
+    let Some(settings) = settings else { return quoted("off") };
+    let types = settings.types.iter().map(|range| quoted(&range.to_string()));
+    format!(
+        "{{ algorithms = {}, types = {}, min_size = {}, level = {}, personal = {} }}",
+        codings(&settings.algorithms),
+        list(types),
+        quoted(&size::print(settings.min_size)),
+        quoted(settings.level.name()),
+        settings.personal
+    )
+}
+
+/// The table of `errors`.
+pub(super) fn errors(errors: &Errors) -> String {
+    let pages = errors.pages.iter();
+    let pages: Vec<_> = pages.map(|(statuses, page)| format!("\"{statuses}\" = {}", path(page))).collect();
+    let pages = if pages.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pages.join(", ")) };
+    format!("{{ format = {}, pages = {pages} }}", quoted(errors.format.name()))
 }

@@ -4,6 +4,8 @@
 //! when anything was reported.
 
 pub(crate) mod balancing;
+pub(crate) mod compression;
+pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod hardening;
 pub(crate) mod limits;

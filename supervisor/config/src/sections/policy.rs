@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::flaw::Flaw;
 use crate::section::{Read, Section};
 use crate::sections::policies::{access, basic_auth, cors, forward_auth, jwt, security_headers};
-use crate::sections::{Names, limits, rates};
+use crate::sections::{Names, compression, errors, limits, rates};
 use crate::{Policy, TokenSource, schema};
 
 /// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`.
@@ -21,6 +21,8 @@ pub(crate) fn read(section: &Section<'_>, inherited: &Policy, upstreams: &Names)
         basic_auth: over(basic_auth::read(section), inherited.basic_auth.as_ref()),
         jwt: over(jwt::read(section, upstreams), inherited.jwt.as_ref()),
         forward_auth: over(forward_auth::read(section, upstreams), inherited.forward_auth.as_ref()),
+        compression: compression::read(section, inherited.compression.as_ref()),
+        errors: errors::read(section, &inherited.errors),
         ..inherited.clone()
     };
     check_authorization(section, &policy);
