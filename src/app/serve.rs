@@ -172,9 +172,10 @@ impl Proxy {
             judged_with_secrets,
             confined_to: None,
         };
+        let clients = Arc::new(Tally::default());
         Ok(Self {
-            plain: Arc::new(http_proxy(&live, &telemetry, Scheme::Http, threads)),
-            secure: Arc::new(http_proxy(&live, &telemetry, Scheme::Https, threads)),
+            plain: Arc::new(http_proxy(&live, &telemetry, Scheme::Http, threads, &clients)),
+            secure: Arc::new(http_proxy(&live, &telemetry, Scheme::Https, threads, &clients)),
             reloadable,
             telemetry,
             bound,
@@ -362,8 +363,10 @@ fn http_proxy(
     telemetry: &Arc<Telemetry>,
     scheme: Scheme,
     threads: usize,
+    clients: &Arc<Tally>,
 ) -> Timed {
-    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme };
+    let clients = Arc::clone(clients);
+    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme, clients };
     let limits = live.load().config.limits.clone();
     let mut proxy = HttpProxy::new(edge, Arc::new(framework(threads)));
     proxy.handle_init_modules();

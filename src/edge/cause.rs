@@ -278,7 +278,7 @@ impl Cause {
                 429,
                 "too_many_at_once",
                 "too many requests at once\n",
-                "the client has as many requests as max_concurrent_per_client allows",
+                "the client has as many requests as max_requests_per_client or max_concurrent_per_client allows",
             ),
             Self::QueueFull => client(
                 503,

@@ -20,6 +20,7 @@ use crate::edge::finish::{self, Asked};
 use crate::edge::identity::Identity;
 use crate::edge::live::Live;
 use crate::edge::timing::Timing;
+use crate::policy::tally::Place;
 use crate::policy::{Permit, Rules};
 use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
@@ -54,6 +55,8 @@ pub struct Ctx {
     pub quota: Option<HeaderValue>,
     /// Given back when the request ends.
     pub held: Option<Held>,
+    /// Among the requests of its client; likewise.
+    pub place: Option<Place>,
     /// When it is to end at the latest.
     pub due: Option<tokio::time::Instant>,
     /// Whether what it waits for is to end so early that it does: not where it may be upgraded.
@@ -138,6 +141,7 @@ impl Ctx {
             status: AtomicU16::new(0),
             quota: None,
             held: None,
+            place: None,
             due: None,
             hurried: false,
             _guard: guard,

@@ -49,6 +49,7 @@ use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
 use crate::edge::permit::Stop;
 use crate::edge::respond::Reply;
+use crate::policy::tally::Tally;
 use crate::rewrite::forwarded;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
@@ -60,6 +61,8 @@ pub struct Edge {
     pub live: Arc<ArcSwap<Live>>,
     pub telemetry: Arc<Telemetry>,
     pub scheme: Scheme,
+    /// Requests of each client; shared by all listeners, and the same over reloads.
+    pub clients: Arc<Tally>,
 }
 
 #[async_trait]
@@ -286,6 +289,7 @@ async fn refuse(session: &mut Session, ctx: &mut Ctx, reply: &Reply) -> Result<(
 impl Edge {
     /// Stages 1 to 4: each takes what the one before it made.
     async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Stop> {
+        permit::enter(ctx, &self.clients)?;
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
         ctx.admit(admitted, routed);

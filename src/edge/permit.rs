@@ -17,6 +17,7 @@ use crate::edge::limiters::{Counted, Limiter};
 use crate::edge::respond::{self, Reply};
 use crate::edge::{consult, deadline, proof};
 use crate::policy::cors::{self, Cors};
+use crate::policy::tally::Tally;
 use crate::policy::{self, Denied, Permit};
 use crate::route::Routed;
 use crate::telemetry::metrics::meters::VhostMeters;
@@ -37,6 +38,24 @@ impl<T: Into<Reply>> From<T> for Stop {
     fn from(reply: T) -> Self {
         Self::Refused(reply.into())
     }
+}
+
+/// A place among its client's requests, before anything of it is looked at: also of those that are refused,
+/// as long as their answers are on the way.
+///
+/// # Errors
+/// The answer where the client has as many as it may.
+pub(super) fn enter(ctx: &mut Ctx, clients: &Arc<Tally>) -> Result<(), Reply> {
+    let config = &ctx.live.config;
+    let Some(conn) = ctx.conn else { return Ok(()) };
+    // A proxy that does not tell whom it asks for.
+    if config.server.trusted_proxies.iter().any(|network| network.contains(&conn.client.0)) {
+        return Ok(());
+    }
+    let client = Client::of(conn.client.0, config.limits.ipv6_prefix);
+    let place = clients.enter(client, config.limits.max_requests_per_client);
+    ctx.place = Some(place.ok_or_else(Reply::one_too_many)?);
+    Ok(())
 }
 
 /// Asks every rule of the route's policy.

@@ -66,6 +66,15 @@ impl Reply {
         Self { retry_after: Some(wait.max(1)), ..reply }
     }
 
+    /// 429 to a client that has as many requests as it may. Without a body: over HTTP/2 that would wait for
+    /// the client to open a window, and so take what the limit is to keep from it.
+    #[must_use]
+    pub fn one_too_many() -> Self {
+        let why = "the client has as many requests as max_requests_per_client allows";
+        let reply = Self::to(Failure::with(Cause::TooManyAtOnce, why));
+        Self { text: "", retry_after: Some(1), ..reply }
+    }
+
     /// A fault of our own.
     #[must_use]
     pub fn internal(detail: &'static str) -> Self {

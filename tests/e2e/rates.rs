@@ -171,6 +171,25 @@ fn serves_so_many_at_once_queues_so_many_and_refuses_the_rest() {
 }
 
 #[test]
+fn a_client_has_so_many_requests_at_once_over_all_of_its_connections() {
+    let (origin, requests) = held_origin();
+    let server = "http = [\"127.0.0.1:0\"]\ntrusted_proxies = [\"127.0.0.2\"]";
+    let flux =
+        Flux::server(server, &format!("{}[limits]\nmax_requests_per_client = 2\n", to(origin, ""))).start();
+    let address = flux.http();
+    let begin = || std::thread::spawn(move || request(address, "a", "/").status);
+    let held = [begin(), begin()];
+    let releases = [0, 1].map(|_| requests.recv_timeout(LONG).unwrap());
+    let over = request(address, "a", "/over");
+    assert_eq!((over.status, over.body.as_slice()), (429, &b""[..]));
+    assert_eq!(flux.access_line("/over")["error"], "too_many_at_once");
+    releases.into_iter().for_each(|release| release.send(OK).unwrap());
+    assert_eq!(held.map(|thread| thread.join().unwrap()), [200, 200]);
+    assert!(metric(&flux, "fluxheim_http_requests_in_flight 0\n"));
+    assert_eq!(request(address, "a", "/files/none").status, 404);
+}
+
+#[test]
 fn gives_places_back_however_requests_end() {
     let (origin, requests) = held_origin();
     let flux = Flux::with(&to(origin, "limits = { max_concurrent_per_client = 1 }")).start();

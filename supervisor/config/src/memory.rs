@@ -12,7 +12,7 @@ pub struct Memory {
     pub http1: u64,
     /// Of an HTTP/2 connection, all its streams at work.
     pub http2: u64,
-    /// Of a client, with as many connections as it may have.
+    /// Of a client, with as many connections and requests as it may have.
     pub client: u64,
     /// Of all connections.
     pub all: u64,
@@ -31,17 +31,18 @@ impl Limits {
             .saturating_add(head.saturating_mul(HTTP2_HEADS))
             .saturating_add(SEND_BUFFER)
             .saturating_add(BODIES);
-        let http2 = CONNECTION
-            .saturating_add(AHEAD)
-            .saturating_add(head.saturating_mul(BLOCKS))
-            .saturating_add(stream.saturating_mul(u64::from(self.max_h2_streams)));
+        let idle = CONNECTION.saturating_add(AHEAD).saturating_add(head.saturating_mul(BLOCKS));
+        let http2 = idle.saturating_add(stream.saturating_mul(u64::from(self.max_h2_streams)));
         let most = http1.max(http2);
-        let times = |count: usize| most.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let times = |count: usize, bytes: u64| bytes.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+        let connections = self.max_connections_per_client.min(self.max_connections);
+        // A request takes no more over HTTP/1.1, whose connections have one at a time.
+        let requests = times(connections, idle).saturating_add(times(self.max_requests_per_client, stream));
         Memory {
             http1,
             http2,
-            client: times(self.max_connections_per_client.min(self.max_connections)),
-            all: times(self.max_connections),
+            client: requests.min(times(connections, most)),
+            all: times(self.max_connections, most),
         }
     }
 }
@@ -81,7 +82,12 @@ mod tests {
         assert!(of(|limits| limits.max_h2_streams *= 2).http2 > default.http2);
         assert_eq!(of(|limits| limits.max_connections_per_client = 1).client, default.http2);
         assert_eq!(of(|limits| limits.max_connections = 3).all, 3 * default.http2);
-        assert_eq!(of(|limits| limits.max_connections_per_client = usize::MAX).client, default.all);
+        assert!(of(|limits| limits.max_requests_per_client /= 2).client < default.client);
+        let unlimited = of(|limits| {
+            limits.max_connections_per_client = usize::MAX;
+            limits.max_requests_per_client = usize::MAX;
+        });
+        assert_eq!(unlimited.client, default.all);
         let most = of(|limits| {
             limits.max_header_size = usize::MAX;
             limits.max_connections = usize::MAX;

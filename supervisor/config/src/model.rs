@@ -516,6 +516,9 @@ pub struct Limits {
     pub max_connections: usize,
     /// Of these, from one client. Default 1024. Trusted proxies are not counted.
     pub max_connections_per_client: usize,
+    /// Requests of one client at once, over all vhosts. Default 1024. Those of which a trusted proxy does not
+    /// tell the client are not counted.
+    pub max_requests_per_client: usize,
     /// Leading bits of an IPv6 address that make a client; 32 to 128. Default 64.
     pub ipv6_prefix: u8,
     /// Rate-limit buckets remembered at once, over all rules; 16 bytes each. Default 262144.

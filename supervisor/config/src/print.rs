@@ -273,6 +273,7 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.table("[limits]");
     out.key("max_connections", limits.max_connections);
     out.key("max_connections_per_client", limits.max_connections_per_client);
+    out.key("max_requests_per_client", limits.max_requests_per_client);
     out.key("ipv6_prefix", limits.ipv6_prefix);
     out.key("rate_limit_entries", limits.rate_limit_entries);
     out.key("max_uri_size", quoted(&size::print(u64::try_from(limits.max_uri_size).unwrap_or(u64::MAX))));

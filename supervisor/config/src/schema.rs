@@ -477,6 +477,7 @@ pub(crate) static LIMITS: Schema = Schema {
     keys: &[
         "max_connections",
         "max_connections_per_client",
+        "max_requests_per_client",
         "ipv6_prefix",
         "rate_limit_entries",
         "max_uri_size",

@@ -540,6 +540,7 @@ prop_compose! {
     fn limits()(
         (max_connections, max_header_size, max_header_count) in (1..=1_048_576usize, 1024..=1_048_576usize, 1..=256usize),
         (max_connections_per_client, ipv6_prefix) in (1..=1_048_576usize, 32..=128u8),
+        max_requests_per_client in 1..=1_048_576usize,
         max_body_size in option::of(1..=1u64 << 50),
         (rate_limit_entries, max_uri_size) in (1024..=16_777_216usize, 256..=1_048_576usize),
         (request_timeout, min_response_rate) in (option::of(duration(1)), option::of(1..=1u64 << 20)),
@@ -551,6 +552,7 @@ prop_compose! {
         Limits {
             max_connections,
             max_connections_per_client,
+            max_requests_per_client,
             ipv6_prefix,
             rate_limit_entries,
             max_uri_size,

@@ -41,6 +41,7 @@ impl Default for Limits {
         Self {
             max_connections: 16_384,
             max_connections_per_client: 1024,
+            max_requests_per_client: 1024,
             ipv6_prefix: 64,
             rate_limit_entries: 1 << 18,
             max_uri_size: 8 << 10,
@@ -79,6 +80,11 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
             "max_connections_per_client",
             CONNECTIONS,
             default.max_connections_per_client,
+        ),
+        max_requests_per_client: index_or(
+            "max_requests_per_client",
+            CONNECTIONS,
+            default.max_requests_per_client,
         ),
         ipv6_prefix: count("ipv6_prefix", IPV6_PREFIX)
             .and_then(|bits| u8::try_from(bits).ok())
