@@ -52,6 +52,10 @@ pub enum Cause {
     NoKeys,
     /// Too many passwords wait to be judged.
     PasswordsBusy,
+    /// There are routes for this path, and they take other methods.
+    RouteMethod,
+    /// A field whose name has an underscore, where that is refused.
+    Underscore,
     BodyTooLarge,
     UriTooLong,
     RateLimited,
@@ -139,7 +143,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 51] = [
+    pub const ALL_OTHERS: [Self; 53] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -162,6 +166,8 @@ impl Cause {
         Self::AuthTimeout,
         Self::NoKeys,
         Self::PasswordsBusy,
+        Self::RouteMethod,
+        Self::Underscore,
         Self::BodyTooLarge,
         Self::UriTooLong,
         Self::RateLimited,
@@ -259,6 +265,18 @@ impl Cause {
             Self::PasswordsBusy => {
                 client(429, "passwords_busy", "too many requests\n", "too many passwords wait to be judged")
             }
+            Self::RouteMethod => client(
+                405,
+                "route_method",
+                "method not allowed\n",
+                "the routes for this path take other methods",
+            ),
+            Self::Underscore => client(
+                400,
+                "header_underscore",
+                "bad header field\n",
+                "a field name has an underscore, and underscores_in_headers is refuse",
+            ),
             Self::BodyTooLarge => {
                 client(413, "body_too_large", "request body too large\n", "the body is over max_body_size")
             }
@@ -468,7 +486,10 @@ impl From<Refusal> for Failure {
             Refusal::NoHost => Cause::NoHost,
             Refusal::ManyHosts => Cause::ManyHosts,
             Refusal::BadHost(_) => Cause::BadHost,
-            Refusal::RelativePath | Refusal::UnsafePath => Cause::BadTarget,
+            Refusal::RelativePath | Refusal::UnsafePath | Refusal::NotUtf8 | Refusal::UnsafeRewrite => {
+                Cause::BadTarget
+            }
+            Refusal::Underscore => Cause::Underscore,
             Refusal::TargetTooLong { .. } => Cause::UriTooLong,
             Refusal::BadLength => Cause::BadLength,
             Refusal::Method => Cause::MethodNotServed,
@@ -484,6 +505,8 @@ impl From<NoRoute> for Failure {
         match no_route {
             NoRoute::UnknownHost => Cause::UnknownHost,
             NoRoute::UnknownPath { .. } => Cause::NoRoute,
+            NoRoute::OtherMethods { .. } => Cause::RouteMethod,
+            NoRoute::EncodedSlash { .. } => return Self::with(Cause::BadTarget, no_route.to_string()),
         }
         .into()
     }

@@ -3,6 +3,7 @@
 //! Owns the order: a stage can read only what the stages before it have left. Made once a request.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -25,7 +26,7 @@ use crate::policy::{Permit, Rules};
 use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
-use crate::types::{ClientIp, PeerIp, Scheme};
+use crate::types::{ClientIp, Path, PeerIp, Scheme};
 use crate::upstream::{Lease, Pool, Tunnel, Turn};
 
 /// One request's state.
@@ -44,6 +45,10 @@ pub struct Ctx {
     pub timing: Timing,
     /// What the upstream is told about who asks.
     pub proven: Proven,
+    /// What the groups of the regular expression of the route matched, if anything needs it.
+    pub captures: Vec<Range<usize>>,
+    /// The path to ask for instead of the requested one.
+    pub rewritten: Option<Path>,
     /// Why the request failed, for the logs and metrics.
     pub failure: Option<Failure>,
     /// What its access line needs if it is never finished.
@@ -135,6 +140,8 @@ impl Ctx {
             identity: None,
             timing: Timing::default(),
             proven: Proven::new(),
+            captures: Vec::new(),
+            rewritten: None,
             failure: None,
             asked: None,
             telemetry,
@@ -166,6 +173,12 @@ impl Ctx {
         self.vhost = routed.map_or_else(NoRoute::vhost, |routed| Some(routed.vhost()));
         self.route = routed.ok().map(|routed| routed.route());
         self.stage = Stage::Admitted(admitted);
+    }
+
+    /// The path to ask an upstream or a folder for.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.rewritten.as_ref().or_else(|| self.admitted().map(|admitted| &admitted.path))
     }
 
     /// The settings that hold for this request as far as it has come.

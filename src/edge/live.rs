@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{Action, Config, HostPattern, Policy, Route, Upstream, Vhost};
+use fluxheim_config::{Action, Config, HostPattern, Policy, Redirect, Respond, Route, Upstream, Vhost};
 use fluxheim_trust::{Identity, Terms};
 use http::HeaderName;
 
@@ -17,9 +17,10 @@ use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
 use crate::edge::passwords::Passwords;
 use crate::edge::rules::RuleTable;
+use crate::edge::shape::Shapes;
 use crate::policy::keyed::NoRandomness;
 use crate::policy::{Permit, Rules};
-use crate::route::Routes;
+use crate::route::{BadPattern, Routed, Routes};
 use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::meters::VhostMeters;
@@ -33,6 +34,7 @@ use crate::upstream::{Pool, StickyKey};
 pub struct Live {
     pub config: Config,
     pub routes: Routes,
+    pub shapes: Shapes,
     pub pools: Vec<Arc<Pool>>,
     pub limiters: Limiters,
     targets: Vec<Vec<Target>>,
@@ -54,11 +56,18 @@ pub struct Live {
 pub enum Target {
     Upstream(Arc<Pool>),
     Static(Arc<Site>),
+    Redirect(Arc<Redirect>),
+    Respond(Arc<Respond>),
+    /// The same place over TLS.
+    Https,
 }
 
 /// Why the tables can't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveError {
+    /// Parsing rules this out.
+    #[error(transparent)]
+    Pattern(#[from] BadPattern),
     /// A static root can't be opened.
     #[error("static root of vhost {vhost}: {reason}")]
     StaticRoot {
@@ -122,14 +131,23 @@ impl Live {
             return Err(errors);
         };
         let names: Vec<_> = config.vhosts.iter().map(name).collect();
+        let routes = match Routes::new(&config.vhosts) {
+            Ok(routes) if errors.is_empty() => routes,
+            Ok(_) => return Err(errors),
+            Err(bad) => {
+                errors.push(bad.into());
+                return Err(errors);
+            }
+        };
         let vhosts = config.vhosts.iter().map(|vhost| VhostMeters::new(&name(vhost))).collect();
         let route_names =
             config.vhosts.iter().map(|vhost| vhost.routes.iter().map(Route::label).collect()).collect();
         let request_id_field = telemetry::request_id_field(&config.tracing);
+        let shapes = Shapes::new(&config);
         let limiters = Limiters::new(&config, &names);
-        let routes = Routes::new(&config.vhosts);
         Ok(Self {
             routes,
+            shapes,
             pools,
             limiters,
             targets,
@@ -164,6 +182,12 @@ impl Live {
     pub fn target(&self, permit: &Permit) -> Option<&Target> {
         let routed = permit.routed();
         self.targets.get(routed.vhost())?.get(routed.route())
+    }
+
+    /// What the configuration says of a route.
+    #[must_use]
+    pub fn route(&self, routed: Routed) -> Option<&Route> {
+        self.config.vhosts.get(routed.vhost())?.routes.get(routed.route())
     }
 
     /// The settings for requests of `route` in `vhost`: those of the vhost where no route takes them, the
@@ -290,6 +314,8 @@ fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target,
         Action::Static(files) => Site::open(files)
             .map(|site| Target::Static(Arc::new(site)))
             .map_err(|error| LiveError::StaticRoot { vhost: name(vhost), reason: error.to_string() }),
+        Action::Redirect(redirect) => Ok(Target::Redirect(Arc::new(redirect.clone()))),
+        Action::Respond(respond) => Ok(Target::Respond(Arc::new(respond.clone()))),
     }
 }
 

@@ -20,6 +20,7 @@ pub mod identity;
 pub mod jwks;
 mod limiters;
 pub mod live;
+mod local;
 mod outgoing;
 mod passwords;
 mod peer;
@@ -28,6 +29,7 @@ mod proof;
 pub mod respond;
 mod rules;
 mod send_on;
+pub mod shape;
 mod spans;
 pub mod timing;
 
@@ -44,6 +46,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, Result};
 
+use crate::edge::admit::Admitted;
 use crate::edge::cause::Cause;
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
@@ -51,6 +54,7 @@ use crate::edge::permit::Stop;
 use crate::edge::respond::Reply;
 use crate::policy::tally::Tally;
 use crate::rewrite::forwarded;
+use crate::route::Request;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
 use crate::types::{PeerIp, Scheme};
@@ -99,10 +103,22 @@ impl ProxyHttp for Edge {
                 Ok(false)
             }
             Ok(Target::Static(site)) => {
-                let path = ctx.admitted().map_or("/", |admitted| admitted.path.as_str());
+                let path = ctx.path().map_or("/", |path| path.as_str());
                 if let Err(reply) = files::serve(session, ctx, &site, path).await? {
                     refuse(session, ctx, &reply).await?;
                 }
+                Ok(true)
+            }
+            Ok(Target::Redirect(redirect)) => {
+                local::redirect(session, ctx, &redirect).await?;
+                Ok(true)
+            }
+            Ok(Target::Respond(respond)) => {
+                local::fixed(session, ctx, &respond).await?;
+                Ok(true)
+            }
+            Ok(Target::Https) => {
+                local::redirect_to_https(session, ctx).await?;
                 Ok(true)
             }
             Err(Stop::Answered(head, body)) => {
@@ -203,7 +219,7 @@ impl ProxyHttp for Edge {
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        send_on::rewrite_request(request, session.req_header().version, ctx)
+        send_on::rewrite_request(session, request, ctx)
     }
 
     async fn request_body_filter(
@@ -291,13 +307,19 @@ impl Edge {
     async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Stop> {
         permit::enter(ctx, &self.clients)?;
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
-        let routed = ctx.live.routes.find(&admitted.host, &admitted.path);
+        let routed = ctx.live.routes.find(&asked(session.req_header(), &admitted));
         ctx.admit(admitted, routed);
+        // Before anything else is asked of the client that it would say in plain text.
+        if local::wants_tls(session, ctx) {
+            return Ok(Target::Https);
+        }
         if routed.is_err() {
             permit::unrouted(session, ctx)?;
         }
-        let routed = routed?;
+        let routed = routed.map_err(|no_route| respond::no_route(&ctx.live.routes, no_route))?;
         permit::set_times(session, ctx);
+        admit::suits(session.req_header(), ctx.admitted(), ctx.policy())?;
+        shape::apply(session, ctx, routed)?;
         let (permit, proven) = permit::permit(session, ctx, routed).await?;
         ctx.proven = proven;
         ctx.permit(permit);
@@ -312,5 +334,16 @@ impl Edge {
         let client =
             forwarded::client_ip(&session.req_header().headers, peer, &live.config.server.trusted_proxies);
         ConnInfo { peer, client, scheme: self.scheme, port }
+    }
+}
+
+/// What routes look at.
+fn asked<'a>(head: &'a RequestHeader, admitted: &'a Admitted) -> Request<'a> {
+    Request {
+        host: &admitted.host,
+        path: &admitted.path,
+        method: &head.method,
+        headers: &head.headers,
+        query: head.uri.query(),
     }
 }

@@ -28,9 +28,15 @@ pub(super) fn dress(session: &mut Session, head: &mut ResponseHeader, ctx: &Ctx)
     if let Some(quota) = &ctx.quota {
         tell_quota(head, ctx, quota)?;
     }
-    if head.status.is_informational() {
-        return Ok(());
+    if !head.status.is_informational() {
+        obey_rules(session, head, ctx)?;
     }
+    // The operator's own word is the last one.
+    send_on::reshape_response(session, head, ctx)
+}
+
+/// What the rules of the route ask of its responses.
+fn obey_rules(session: &Session, head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
     if let Some(cookie) = attempt::set_cookie(ctx) {
         head.append_header(header::SET_COOKIE, cookie)?;
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns how an answer is put together and sent. What is said of each failure is the table of `cause`.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use crate::edge::concurrency::Full;
 use crate::edge::ctx::Ctx;
 use crate::edge::{errors, outgoing};
 use crate::policy::Denied;
-use crate::route::NoRoute;
+use crate::route::{NoRoute, Routes};
 use crate::wire::ALLOW;
 
 /// A short text answer.
@@ -29,7 +30,7 @@ pub struct Reply {
     /// For the logs and metrics.
     pub failure: Failure,
     /// For 405 (RFC 9110 section 15.5.6).
-    pub allow: &'static str,
+    pub allow: Cow<'static, str>,
     /// Seconds until it is worth trying again (RFC 9110 section 10.2.3).
     pub retry_after: Option<u64>,
     /// More fields, such as the challenge of a 401.
@@ -44,7 +45,15 @@ impl Reply {
     pub fn to(failure: impl Into<Failure>) -> Self {
         let failure = failure.into();
         let (status, text) = (failure.status(), failure.cause.text());
-        Self { status, text, failure, allow: ALLOW, retry_after: None, fields: Vec::new(), close: false }
+        Self {
+            status,
+            text,
+            failure,
+            allow: Cow::Borrowed(ALLOW),
+            retry_after: None,
+            fields: Vec::new(),
+            close: false,
+        }
     }
 
     /// With one field more.
@@ -54,7 +63,7 @@ impl Reply {
         self
     }
 
-    const fn closing(mut self) -> Self {
+    fn closing(mut self) -> Self {
         self.close = true;
         self
     }
@@ -90,8 +99,22 @@ impl From<Refusal> for Reply {
 
 impl From<NoRoute> for Reply {
     fn from(no_route: NoRoute) -> Self {
-        Self::to(no_route)
+        let reply = Self::to(no_route);
+        match no_route {
+            NoRoute::EncodedSlash { .. } => reply.closing(),
+            NoRoute::UnknownHost | NoRoute::UnknownPath { .. } | NoRoute::OtherMethods { .. } => reply,
+        }
     }
+}
+
+/// The answer where no route takes a request; with the methods that those for its path take.
+#[must_use]
+pub fn no_route(routes: &Routes, no_route: NoRoute) -> Reply {
+    let mut reply = Reply::from(no_route);
+    if let NoRoute::OtherMethods { vhost, group } = no_route {
+        reply.allow = Cow::Owned(routes.allow(vhost, group).to_owned());
+    }
+    reply
 }
 
 impl From<Full> for Reply {
@@ -135,7 +158,7 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
     let mut head = head(reply.status)?;
     let body = errors::tell(&mut head, session.req_header(), ctx, reply)?;
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
-        head.insert_header(header::ALLOW, reply.allow)?;
+        head.insert_header(header::ALLOW, reply.allow.as_ref())?;
     }
     if let Some(seconds) = reply.retry_after {
         head.insert_header(header::RETRY_AFTER, seconds)?;

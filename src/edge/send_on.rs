@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use fluxheim_config::Limits;
-use http::{StatusCode, Version, header};
+use fluxheim_config::{Limits, Underscores};
+use http::{HeaderName, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{ErrorType, OrErr, Result};
 
 use crate::edge::ctx::Ctx;
+use crate::edge::shape;
+use crate::rewrite::fields::Edit;
 use crate::rewrite::{crumbs, forwarded, hop};
 
 /// Sets how long the client may take, and whether its connection is kept.
@@ -31,7 +33,8 @@ pub(super) fn set_timeouts(session: &mut Session, limits: &Limits, draining: boo
 }
 
 /// What the upstream is told about the client.
-pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ctx: &Ctx) -> Result<()> {
+pub(super) fn rewrite_request(session: &Session, request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let received = session.req_header().version;
     let (Some(conn), Some(admitted)) = (ctx.conn, ctx.admitted()) else { return Ok(()) };
     tell_who_asks(request, ctx)?;
     let hop = forwarded::Hop { peer: conn.peer, scheme: conn.scheme, host: &admitted.host, port: conn.port };
@@ -59,7 +62,58 @@ pub(super) fn rewrite_request(request: &mut RequestHeader, received: Version, ct
     if ends && !request.headers.contains_key(header::UPGRADE) {
         request.insert_header(header::CONNECTION, "close")?;
     }
-    send_what_was_routed(request, &admitted.path)
+    if ctx.policy().underscores_in_headers == Underscores::Drop {
+        drop_underscores(request, |_| true);
+    }
+    reshape(session, request, ctx)?;
+    send_what_was_routed(request, ctx.path().unwrap_or(&admitted.path).as_str())
+}
+
+/// The operator's own edits, which go over everything else.
+fn reshape(session: &Session, request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let Some(shape) = ctx.live.shapes.of(ctx.vhost, ctx.route) else { return Ok(()) };
+    if !shape.request.is_empty() {
+        // What CGI, WSGI and PHP take for a field that is set or removed is no way around that.
+        drop_underscores(request, |name| shape.request.replaces(&name.replace('_', "-")));
+        shape.request.each(&shape::values(session, ctx), |edit| match edit {
+            Edit::Remove(name) => {
+                request.remove_header(name);
+                Ok(())
+            }
+            Edit::Set(name, value) => request.insert_header(name, value),
+            Edit::Add(name, value) => request.append_header(name, value).map(|_| ()),
+        })?;
+    }
+    match &shape.host {
+        Some(host) => request.insert_header(header::HOST, host.clone()),
+        None => Ok(()),
+    }
+}
+
+/// Removes those fields with an underscore in their names that `goes` says.
+fn drop_underscores(request: &mut RequestHeader, goes: impl Fn(&str) -> bool) {
+    let unwanted = |name: &&HeaderName| name.as_str().contains('_') && goes(name.as_str());
+    let names: Vec<_> = request.headers.keys().filter(unwanted).cloned().collect();
+    for name in names {
+        request.remove_header(&name);
+    }
+}
+
+/// The operator's edits of a response. Interim ones are left as they are.
+pub(super) fn reshape_response(session: &Session, response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+    let edits = ctx.live.shapes.response(ctx.vhost, ctx.route);
+    let interim = response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS;
+    if edits.is_empty() || interim {
+        return Ok(());
+    }
+    edits.each(&shape::values(session, ctx), |edit| match edit {
+        Edit::Remove(name) => {
+            response.remove_header(name);
+            Ok(())
+        }
+        Edit::Set(name, value) => response.insert_header(name, value),
+        Edit::Add(name, value) => response.append_header(name, value).map(|_| ()),
+    })
 }
 
 /// A client can't claim to be who it has not proven to be (CVE-2026-30851, CVE-2026-52845).

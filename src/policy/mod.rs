@@ -162,12 +162,11 @@ mod tests {
 
     use super::*;
     use crate::route::Routes;
-    use crate::types::Host;
 
     fn routed() -> Routed {
         let route = Route::new(PathMatch::Prefix("/".into()), Action::Upstream(0));
         let vhost = Vhost::new(vec![HostPattern::Any], vec![route]);
-        Routes::new(&[vhost]).find(&Host::parse("a.test").unwrap(), "/").unwrap()
+        Routes::new(&[vhost]).unwrap().get("a.test", "/").unwrap()
     }
 
     #[test]

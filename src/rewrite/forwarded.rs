@@ -47,6 +47,19 @@ pub fn client_ip(headers: &HeaderMap, peer: PeerIp, trusted: &[IpNet]) -> Client
     ClientIp(canonical(client))
 }
 
+/// The scheme that the client used: a trusted proxy's word, where it gives one, else the connection's.
+#[must_use]
+pub fn client_scheme(headers: &HeaderMap, peer: PeerIp, scheme: Scheme, trusted: &[IpNet]) -> Scheme {
+    if !is_trusted(peer.0, trusted) {
+        return scheme;
+    }
+    match single(headers, &X_FORWARDED_PROTO).map(|proto| proto.to_ascii_lowercase()).as_deref() {
+        Some("https" | "wss") => Scheme::Https,
+        Some("http" | "ws") => Scheme::Http,
+        _ => scheme,
+    }
+}
+
 /// What to change in the request that goes to the upstream.
 #[must_use]
 pub fn edits(headers: &HeaderMap, hop: Hop<'_>, client: ClientIp, trusted: &[IpNet]) -> Edits {
@@ -257,6 +270,17 @@ mod tests {
         assert_eq!(value(&edits, "x-forwarded-proto"), "https");
         let edits = edited(&[("x-forwarded-host", "a, b")], "10.0.0.9");
         assert_eq!(value(&edits, "x-forwarded-host"), "a.test");
+    }
+
+    #[test]
+    fn believes_trusted_proxies_about_the_scheme() {
+        let scheme = |from: &str, says: &'static str| {
+            let map = headers(&[("x-forwarded-proto", says)]);
+            client_scheme(&map, peer(from), Scheme::Http, &trusted())
+        };
+        assert_eq!(scheme("10.0.0.9", "HTTPS"), Scheme::Https);
+        assert_eq!(scheme("192.0.2.7", "https"), Scheme::Http);
+        assert_eq!(scheme("10.0.0.9", "https, http"), Scheme::Http);
     }
 
     #[test]

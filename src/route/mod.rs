@@ -1,21 +1,48 @@
-//! Which route takes a request: exact host, then the longest wildcard, then `*`; within the vhost
-//! the exact path, then the longest prefix.
+//! Which route takes a request: exact host, then the longest wildcard, then `*`; within the vhost as
+//! [`paths`] orders them.
 //!
 //! Owns the compiled tables. Pure: no clock, no files, no network, no framework.
 
+mod conditions;
+mod paths;
+
 use std::collections::HashMap;
+use std::ops::Range;
 
-use fluxheim_config::{Action, Config, HostPattern, PathMatch, Vhost};
+use fluxheim_config::{Ambiguous, HostPattern, Vhost};
+use http::{HeaderMap, Method};
 
-use crate::types::Host;
+use crate::types::{Host, Path};
+use paths::{Found, Paths};
 
 /// The compiled routes of a configuration.
 #[derive(Debug)]
 pub struct Routes {
-    exact: HashMap<String, usize>,
-    wildcard: HashMap<String, usize>,
+    exact: HashMap<Box<str>, usize>,
+    wildcard: HashMap<Box<str>, usize>,
     any: Option<usize>,
     vhosts: Vec<Paths>,
+    /// Of each route of each vhost, whether it takes `%2F`.
+    encoded_slash: Vec<Vec<bool>>,
+}
+
+/// What routes look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub host: &'a Host,
+    pub path: &'a Path,
+    pub method: &'a Method,
+    pub headers: &'a HeaderMap,
+    pub query: Option<&'a str>,
+}
+
+/// A regular expression that can't be built; parsing rules this out.
+#[derive(Debug, thiserror::Error)]
+#[error("a regular expression of vhost number {vhost} can't be built: {reason}")]
+pub struct BadPattern {
+    /// Index in the configuration.
+    pub vhost: usize,
+    pub reason: regex::Error,
 }
 
 /// Where a request goes; made only by [`Routes::find`].
@@ -37,12 +64,6 @@ impl Routed {
     pub const fn route(self) -> usize {
         self.route
     }
-
-    /// What the configuration says to do.
-    #[must_use]
-    pub fn action(self, config: &Config) -> Option<&Action> {
-        Some(&config.vhosts.get(self.vhost)?.routes.get(self.route)?.action)
-    }
 }
 
 /// Why no route takes a request.
@@ -57,6 +78,21 @@ pub enum NoRoute {
         /// Index of the vhost in the configuration.
         vhost: usize,
     },
+    /// 405: there are routes for this path, and they take other methods (RFC 9110 section 15.5.6).
+    #[error("the routes for this path take other methods")]
+    OtherMethods {
+        /// Index of the vhost in the configuration.
+        vhost: usize,
+        /// Of its paths, for [`Routes::allow`].
+        group: usize,
+    },
+    /// 400: the path has `%2F`, and its route takes none, or to those who see a slash in it another route
+    /// is meant.
+    #[error("the path has an encoded slash, which its route does not take")]
+    EncodedSlash {
+        /// Index of the vhost in the configuration.
+        vhost: usize,
+    },
 }
 
 impl NoRoute {
@@ -65,33 +101,44 @@ impl NoRoute {
     pub const fn vhost(self) -> Option<usize> {
         match self {
             Self::UnknownHost => None,
-            Self::UnknownPath { vhost } => Some(vhost),
+            Self::UnknownPath { vhost } | Self::OtherMethods { vhost, .. } | Self::EncodedSlash { vhost } => {
+                Some(vhost)
+            }
         }
     }
 }
 
 impl Routes {
     /// Compiles the tables.
-    #[must_use]
-    pub fn new(vhosts: &[Vhost]) -> Self {
+    ///
+    /// # Errors
+    /// [`BadPattern`], for the first vhost that has one.
+    pub fn new(vhosts: &[Vhost]) -> Result<Self, BadPattern> {
+        let compile = |(vhost, of): (usize, &Vhost)| {
+            Paths::new(&of.routes).map_err(|reason| BadPattern { vhost, reason })
+        };
+        let takes_encoded_slash = |vhost: &Vhost| {
+            vhost.routes.iter().map(|route| route.policy.encoded_slash == Ambiguous::Pass).collect()
+        };
         let mut routes = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             any: None,
-            vhosts: vhosts.iter().map(Paths::new).collect(),
+            vhosts: vhosts.iter().enumerate().map(compile).collect::<Result<_, _>>()?,
+            encoded_slash: vhosts.iter().map(takes_encoded_slash).collect(),
         };
         for (index, vhost) in vhosts.iter().enumerate() {
             for host in &vhost.hosts {
                 routes.add(host, index);
             }
         }
-        routes
+        Ok(routes)
     }
 
     fn add(&mut self, host: &HostPattern, vhost: usize) {
         match host {
-            HostPattern::Exact(name) => drop(self.exact.insert(name.clone(), vhost)),
-            HostPattern::Wildcard(parent) => drop(self.wildcard.insert(parent.clone(), vhost)),
+            HostPattern::Exact(name) => drop(self.exact.insert(name.as_str().into(), vhost)),
+            HostPattern::Wildcard(parent) => drop(self.wildcard.insert(parent.as_str().into(), vhost)),
             HostPattern::Any => self.any = Some(vhost),
         }
     }
@@ -99,12 +146,51 @@ impl Routes {
     /// The route for a request.
     ///
     /// # Errors
-    /// [`NoRoute`] when no vhost or no path of it matches.
-    pub fn find(&self, host: &Host, path: &str) -> Result<Routed, NoRoute> {
-        let vhost = self.vhost(host).ok_or(NoRoute::UnknownHost)?;
+    /// [`NoRoute`] when no vhost or no route of it takes the request.
+    pub fn find(&self, request: &Request<'_>) -> Result<Routed, NoRoute> {
+        let vhost = self.vhost(request.host).ok_or(NoRoute::UnknownHost)?;
         let paths = self.vhosts.get(vhost).ok_or(NoRoute::UnknownHost)?;
-        let route = paths.find(path).ok_or(NoRoute::UnknownPath { vhost })?;
+        let route = match paths.find(request.path.as_str(), request) {
+            Found::Route(route) => route,
+            Found::OtherMethods(group) => return Err(NoRoute::OtherMethods { vhost, group }),
+            Found::Nothing => return Err(NoRoute::UnknownPath { vhost }),
+        };
+        if request.path.has_encoded_slash() && !self.agrees(paths, vhost, route, request) {
+            return Err(NoRoute::EncodedSlash { vhost });
+        }
         Ok(Routed { vhost, route })
+    }
+
+    /// Whether `route` takes encoded slashes, and would have been found by a reader who takes them for
+    /// slashes too: what guards `/admin/` must not be passed by as `/admin%2F`.
+    fn agrees(&self, paths: &Paths, vhost: usize, route: usize, request: &Request<'_>) -> bool {
+        let takes = self.encoded_slash.get(vhost).and_then(|routes| routes.get(route));
+        takes.is_some_and(|takes| *takes)
+            && request
+                .path
+                .with_decoded_slashes()
+                .is_some_and(|decoded| paths.find(decoded.as_str(), request) == Found::Route(route))
+    }
+
+    /// The methods that the routes of a path take, for `Allow`.
+    #[must_use]
+    pub fn allow(&self, vhost: usize, group: usize) -> &str {
+        self.vhosts.get(vhost).map_or("", |paths| paths.allow(group))
+    }
+
+    /// What the groups of the regular expression of the route match in `path`, by which it was found.
+    #[must_use]
+    pub fn captures(&self, routed: Routed, path: &Path) -> Vec<Range<usize>> {
+        let paths = self.vhosts.get(routed.vhost);
+        paths.map(|paths| paths.captures(routed.route, path.as_str())).unwrap_or_default()
+    }
+
+    /// The route for a GET without header fields.
+    #[cfg(test)]
+    pub(crate) fn get(&self, host: &str, path: &str) -> Result<Routed, NoRoute> {
+        let (host, path) = (Host::parse(host).unwrap(), Path::parse(path).unwrap());
+        let (method, headers) = (&Method::GET, &HeaderMap::new());
+        self.find(&Request { host: &host, path: &path, method, headers, query: None })
     }
 
     fn vhost(&self, host: &Host) -> Option<usize> {
@@ -119,47 +205,6 @@ impl Routes {
 /// `a.b.c` gives `b.c`, `c`: longest first, so the closest wildcard wins.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(name.split_once('.'), |(_, rest)| rest.split_once('.')).map(|(_, parent)| parent)
-}
-
-/// The paths of one vhost.
-#[derive(Debug)]
-struct Paths {
-    exact: HashMap<String, usize>,
-    prefix: HashMap<String, usize>,
-}
-
-impl Paths {
-    fn new(vhost: &Vhost) -> Self {
-        let mut paths = Self { exact: HashMap::new(), prefix: HashMap::new() };
-        for (index, route) in vhost.routes.iter().enumerate() {
-            match &route.path {
-                PathMatch::Exact(path) => paths.exact.insert(path.clone(), index),
-                PathMatch::Prefix(path) => paths.prefix.insert(path.clone(), index),
-            };
-        }
-        paths
-    }
-
-    /// One look-up a segment of the path, whatever the number of routes.
-    fn find(&self, path: &str) -> Option<usize> {
-        if let Some(index) = self.exact.get(path) {
-            return Some(*index);
-        }
-        prefixes(path).find_map(|prefix| self.prefix.get(prefix)).copied()
-    }
-}
-
-/// Every prefix of `path` that ends at a segment's border, longest first: `/a/b` gives `/a/b`,
-/// `/a/`, `/a`, `/`.
-fn prefixes(path: &str) -> impl Iterator<Item = &str> {
-    let borders = path.rmatch_indices('/').flat_map(move |(at, _)| {
-        let with_slash = path.get(..=at).unwrap_or("/");
-        let without = path.get(..at).filter(|prefix| !prefix.is_empty());
-        // "/a/" itself is already the whole path; what follows is "/a".
-        let first = (with_slash.len() < path.len()).then_some(with_slash);
-        first.into_iter().chain(without)
-    });
-    std::iter::once(path).chain(borders)
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 //! Owns no behaviour beyond construction and display; imports nothing of ours.
 
 mod client;
+mod path;
 mod uuid;
 
 use std::fmt;
 use std::net::IpAddr;
 
 pub use client::Client;
+pub use path::Path;
 pub use uuid::{hex, uuid_v7};
 
 /// The address at the other end of the TCP connection.
@@ -72,7 +74,12 @@ impl Host {
     /// # Errors
     /// Anything but a registered name of letters, digits, `-`, `.`, `_`, or an IP literal.
     pub fn parse(authority: &str) -> Result<Self, HostError> {
-        Self::check(authority).map(|host| Self(host.to_ascii_lowercase()))
+        let host = Self::check(authority)?;
+        // An address has one spelling here, the one that configurations are read into.
+        match host.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => Ok(Self(address.to_string())),
+            Err(_) => Ok(Self(host.to_ascii_lowercase())),
+        }
     }
 
     /// What [`Host::parse`] would keep, in the case it came in.
@@ -156,7 +163,7 @@ mod tests {
             assert_eq!(Host::parse(given).unwrap().as_str(), "example.com", "{given}");
         }
         assert_eq!(Host::parse("[::1]:8080").unwrap().as_str(), "::1");
-        assert_eq!(Host::parse("[2001:DB8::1]").unwrap().as_str(), "2001:db8::1");
+        assert_eq!(Host::parse("[2001:DB8:0::0:1]").unwrap().as_str(), "2001:db8::1");
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod protocols;
 mod proxy_headers;
 mod rates;
 mod reloading;
+mod routing;
 mod secure_upstreams;
 mod streaming;
 mod tls;

@@ -78,7 +78,11 @@ pub(super) async fn serve(
     }
     match find::find(&site.root, &site.settings, path, &session.req_header().headers) {
         Found::File(open) => send_file(session, ctx, site, open).await?,
-        Found::AddSlash => redirect(session, ctx, path).await?,
+        Found::AddSlash => {
+            // To the client it has the path that was asked for, whatever that was rewritten to.
+            let asked = ctx.admitted().map_or(path, |admitted| admitted.path.as_str());
+            redirect(session, ctx, asked).await?;
+        }
         Found::Folder(relative) => return listing::send(session, ctx, site, relative).await,
         Found::Nothing => return Ok(Err(refusal(Cause::FileNotFound))),
         Found::Forbidden => return Ok(Err(refusal(Cause::FileForbidden))),
@@ -88,7 +92,7 @@ pub(super) async fn serve(
 }
 
 fn refusal(cause: Cause) -> Reply {
-    Reply { allow: "GET, HEAD", ..Reply::to(cause) }
+    Reply { allow: "GET, HEAD".into(), ..Reply::to(cause) }
 }
 
 async fn redirect(session: &mut Session, ctx: &Ctx, path: &str) -> Result<()> {

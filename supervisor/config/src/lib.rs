@@ -17,6 +17,7 @@ mod observing;
 mod parse;
 mod policies;
 mod print;
+mod routing;
 mod schema;
 mod section;
 mod sections;
@@ -34,7 +35,9 @@ pub use model::*;
 pub use observing::*;
 pub use parse::{parse, parse_under};
 pub use policies::*;
+pub use routing::*;
 pub use sections::server::STOP_MARGIN;
+pub use value::template::{Part, Template, Variable};
 
 use std::path::PathBuf;
 

@@ -18,6 +18,7 @@ use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
+use crate::routing::{Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores};
 
 /// A whole configuration, free of mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -343,9 +344,11 @@ pub struct Vhost {
     pub hosts: Vec<HostPattern>,
     /// Index into [`Tls::certificates`]; `None` serves whichever certificate fits the name.
     pub certificate: Option<usize>,
+    /// `redirect = "https"`: requests over plain HTTP are sent to the same place over TLS.
+    pub redirect_to_https: bool,
     /// What holds for requests that no route of it takes.
     pub policy: Policy,
-    /// Never empty; no two routes of a vhost have the same path.
+    /// Never empty; no two routes of a vhost have the same path and conditions.
     pub routes: Vec<Route>,
 }
 
@@ -364,7 +367,9 @@ pub enum HostPattern {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     pub path: PathMatch,
+    pub when: Conditions,
     pub action: Action,
+    pub rewrite: Option<Rewrite>,
     pub policy: Policy,
 }
 
@@ -388,6 +393,17 @@ pub struct Policy {
     pub compression: Option<Arc<Compression>>,
     /// How failures are told.
     pub errors: Arc<Errors>,
+    /// Of the request that goes to the upstream.
+    pub request_headers: HeaderEdits,
+    /// Of every response.
+    pub response_headers: HeaderEdits,
+    /// The `Host` that the upstream gets; `None` (`"preserve"`) is the client's.
+    pub upstream_host: Option<String>,
+    pub underscores_in_headers: Underscores,
+    /// `%2F` in a path. A path that has it goes only where it would go with a slash in its place.
+    pub encoded_slash: Ambiguous,
+    /// A path that is not UTF-8 once percent-decoded.
+    pub non_utf8_path: Ambiguous,
 }
 
 impl Policy {
@@ -405,6 +421,12 @@ impl Policy {
             forward_auth: None,
             compression: None,
             errors: Arc::default(),
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            upstream_host: None,
+            underscores_in_headers: Underscores::default(),
+            encoded_slash: Ambiguous::default(),
+            non_utf8_path: Ambiguous::default(),
         }
     }
 }
@@ -498,6 +520,8 @@ pub enum PathMatch {
     Exact(String),
     /// `/x`: segment-wise, so `/x` takes `/x` and `/x/y` but not `/xy`; `/x/` takes `/x/` and below.
     Prefix(String),
+    /// `~ pattern`: paths in which this regular expression finds something.
+    Regex(String),
 }
 
 /// What a route does.
@@ -507,6 +531,8 @@ pub enum Action {
     Upstream(usize),
     /// Serve the files of a folder.
     Static(StaticFiles),
+    Redirect(Redirect),
+    Respond(Respond),
 }
 
 /// `[limits]`: what one client may use.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::sections::vhosts::print_path;
+use crate::sections::routes::print_path;
 use crate::{LogLevel, Route};
 
 /// `[logging]`

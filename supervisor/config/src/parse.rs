@@ -7,6 +7,7 @@ use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
 use crate::sections::{hardening, limits, observe, policy, server, storage, tls, tracing, upstreams, vhosts};
 use crate::sink::{Lines, Place, Sink};
+use crate::value::pattern::Captures;
 use crate::{Config, Mistakes, Policy, Profile, Source, schema, tree};
 
 const START: Place = Place { file: 0, offset: 0 };
@@ -65,7 +66,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let limits = limits::read(&root.table("limits", &schema::LIMITS));
     let defaults = {
         let table = root.table("defaults", &schema::DEFAULTS);
-        policy::read(&table, &Policy::under(&limits), &references.upstreams)
+        policy::read(&table, &Policy::under(&limits), &references.upstreams, &Captures::default())
     };
     let vhosts = vhosts::read(root, &references, &defaults);
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
@@ -86,6 +87,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
         metrics,
     };
     check_listening(root, &server_table, &config, certified);
+    check_redirects(root, &config);
     config
 }
 
@@ -99,6 +101,19 @@ fn check_listening(root: &Section<'_>, server: &Section<'_>, config: &Config, ce
     if !config.server.https.is_empty() && !certified {
         let flaw = Flaw::new("https: there is no certificate to serve");
         sink.absence(server.place("https"), flaw.help("add [[tls.certificates]] with name, cert and key"));
+    }
+}
+
+/// Something answers where `redirect = "https"` leads: a listener here, or a proxy in front that is
+/// believed when it says that the client came over TLS. Else the redirect would lead to itself for ever.
+fn check_redirects(root: &Section<'_>, config: &Config) {
+    let redirects = config.vhosts.iter().any(|vhost| vhost.redirect_to_https);
+    if redirects && config.server.https.is_empty() && config.server.trusted_proxies.is_empty() {
+        let flaw = Flaw::new("redirect = \"https\" leads nowhere: nothing listens with TLS");
+        root.run().sink.absence(
+            root.place("vhosts"),
+            flaw.help("add https to [server], or trusted_proxies if something in front speaks TLS"),
+        );
     }
 }
 
@@ -122,6 +137,10 @@ mod tests {
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),
             "a rule of rate_limit" => "[[defaults.rate_limit]]\n".to_owned(),
+            "redirect of a route" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.redirect]\n".to_owned(),
+            "respond of a route" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.respond]\n".to_owned(),
+            "rewrite of a route" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.rewrite]\n".to_owned(),
+            "edits of header fields" => "[defaults.request_headers]\n".to_owned(),
             "limits of a vhost or route" => "[[vhosts]]\n[vhosts.limits]\n".to_owned(),
             title => match title.split_once(" of [[upstreams]]") {
                 Some((table, _)) => format!("[[upstreams]]\n[upstreams.{table}]\n"),

@@ -5,15 +5,18 @@
 
 mod balancing;
 mod policies;
+mod routing;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::sections::observe::{FORMATS, LEVELS, QUERIES};
+use crate::sections::policy::{AMBIGUOUS, UNDERSCORES};
+use crate::sections::routes::print_path;
 use crate::sections::tracing::TRUST;
 use crate::sections::upstreams::{PROTOCOLS, PROXY_VERSIONS};
-use crate::sections::vhosts::{print_host, print_path};
+use crate::sections::vhosts::print_host;
 use crate::value::{duration, ratio, size};
 use crate::*;
 
@@ -198,17 +201,16 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
         Some(certificate) => out.key("certificate", quoted(&certificate.name)),
         None => out.comment("certificate", "(any)", "whichever fits the name"),
     }
+    out.key("default", vhost.hosts.contains(&HostPattern::Any));
+    match vhost.redirect_to_https {
+        true => out.key("redirect", quoted("https")),
+        false => out.comment("redirect", "\"https\"", "none"),
+    }
     local(out, &vhost.policy, config);
     for route in &vhost.routes {
         out.table("[[vhosts.routes]]");
         out.key("path", quoted(&print_path(&route.path)));
-        match &route.action {
-            Action::Static(files) => out.key("static", content::files(files)),
-            Action::Upstream(index) => {
-                let name = config.upstreams.get(*index).map_or("", |upstream| &upstream.name);
-                out.key("upstream", quoted(name));
-            }
-        }
+        routing::route(out, route, config);
         local(out, &route.policy, config);
     }
 }
@@ -242,6 +244,12 @@ fn inline<const N: usize>(keys: [(&str, String); N]) -> String {
 
 /// The settings that `[defaults]` has too.
 fn policy(out: &mut Out, settings: &Policy, config: &Config) {
+    routing::edits(out, "request_headers", &settings.request_headers);
+    routing::edits(out, "response_headers", &settings.response_headers);
+    out.key("upstream_host", quoted(settings.upstream_host.as_deref().unwrap_or("preserve")));
+    out.key("underscores_in_headers", word(settings.underscores_in_headers, &UNDERSCORES));
+    out.key("encoded_slash", word(settings.encoded_slash, &AMBIGUOUS));
+    out.key("non_utf8_path", word(settings.non_utf8_path, &AMBIGUOUS));
     out.key("rate_limit", list(settings.rate_limits.iter().map(rate_limit)));
     out.key("access", settings.access.as_deref().map_or_else(off, policies::access));
     out.key("security_headers", settings.security_headers.as_deref().map_or_else(off, policies::headers));
@@ -370,24 +378,59 @@ mod tests {
     use super::*;
     use crate::schema;
 
-    const FULL: &str = "[server]\nhttp = [{ address = \"0.0.0.0:80\", h2c = true, proxy_protocol = true }]\n\
-                        trusted_proxies = [\"::1\"]\n[[tls.certificates]]\nname = \"c\"\ncert = \"c\"\n\
-                        key = \"k\"\n[[upstreams]]\nname = \"u\"\nservers = [{ address = \"u:1\", zone = \"z\", max_in_flight = 2 }]\nhash = { by = \"uri\" }\n\
-                        sticky = { cookie = \"c\", secret_file = \"s\", ttl = \"1h\" }\nqueue = { size = 1 }\noutlier = {}\n\
-                        health = { path = \"/\", host = \"h\", port = 1 }\n[upstreams.tls]\n\
-                        [[upstreams]]\nname = \"v\"\nservers = [\"v:1\"]\nhealth = { tcp = true }\n\
-                        [[upstreams]]\nname = \"w\"\nservers = [\"v:1\"]\nhealth = { grpc = \"\" }\n[[vhosts]]\nhosts = [\"*\"]\n\
-                        routes = [{ path = \"/\", upstream = \"u\" }, { path = \"/s\", static = { root = \"s\", \
-                        fallback = \"/f\", cache_control = \"no-cache\" } }]\n\
-                        [defaults]\nrate_limit = { requests = 1, per = \"1s\" }\n\n\
-                        access = { deny = [\"10.0.0.0/8\"] }\nsecurity_headers = \"strict\"\n\
-                        cors = { origins = [\"*\"] }\ncompression = \"on\"\n\
-                        basic_auth = { users_file = \"u\", user_header = \"x-user\" }\n\
-                        jwt = { jwks_file = \"k\", issuer = \"i\", audience = \"a\", source = \"cookie:t\" }\n\
-                        [[vhosts]]\nhosts = [\"b\"]\nroutes = [{ path = \"/\", upstream = \"u\" }]\nbasic_auth = \"off\"\n\
-                        jwt = { jwks = { upstream = \"u\", path = \"/k\" }, issuer = \"i\", audience = \"a\" }\n\
-                        forward_auth = { upstream = \"u\", path = \"/v\", cache = { ttl = \"9s\", by = [\"header:cookie\"] } }\n\
-                        [tracing]\notlp = { upstream = \"u\" }\n";
+    const FULL: &str = r#"
+[server]
+http = [{ address = "0.0.0.0:80", h2c = true, proxy_protocol = true }]
+trusted_proxies = ["::1"]
+[[tls.certificates]]
+name = "c"
+cert = "c"
+key = "k"
+[[upstreams]]
+name = "u"
+servers = [{ address = "u:1", zone = "z", max_in_flight = 2 }]
+hash = { by = "uri" }
+sticky = { cookie = "c", secret_file = "s", ttl = "1h" }
+queue = { size = 1 }
+outlier = {}
+health = { path = "/", host = "h", port = 1 }
+[upstreams.tls]
+[[upstreams]]
+name = "v"
+servers = ["v:1"]
+health = { tcp = true }
+[[upstreams]]
+name = "w"
+servers = ["v:1"]
+health = { grpc = "" }
+[[vhosts]]
+hosts = ["*"]
+routes = [
+    { path = "/", upstream = "u", request_headers = { set = { X = "1" }, add = { Y = "2" }, remove = ["Z"] } },
+    { path = "/s", static = { root = "s", fallback = "/f", cache_control = "no-cache" }, rewrite = { strip_prefix = "/s", add_prefix = "/t" }, methods = ["GET"] },
+    { path = "/p", upstream = "u", rewrite = { replace_prefix = "/" }, headers = { A = "*" }, query = { a = "1" } },
+    { path = "~ ^/(.*)$", upstream = "u", rewrite = { path = "/$1" } },
+    { path = "/r", redirect = "https://{host}{path}" },
+    { path = "/q", respond = { status = 404 }, response_headers = { set = { X = "{client_ip}" } } },
+]
+[defaults]
+rate_limit = { requests = 1, per = "1s" }
+
+access = { deny = ["10.0.0.0/8"] }
+security_headers = "strict"
+cors = { origins = ["*"] }
+compression = "on"
+basic_auth = { users_file = "u", user_header = "x-user" }
+jwt = { jwks_file = "k", issuer = "i", audience = "a", source = "cookie:t" }
+[[vhosts]]
+hosts = ["b"]
+routes = [{ path = "/", upstream = "u" }]
+basic_auth = "off"
+jwt = { jwks = { upstream = "u", path = "/k" }, issuer = "i", audience = "a" }
+forward_auth = { upstream = "u", path = "/v", cache = { ttl = "9s", by = ["header:cookie"] } }
+[tracing]
+otlp = { upstream = "u" }
+"#;
 
     #[test]
     fn spells_out_every_key() {

@@ -229,14 +229,25 @@ pub(crate) static UPSTREAM_SERVER: Schema = Schema {
 };
 pub(crate) static VHOST: Schema = Schema {
     title: "[[vhosts]]",
-    keys: &["hosts", "certificate", "limits", "routes"],
+    keys: &["hosts", "default", "redirect", "certificate", "limits", "routes"],
     shared: DEFAULTS.keys,
-    known_as: &[("server_name", "hosts"), ("domains", "hosts"), ("names", "hosts"), ("locations", "routes")],
-    planned: &["redirect"],
+    known_as: &[
+        ("server_name", "hosts"),
+        ("domains", "hosts"),
+        ("names", "hosts"),
+        ("locations", "routes"),
+        ("default_server", "default"),
+        ("https_redirect", "redirect"),
+        ("force_https", "redirect"),
+    ],
+    planned: &[],
 };
 pub(crate) static ROUTE: Schema = Schema {
     title: "[[vhosts.routes]]",
-    keys: &["path", "upstream", "static", "limits"],
+    keys: &[
+        "path", "methods", "headers", "query", "upstream", "static", "redirect", "respond", "rewrite",
+        "limits",
+    ],
     shared: DEFAULTS.keys,
     known_as: &[
         ("location", "path"),
@@ -250,8 +261,47 @@ pub(crate) static ROUTE: Schema = Schema {
         ("gzip", "compression"),
         ("error_page", "errors"),
         ("handle_errors", "errors"),
+        ("method", "methods"),
+        ("header", "headers"),
+        ("query_params", "query"),
+        ("return", "respond"),
+        ("direct_response", "respond"),
     ],
-    planned: &["cache"],
+    planned: &["client_certificate", "cache"],
+};
+pub(crate) static REDIRECT: Schema = Schema {
+    title: "redirect of a route",
+    keys: &["to", "status"],
+    shared: &[],
+    known_as: &[("url", "to"), ("location", "to"), ("target", "to"), ("code", "status")],
+    planned: &[],
+};
+pub(crate) static RESPOND: Schema = Schema {
+    title: "respond of a route",
+    keys: &["status", "body", "content_type"],
+    shared: &[],
+    known_as: &[("code", "status"), ("text", "body"), ("mime", "content_type"), ("type", "content_type")],
+    planned: &["body_file"],
+};
+pub(crate) static REWRITE: Schema = Schema {
+    title: "rewrite of a route",
+    keys: &["strip_prefix", "add_prefix", "replace_prefix", "path"],
+    shared: &[],
+    known_as: &[("prefix_rewrite", "replace_prefix"), ("regex", "path"), ("uri", "path")],
+    planned: &[],
+};
+pub(crate) static HEADER_EDITS: Schema = Schema {
+    title: "edits of header fields",
+    keys: &["set", "add", "remove"],
+    shared: &[],
+    known_as: &[
+        ("append", "add"),
+        ("delete", "remove"),
+        ("del", "remove"),
+        ("replace", "set"),
+        ("hide", "remove"),
+    ],
+    planned: &[],
 };
 pub(crate) static STATIC: Schema = Schema {
     title: "[vhosts.routes.static]",
@@ -284,6 +334,12 @@ pub(crate) static DEFAULTS: Schema = Schema {
         "forward_auth",
         "compression",
         "errors",
+        "request_headers",
+        "response_headers",
+        "upstream_host",
+        "underscores_in_headers",
+        "encoded_slash",
+        "non_utf8_path",
     ],
     shared: &[],
     known_as: &[
@@ -551,7 +607,7 @@ pub(crate) static METRICS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 38] = [
+pub(crate) static ALL: [&Schema; 42] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -571,8 +627,12 @@ pub(crate) static ALL: [&Schema; 38] = [
     &VHOST,
     &ROUTE,
     &STATIC,
+    &REDIRECT,
+    &RESPOND,
+    &REWRITE,
     &LOCAL_LIMITS,
     &DEFAULTS,
+    &HEADER_EDITS,
     &RATE_LIMIT,
     &ACCESS,
     &SECURITY_HEADERS,
@@ -703,6 +763,10 @@ mod tests {
                 "a rule of rate_limit" => "A rule of rate_limit",
                 "limits of a vhost or route" => "Limits of a vhost or route",
                 "cache of forward_auth" => "Cache of forward_auth",
+                "redirect of a route" => "Redirect of a route",
+                "respond of a route" => "Respond of a route",
+                "rewrite of a route" => "Rewrite of a route",
+                "edits of header fields" => "Edits of header fields",
                 title => title,
             };
             let keys = documented.get(title).map(Vec::as_slice);

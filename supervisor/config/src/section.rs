@@ -207,6 +207,22 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// The entries of the table at `key`, whose names are the user's own.
+    pub(crate) fn entries(&self, key: &'static str, expected: &str) -> Read<Vec<(At<&'a str>, Node<'a>)>> {
+        let Some(node) = self.node(key) else { return Read::Absent };
+        let DeValue::Table(table) = node.value else {
+            self.wrong_type(key, expected, node, None);
+            return Read::Flawed;
+        };
+        let place = |offset| Place { file: node.at.file, offset };
+        let entries = table.iter().map(|(name, value)| {
+            let node = Node { at: place(value.span().start), value: value.get_ref() };
+            let name = At { at: place(name.span().start), value: &**name.get_ref() };
+            (name, node)
+        });
+        Read::Good(At { at: node.at, value: entries.collect() })
+    }
+
     /// The boolean at `key`.
     pub(crate) fn boolean(&self, key: &'static str) -> Read<bool> {
         let Some(node) = self.node(key) else { return Read::Absent };
@@ -330,14 +346,6 @@ impl<'a> Section<'a> {
         self.run
     }
 
-    fn text(&self, key: &str, expected: &str, node: Node<'a>) -> Option<&'a str> {
-        let text = node.value.as_str();
-        if text.is_none() {
-            self.wrong_type(key, expected, node, value::as_string(node.value, expected));
-        }
-        text
-    }
-
     fn first(&self, key: &str) -> Option<&Entry<'a>> {
         self.entries.get(key).and_then(|entries| entries.first())
     }
@@ -350,6 +358,15 @@ impl<'a> Section<'a> {
         let unknown = self.schema.unknown(key);
         self.meant.extend(unknown.meant);
         self.run.sink.here(entry.key, unknown.flaw);
+    }
+
+    /// The string that `node`, a part of the value of `key`, is.
+    pub(crate) fn text(&self, key: &str, expected: &str, node: Node<'a>) -> Option<&'a str> {
+        let text = node.value.as_str();
+        if text.is_none() {
+            self.wrong_type(key, expected, node, value::as_string(node.value, expected));
+        }
+        text
     }
 
     /// The value at `key`, of whatever type; says so where it is set twice.

@@ -187,11 +187,12 @@ fn a_route_does_exactly_one_thing() {
     assert_eq!(
         told(""),
         "f.toml:11:1: [[vhosts.routes]] has no upstream; add upstream, the name of an upstream; or static, \
-         a folder of files"
+         redirect or respond"
     );
     assert_eq!(
         told("upstream = \"app\"\nstatic = \"s\"\n"),
-        "f.toml:14:10: static: a route has either upstream or static, this one has both; remove one of them"
+        "f.toml:14:10: static: a route has one of upstream, static, redirect, respond, this one has upstream too; \
+         remove one of them"
     );
     assert_eq!(
         told("upstream = \"appp\"\n"),
@@ -208,7 +209,8 @@ fn names_hosts_paths_and_servers_stand_once() {
     let route = "[[vhosts.routes]]\npath = \"/\"\nupstream = \"app\"\n";
     assert_eq!(
         told(&with_routes(&format!("{route}{route}"))),
-        "f.toml:15:8: path: \"/\" has a route already, in f.toml:12; keep one of them"
+        "f.toml:15:8: path: \"/\" has a route already, in f.toml:12; keep one of them, or tell them apart by \
+         methods, headers or query"
     );
     assert_eq!(
         told(&with_routes(&format!("{route}[[vhosts]]\nhosts = [\"*\", \"EXAMPLE.com\"]\n{route}"))),

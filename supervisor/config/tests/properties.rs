@@ -52,6 +52,12 @@ upstream = "app"
 [[vhosts.routes]]
 path = "/"
 static = "/srv"
+[[vhosts.routes]]
+path = "~ ^/u/(?<id>\\d+)$"
+methods = ["GET"]
+headers = { "X-Canary" = "~ ^1" }
+redirect = { to = "https://{host}/x/{id}{query}", status = 301 }
+response_headers = { set = { "X-User" = "$1" } }
 [defaults]
 rate_limit = [{ requests = 9, per = "1m", by = "header:X-Key" }, { requests = 1, per = "1s", mode = "observe" }]
 [limits]
@@ -398,6 +404,17 @@ prop_compose! {
     }
 }
 
+/// What a name without control characters may look like, quotes among them.
+const TEXT: &str = "[a-z\"'\\\\ é=*~#]{1,8}x";
+
+fn value_match() -> impl Strategy<Value = ValueMatch> {
+    prop_oneof![
+        Just(ValueMatch::Any),
+        TEXT.prop_map(ValueMatch::Is),
+        "[a-z.^$]{1,5}x".prop_map(ValueMatch::Regex),
+    ]
+}
+
 fn jwt_keys() -> impl Strategy<Value = JwtKeys> {
     let fetched = (0..2usize, "/[a-z]{1,5}(\\?[a-z=]{1,5})?", 10..=86_400u64, duration(1)).prop_map(
         |(upstream, path, refresh, timeout)| {
@@ -486,6 +503,31 @@ fn compression() -> impl Strategy<Value = Option<Arc<Compression>>> {
 }
 
 prop_compose! {
+    fn conditions()(
+        methods in btree_set(select(vec!["POST", "PUT", "PROPFIND"]), 0..3),
+        headers in btree_map("[a-z_-]{5,9}", value_match(), 0..3),
+        query in btree_map(TEXT, value_match(), 0..3),
+    ) -> Conditions {
+        Conditions { methods: methods.into_iter().map(str::to_owned).collect(), headers, query }
+    }
+}
+
+fn template() -> impl Strategy<Value = Template> {
+    "[a-z\"'\\\\ é]{0,5}[{]host[}][a-z]{0,5}([{][{]|[}][}]|[$][$])?x"
+        .prop_map(|text| text.trim().parse().unwrap())
+}
+
+prop_compose! {
+    fn edits()(
+        set in btree_map("x-a[a-z]{1,5}", template(), 0..3),
+        add in btree_map("x-b[a-z]{1,5}", template(), 0..3),
+        remove in btree_set("x-c[a-z]{1,5}", 0..3),
+    ) -> HeaderEdits {
+        HeaderEdits { set, add, remove }
+    }
+}
+
+prop_compose! {
     fn policy()(
         limits in local_limits(),
         rate_limits in rate_limits(),
@@ -497,6 +539,13 @@ prop_compose! {
         forward_auth in option::of(forward_auth().boxed()),
         compression in compression().boxed(),
         errors in errors().boxed(),
+        (request_headers, response_headers, upstream_host) in
+            (edits(), edits(), option::of("[a-z]{3,9}\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?")).boxed(),
+        (underscores_in_headers, encoded_slash, non_utf8_path) in (
+            select(vec![Underscores::Drop, Underscores::Pass, Underscores::Refuse]),
+            select(vec![Ambiguous::Refuse, Ambiguous::Pass]),
+            select(vec![Ambiguous::Refuse, Ambiguous::Pass]),
+        ),
     ) -> Policy {
         Policy {
             limits,
@@ -509,18 +558,57 @@ prop_compose! {
             forward_auth: forward_auth.map(Arc::new),
             compression,
             errors,
+            request_headers,
+            response_headers,
+            upstream_host,
+            underscores_in_headers,
+            encoded_slash,
+            non_utf8_path,
         }
     }
 }
 
+fn rewrite() -> impl Strategy<Value = Option<Rewrite>> {
+    let path = || "/[a-z]{1,5}";
+    option::of(prop_oneof![
+        path().prop_map(|add| Rewrite::Prefix { strip: None, add: Some(add) }),
+        path().prop_map(Rewrite::Replace),
+        "/[{]host[}]/[a-z%~'\"]{0,5}".prop_map(|text| Rewrite::Path(text.parse().unwrap())),
+    ])
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let statuses = select(vec![301, 302, 303, 307, 308]);
+    let redirect = ("[a-z]{1,5}\\.test", "/[a-z]{0,4}", statuses).prop_map(|(host, path, status)| Redirect {
+        to: format!("https://{host}{path}{{query}}"),
+        origin: Some(format!("https://{host}").parse().unwrap()),
+        target: format!("{path}{{query}}").parse().unwrap(),
+        status,
+    });
+    let respond = (select(vec![200, 404, 599]), "[a-z\"'\\\\ é\n]{0,9}").prop_map(|(status, body)| Respond {
+        status,
+        body,
+        content_type: "text/html".to_owned(),
+    });
+    prop_oneof![
+        (0..2usize).prop_map(Action::Upstream),
+        files().prop_map(Action::Static),
+        redirect.prop_map(Action::Redirect),
+        respond.prop_map(Action::Respond),
+    ]
+}
+
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
-    let action = prop_oneof![(0..2usize).prop_map(Action::Upstream), files().prop_map(Action::Static)];
-    let routes = vec((path(), action, policy().boxed()), 1..4).prop_map(|routes| {
+    // Boxed: side by side they would take more stack than a test has.
+    let of_route =
+        (path(), conditions().boxed(), action().boxed(), rewrite().boxed(), policy().boxed()).boxed();
+    let routes = vec(of_route, 1..4).prop_map(|routes| {
         let mut kept: Vec<Route> = Vec::new();
-        for (path, action, policy) in routes {
+        for (path, when, action, rewrite, policy) in routes {
+            let rewrite = rewrite.filter(|_| !matches!(action, Action::Respond(_)));
             if kept.iter().all(|route| route.path != path) {
-                kept.push(Route { policy, ..Route::new(path, action) });
+                kept.push(Route { policy, when, rewrite, ..Route::new(path, action) });
             }
         }
         kept
@@ -595,7 +683,13 @@ prop_compose! {
             tls,
             upstreams: vec![upstreams.0, upstreams.1],
             vhosts,
-            defaults: Policy { limits: Policy::under(&limits).limits, ..defaults },
+            // Edits of fields are inherited name by name, so that vhosts and routes would have these too.
+            defaults: Policy {
+                limits: Policy::under(&limits).limits,
+                request_headers: HeaderEdits::default(),
+                response_headers: HeaderEdits::default(),
+                ..defaults
+            },
             limits,
             logging,
             tracing,
@@ -631,6 +725,10 @@ proptest! {
         let _ = read(&FULL.replace("\"= /x\"", &format!("{text:?}")));
         let _ = read(&FULL.replace("\"0.0.0.0:8443\"", &format!("{text:?}")));
         let _ = read(&FULL.replace("\"unlimited\"", &format!("{text:?}")));
+        for value in ["\"~ ^/u/(?<id>\\\\d+)$\"", "\"https://{host}/x/{id}{query}\"", "\"~ ^1\"", "\"$1\""] {
+            prop_assert!(FULL.contains(value), "{}", value);
+            let _ = read(&FULL.replace(value, &format!("{text:?}")));
+        }
         let _ = read(&FULL.replace("\"10.0.0.0/8\"", &format!("{text:?}")));
     }
 

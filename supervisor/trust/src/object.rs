@@ -226,7 +226,7 @@ pub fn inventory(config: &Config) -> Inventory {
     let statics = vhosts().flat_map(|(name, vhost)| {
         vhost.routes.iter().filter_map(move |route| match &route.action {
             Action::Static(files) => Some((name.clone(), &files.root)),
-            Action::Upstream(_) => None,
+            Action::Upstream(_) | Action::Redirect(_) | Action::Respond(_) => None,
         })
     });
     let statics = statics

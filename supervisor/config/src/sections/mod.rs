@@ -3,16 +3,20 @@
 //! Each takes the table as read and returns the model's type; a value it returns is thrown away
 //! when anything was reported.
 
+pub(crate) mod actions;
 pub(crate) mod balancing;
 pub(crate) mod compression;
+pub(crate) mod conditions;
 pub(crate) mod errors;
 pub(crate) mod files;
 pub(crate) mod hardening;
+pub(crate) mod headers;
 pub(crate) mod limits;
 pub(crate) mod observe;
 pub(crate) mod policies;
 pub(crate) mod policy;
 pub(crate) mod rates;
+pub(crate) mod routes;
 pub(crate) mod server;
 pub(crate) mod storage;
 pub(crate) mod tls;

@@ -5,14 +5,24 @@
 
 use std::sync::Arc;
 
-use crate::flaw::Flaw;
+use crate::flaw::{Flaw, show};
 use crate::section::{Read, Section};
 use crate::sections::policies::{access, basic_auth, cors, forward_auth, jwt, security_headers};
-use crate::sections::{Names, compression, errors, limits, rates};
-use crate::{Policy, TokenSource, schema};
+use crate::sections::{Names, compression, errors, headers, limits, rates};
+use crate::value::pattern::Captures;
+use crate::value::{self, host};
+use crate::{Ambiguous, Policy, TokenSource, Underscores, schema};
 
-/// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`.
-pub(crate) fn read(section: &Section<'_>, inherited: &Policy, upstreams: &Names) -> Policy {
+/// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`. Values of
+/// fields may use the groups of `captures`.
+pub(crate) fn read(
+    section: &Section<'_>,
+    inherited: &Policy,
+    upstreams: &Names,
+    captures: &Captures,
+) -> Policy {
+    let headers = |key, inherited| headers::read(section, key, captures, inherited);
+    let upstream_host = section.read("upstream_host", "a host, or \"preserve\"", upstream_host);
     let policy = Policy {
         rate_limits: rates::read(section, &inherited.rate_limits),
         access: over(access::read(section), inherited.access.as_ref()),
@@ -23,6 +33,15 @@ pub(crate) fn read(section: &Section<'_>, inherited: &Policy, upstreams: &Names)
         forward_auth: over(forward_auth::read(section, upstreams), inherited.forward_auth.as_ref()),
         compression: compression::read(section, inherited.compression.as_ref()),
         errors: errors::read(section, &inherited.errors),
+        request_headers: headers("request_headers", &inherited.request_headers),
+        response_headers: headers("response_headers", &inherited.response_headers),
+        upstream_host: upstream_host
+            .good()
+            .map_or_else(|| inherited.upstream_host.clone(), |host| host.value),
+        underscores_in_headers: word(section, "underscores_in_headers", &UNDERSCORES)
+            .or(inherited.underscores_in_headers),
+        encoded_slash: word(section, "encoded_slash", &AMBIGUOUS).or(inherited.encoded_slash),
+        non_utf8_path: word(section, "non_utf8_path", &AMBIGUOUS).or(inherited.non_utf8_path),
         ..inherited.clone()
     };
     check_authorization(section, &policy);
@@ -49,9 +68,43 @@ fn over<T>(here: Read<Option<T>>, inherited: Option<&Arc<T>>) -> Option<Arc<T>> 
     }
 }
 
-/// The settings of a vhost or route, over those that hold around it.
-pub(crate) fn local(section: &Section<'_>, inherited: &Policy, upstreams: &Names) -> Policy {
-    let mut policy = read(section, inherited, upstreams);
+fn word<T: Copy>(section: &Section<'_>, key: &'static str, words: &[(&str, T)]) -> Read<T> {
+    section.read(key, "a word", |text| value::word(text, words))
+}
+
+/// The words for what becomes of fields with underscores.
+pub(crate) const UNDERSCORES: [(&str, Underscores); 3] =
+    [("drop", Underscores::Drop), ("pass", Underscores::Pass), ("refuse", Underscores::Refuse)];
+/// The words for what becomes of ambiguous paths.
+pub(crate) const AMBIGUOUS: [(&str, Ambiguous); 2] =
+    [("refuse", Ambiguous::Refuse), ("pass", Ambiguous::Pass)];
+
+/// The settings of a vhost or route, over those that hold around it. Values of fields may use the groups
+/// of `captures`.
+pub(crate) fn local(
+    section: &Section<'_>,
+    inherited: &Policy,
+    upstreams: &Names,
+    captures: &Captures,
+) -> Policy {
+    let mut policy = read(section, inherited, upstreams, captures);
     policy.limits = limits::local(&section.table("limits", &schema::LOCAL_LIMITS), inherited.limits);
     policy
+}
+
+fn upstream_host(text: &str) -> Result<Option<String>, Flaw> {
+    if text == "preserve" {
+        return Ok(None);
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if port.is_some_and(|port| !is_port(port)) || name.contains('*') {
+        return Err(Flaw::new(format!("{} is not a host", show(text)))
+            .help("such as \"app.internal\" or \"app.internal:8080\""));
+    }
+    host::pattern(name)?;
+    Ok(Some(text.to_ascii_lowercase()))
 }

@@ -1,16 +1,17 @@
-//! `[[vhosts]]` and `[[vhosts.routes]]`: who is answered, and how.
+//! `[[vhosts]]`: who is answered.
 //!
-//! Owns the rules that no host stands in two vhosts and no path twice in one; routes nothing.
+//! Owns the rule that no host stands in two vhosts; what is done for them is `routes`.
 
 use std::collections::BTreeMap;
 
-use super::{Names, files, policy};
+use super::{Names, policy, routes};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Read, Section};
 use crate::sink::Place;
-use crate::value::{self, host, path};
-use crate::{Action, HostPattern, PathMatch, Policy, Route, Vhost};
+use crate::value::host;
+use crate::value::pattern::Captures;
+use crate::{HostPattern, Policy, Route, Vhost};
 
 const HOSTS: &str = "a list such as [\"example.com\"]";
 
@@ -24,15 +25,7 @@ impl Vhost {
     /// A vhost with default settings.
     #[must_use]
     pub fn new(hosts: Vec<HostPattern>, routes: Vec<Route>) -> Self {
-        Self { hosts, certificate: None, policy: Policy::default(), routes }
-    }
-}
-
-impl Route {
-    /// A route with default settings.
-    #[must_use]
-    pub fn new(path: PathMatch, action: Action) -> Self {
-        Self { path, action, policy: Policy::default() }
+        Self { hosts, certificate: None, redirect_to_https: false, policy: Policy::default(), routes }
     }
 }
 
@@ -53,9 +46,10 @@ fn vhost(
     let certificate = section.read("certificate", "the name of a certificate", certificate_name).good();
     let certificate = certificate
         .and_then(|name| references.certificates.resolve(section.run().sink, "certificate", &name));
-    let policy = policy::local(section, defaults, &references.upstreams);
-    let routes = routes(section, &references.upstreams, &policy);
-    Some(Vhost { hosts: hosts?, certificate, policy, routes })
+    let redirect = section.read("redirect", "\"https\"", redirect);
+    let policy = policy::local(section, defaults, &references.upstreams, &Captures::default());
+    let routes = routes::read(section, &references.upstreams, &policy);
+    Some(Vhost { hosts: hosts?, certificate, redirect_to_https: redirect.or(false), policy, routes })
 }
 
 fn certificate_name(text: &str) -> Result<String, Flaw> {
@@ -66,14 +60,30 @@ fn certificate_name(text: &str) -> Result<String, Flaw> {
     Ok(text.to_owned())
 }
 
+/// `"https"` is the one redirect that every route of a vhost may need.
+fn redirect(text: &str) -> Result<bool, Flaw> {
+    match text {
+        "https" => Ok(true),
+        _ => Err(Flaw::new(format!("{} is not \"https\"", show(text)))
+            .help("to send requests elsewhere, give a route: { path = \"/\", redirect = \"https://...\" }")),
+    }
+}
+
 fn hosts(section: &Section<'_>, taken: &mut BTreeMap<HostPattern, Place>) -> Option<Vec<HostPattern>> {
-    let hosts = match section.list("hosts", HOSTS, host::pattern) {
+    let default = section.boolean("default");
+    let is_default = matches!(default, Read::Good(At { value: true, .. }));
+    let mut hosts = match section.list("hosts", HOSTS, host::pattern) {
+        Read::Absent if is_default => At { at: section.place("default"), value: Vec::new() },
         Read::Absent => {
             section.missing("hosts", "the names it answers for; [\"*\"] is every other one");
             return None;
         }
         read => read.good()?,
     };
+    // The default vhost is the one that has "*" among its hosts, however that is written.
+    if is_default && hosts.value.iter().all(|host| host.value != HostPattern::Any) {
+        hosts.value.push(At { at: section.place("default"), value: HostPattern::Any });
+    }
     if hosts.value.is_empty() {
         section.here("hosts", hosts.at, Flaw::new("the list is empty").help("[\"*\"] is every other host"));
     }
@@ -85,62 +95,12 @@ fn hosts(section: &Section<'_>, taken: &mut BTreeMap<HostPattern, Place>) -> Opt
         }
         taken.entry(value.clone()).or_insert(*at);
     }
-    Some(hosts.value.into_iter().map(|host| host.value).collect())
-}
-
-fn routes(section: &Section<'_>, upstreams: &Names, inherited: &Policy) -> Vec<Route> {
-    let mut taken: BTreeMap<PathMatch, Place> = BTreeMap::new();
-    let tables = section.tables("routes", &schema::ROUTE);
-    if tables.is_empty() {
-        section.missing("routes", "at least one [[vhosts.routes]]");
+    let hosts: Vec<_> = hosts.value.into_iter().map(|host| host.value).collect();
+    if matches!(default, Read::Good(At { value: false, .. })) && hosts.contains(&HostPattern::Any) {
+        let flaw = Flaw::new("hosts has \"*\", which makes this vhost the default");
+        section.here("default", section.place("default"), flaw.help("remove default, or \"*\" from hosts"));
     }
-    tables.iter().filter_map(|table| route(table, upstreams, inherited, &mut taken)).collect()
-}
-
-fn route(
-    section: &Section<'_>,
-    upstreams: &Names,
-    inherited: &Policy,
-    taken: &mut BTreeMap<PathMatch, Place>,
-) -> Option<Route> {
-    let path = section.require("path", "such as \"/\" or \"= /exact\"", path::route);
-    if let Some(At { at, value }) = &path {
-        if let Some(first) = taken.get(value) {
-            let flaw = Flaw::new(format!(
-                "{} has a route already, in {}",
-                show(&print_path(value)),
-                section.describe(*first)
-            ));
-            section.here("path", *at, flaw.help("keep one of them"));
-        }
-        taken.entry(value.clone()).or_insert(*at);
-    }
-    let action = action(section, upstreams);
-    let policy = policy::local(section, inherited, upstreams);
-    Some(Route { path: path?.value, action: action?, policy })
-}
-
-fn action(section: &Section<'_>, upstreams: &Names) -> Option<Action> {
-    let upstream = section.read("upstream", "the name of an upstream", value::name);
-    let files = files::read(section);
-    match (upstream, files) {
-        (Read::Good(name), Read::Absent) => {
-            upstreams.resolve(section.run().sink, "upstream", &name).map(Action::Upstream)
-        }
-        (Read::Absent, Read::Good(files)) => Some(Action::Static(files.value)),
-        (Read::Absent, Read::Absent) => {
-            if !section.may_hide("static") {
-                section.missing("upstream", "the name of an upstream; or static, a folder of files");
-            }
-            None
-        }
-        (Read::Good(_), Read::Good(files)) => {
-            let flaw = Flaw::new("a route has either upstream or static, this one has both");
-            section.here("static", files.at, flaw.help("remove one of them"));
-            None
-        }
-        _ => None,
-    }
+    Some(hosts)
 }
 
 /// A host as the configuration writes it.
@@ -149,13 +109,5 @@ pub(crate) fn print_host(host: &HostPattern) -> String {
         HostPattern::Exact(name) => name.clone(),
         HostPattern::Wildcard(below) => format!("*.{below}"),
         HostPattern::Any => "*".to_owned(),
-    }
-}
-
-/// A route's path as the configuration writes it.
-pub(crate) fn print_path(path: &PathMatch) -> String {
-    match path {
-        PathMatch::Exact(path) => format!("= {path}"),
-        PathMatch::Prefix(path) => path.clone(),
     }
 }

@@ -6,10 +6,13 @@ pub(crate) mod address;
 pub(crate) mod balancing;
 pub(crate) mod duration;
 pub(crate) mod field;
+pub(crate) mod header;
 pub(crate) mod host;
 pub(crate) mod path;
+pub(crate) mod pattern;
 pub(crate) mod ratio;
 pub(crate) mod size;
+pub(crate) mod template;
 
 use toml::de::DeValue;
 

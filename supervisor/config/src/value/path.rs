@@ -5,22 +5,20 @@
 
 use std::path::PathBuf;
 
+use super::pattern::{self, Captures};
 use crate::PathMatch;
 use crate::flaw::{Flaw, show};
 
-/// The path of a route: `/prefix` or `= /exact`.
-pub(crate) fn route(text: &str) -> Result<PathMatch, Flaw> {
-    if text.starts_with('~') {
-        return Err(Flaw::new(format!(
-            "{}: regular expressions are not supported in this version",
-            show(text)
-        ))
-        .help("use a prefix such as \"/u\" or an exact path such as \"= /u\""));
+/// The path of a route (`/prefix`, `= /exact` or `~ regular expression`) and the groups of it.
+pub(crate) fn route(text: &str) -> Result<(PathMatch, Captures), Flaw> {
+    if let Some(pattern) = text.strip_prefix('~') {
+        return pattern::path(pattern).map(|(pattern, captures)| (PathMatch::Regex(pattern), captures));
     }
-    match text.strip_prefix('=') {
-        Some(path) => request_path(path.trim_start_matches(' ')).map(PathMatch::Exact),
-        None => request_path(text).map(PathMatch::Prefix),
-    }
+    let path = match text.strip_prefix('=') {
+        Some(path) => PathMatch::Exact(request_path(path.trim_start_matches(' '))?),
+        None => PathMatch::Prefix(request_path(text)?),
+    };
+    Ok((path, Captures::default()))
 }
 
 /// The path of a file or folder, not yet resolved.
@@ -34,7 +32,8 @@ pub(crate) fn file(text: &str) -> Result<PathBuf, Flaw> {
     Ok(PathBuf::from(text))
 }
 
-fn request_path(path: &str) -> Result<String, Flaw> {
+/// A path as normalised requests have it.
+pub(crate) fn request_path(path: &str) -> Result<String, Flaw> {
     let flawed = |what: &str| Flaw::new(format!("{} {what}", show(path)));
     if !path.starts_with('/') {
         return Err(flawed("does not start with /").help(format!("write {}", show(&format!("/{path}")))));
@@ -75,10 +74,12 @@ mod tests {
 
     #[test]
     fn reads_prefix_and_exact_paths() {
-        assert_eq!(route("/").unwrap(), PathMatch::Prefix("/".into()));
-        assert_eq!(route("/api/").unwrap(), PathMatch::Prefix("/api/".into()));
-        assert_eq!(route("= /x").unwrap(), PathMatch::Exact("/x".into()));
-        assert_eq!(route("=/.well-known/x").unwrap(), PathMatch::Exact("/.well-known/x".into()));
+        let route = |text| route(text).unwrap().0;
+        assert_eq!(route("/"), PathMatch::Prefix("/".into()));
+        assert_eq!(route("/api/"), PathMatch::Prefix("/api/".into()));
+        assert_eq!(route("= /x"), PathMatch::Exact("/x".into()));
+        assert_eq!(route("=/.well-known/x"), PathMatch::Exact("/.well-known/x".into()));
+        assert_eq!(route("~ ^/u$"), PathMatch::Regex("^/u$".into()));
     }
 
     #[test]
@@ -87,7 +88,7 @@ mod tests {
             ("", "does not start with /"),
             ("api", "does not start with /"),
             ("= api", "does not start with /"),
-            ("~ ^/u", "regular expressions are not supported in this version"),
+            ("~ ^/(u", "is no regular expression"),
             ("/a?b", "query"),
             ("/a#b", "fragment"),
             ("/a%20b", "percent-encoding"),

@@ -1,0 +1,71 @@
+//! Answers that need neither an upstream nor a file: `redirect` and `respond`.
+//!
+//! Owns how they are put together; where a redirect leads is decided in `rewrite`.
+
+use bytes::Bytes;
+use fluxheim_config::{Redirect, Respond};
+use http::{StatusCode, header};
+use pingora::Result;
+use pingora::proxy::Session;
+
+use crate::edge::ctx::Ctx;
+use crate::edge::respond;
+use crate::edge::shape;
+use crate::rewrite::redirect::{location, over_tls};
+use crate::rewrite::template::Values;
+use crate::types::Scheme;
+
+/// Sends the client where `redirect` leads. The path it speaks of is the rewritten one.
+///
+/// # Errors
+/// The framework's, when the client has gone.
+pub(super) async fn redirect(session: &mut Session, ctx: &Ctx, redirect: &Redirect) -> Result<()> {
+    let values = shape::values(session, ctx);
+    let path = ctx.path().map_or(values.path, |path| path.as_str());
+    let to = location(redirect, &Values { path, ..values });
+    send(session, ctx, redirect.status, to).await
+}
+
+/// Whether the request came in plain text to a vhost that wants TLS.
+pub(super) fn wants_tls(session: &Session, ctx: &Ctx) -> bool {
+    let vhost = ctx.vhost.and_then(|vhost| ctx.live.config.vhosts.get(vhost));
+    vhost.is_some_and(|vhost| vhost.redirect_to_https) && shape::client_scheme(session, ctx) == Scheme::Http
+}
+
+/// Sends the client to the same place over TLS, on the port that browsers take.
+///
+/// # Errors
+/// The framework's, when the client has gone.
+pub(super) async fn redirect_to_https(session: &mut Session, ctx: &Ctx) -> Result<()> {
+    let Some(admitted) = ctx.admitted() else { return Ok(()) };
+    let to = over_tls(admitted.host.as_str(), admitted.path.as_str(), session.req_header().uri.query());
+    send(session, ctx, 308, to).await
+}
+
+async fn send(session: &mut Session, ctx: &Ctx, status: u16, to: String) -> Result<()> {
+    let mut head = respond::head(known(status))?;
+    head.insert_header(header::LOCATION, to)?;
+    head.insert_header(header::CONTENT_LENGTH, 0)?;
+    respond::finish(session, ctx, head, Bytes::new()).await
+}
+
+/// Answers with a fixed text.
+///
+/// # Errors
+/// The framework's, when the client has gone.
+pub(super) async fn fixed(session: &mut Session, ctx: &Ctx, fixed: &Respond) -> Result<()> {
+    let mut head = respond::head(known(fixed.status))?;
+    // RFC 9110 section 8.6: 204 has no length either.
+    if fixed.status != 204 {
+        head.insert_header(header::CONTENT_LENGTH, fixed.body.len())?;
+    }
+    if !fixed.body.is_empty() {
+        head.insert_header(header::CONTENT_TYPE, fixed.content_type.as_str())?;
+    }
+    respond::finish(session, ctx, head, Bytes::copy_from_slice(fixed.body.as_bytes())).await
+}
+
+/// The configuration takes statuses up to 599 only.
+fn known(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
