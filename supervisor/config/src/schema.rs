@@ -4,10 +4,12 @@
 //! their rules belong to `sections`.
 
 mod balancing;
-
-pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
+mod routing;
 
 use crate::flaw::{Flaw, listed, nearest, show};
+
+pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
+pub(crate) use routing::{HEADER_EDITS, REDIRECT, RESPOND, REWRITE};
 
 /// One table: how messages call it and which keys it has.
 #[derive(Debug)]
@@ -268,40 +270,6 @@ pub(crate) static ROUTE: Schema = Schema {
         ("direct_response", "respond"),
     ],
     planned: &["client_certificate", "cache"],
-};
-pub(crate) static REDIRECT: Schema = Schema {
-    title: "redirect of a route",
-    keys: &["to", "status"],
-    shared: &[],
-    known_as: &[("url", "to"), ("location", "to"), ("target", "to"), ("code", "status")],
-    planned: &[],
-};
-pub(crate) static RESPOND: Schema = Schema {
-    title: "respond of a route",
-    keys: &["status", "body", "content_type"],
-    shared: &[],
-    known_as: &[("code", "status"), ("text", "body"), ("mime", "content_type"), ("type", "content_type")],
-    planned: &["body_file"],
-};
-pub(crate) static REWRITE: Schema = Schema {
-    title: "rewrite of a route",
-    keys: &["strip_prefix", "add_prefix", "replace_prefix", "path"],
-    shared: &[],
-    known_as: &[("prefix_rewrite", "replace_prefix"), ("regex", "path"), ("uri", "path")],
-    planned: &[],
-};
-pub(crate) static HEADER_EDITS: Schema = Schema {
-    title: "edits of header fields",
-    keys: &["set", "add", "remove"],
-    shared: &[],
-    known_as: &[
-        ("append", "add"),
-        ("delete", "remove"),
-        ("del", "remove"),
-        ("replace", "set"),
-        ("hide", "remove"),
-    ],
-    planned: &[],
 };
 pub(crate) static STATIC: Schema = Schema {
     title: "[vhosts.routes.static]",
