@@ -1,6 +1,6 @@
 //! W3C Trace Context: `traceparent` and `tracestate`, read and written.
 //!
-//! Owns their syntax (https://www.w3.org/TR/trace-context/). Pure: random bits come in.
+//! Owns their syntax (<https://www.w3.org/TR/trace-context/>). Pure: random bits come in.
 
 use http::HeaderValue;
 

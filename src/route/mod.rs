@@ -1,5 +1,5 @@
 //! Which route takes a request: exact host, then the longest wildcard, then `*`; within the vhost as
-//! [`paths`] orders them.
+//! `paths` orders them.
 //!
 //! Owns the compiled tables. Pure: no clock, no files, no network, no framework.
 

@@ -1,6 +1,6 @@
 //! The access log: a line a request.
 //!
-//! Owns the line's fields and which of them are wanted; how it is written is in [`json`] and [`text`].
+//! Owns the line's fields and which of them are wanted; how it is written is in `json` and `text`.
 //! What is lost to a slow reader is for the caller to count.
 
 mod json;

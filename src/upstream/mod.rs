@@ -1,7 +1,7 @@
 //! Upstreams at run time: which addresses each has now, how they are, and which one a request tries.
 //!
 //! Owns the pools. Names are resolved by [`resolve`], servers are checked by [`health`], connections are
-//! the framework's. Picking takes no lock: it reads a [`table`] that is never changed, and the atomics of
+//! the framework's. Picking takes no lock: it reads a table that is never changed, and the atomics of
 //! its endpoints.
 
 mod balance;
