@@ -506,7 +506,9 @@ impl From<NoRoute> for Failure {
             NoRoute::UnknownHost => Cause::UnknownHost,
             NoRoute::UnknownPath { .. } => Cause::NoRoute,
             NoRoute::OtherMethods { .. } => Cause::RouteMethod,
-            NoRoute::EncodedSlash { .. } => return Self::with(Cause::BadTarget, no_route.to_string()),
+            NoRoute::EncodedSlash { .. } | NoRoute::EncodedDelims { .. } => {
+                return Self::with(Cause::BadTarget, no_route.to_string());
+            }
         }
         .into()
     }

@@ -19,6 +19,7 @@ use crate::edge::permit::Stop;
 use crate::edge::respond::{self, Reply};
 use crate::policy::forward::{self, Asked, Forward, Word};
 use crate::policy::keyed::{Digest, DigestKey, NoRandomness};
+use crate::rewrite::crumbs;
 use crate::rewrite::forwarded::{self, Hop};
 
 /// The permits that are kept.
@@ -123,6 +124,9 @@ fn question(
     let mut question = RequestHeader::build(Method::GET, rules.path.as_bytes(), Some(16))?;
     for (name, value) in rules.sent(&session.req_header().headers) {
         question.append_header(name.clone(), value.clone())?;
+    }
+    if let Some(cookie) = crumbs::joined(&question.headers) {
+        question.insert_header(header::COOKIE, cookie)?;
     }
     let target = asked.query.map_or_else(|| asked.path.to_owned(), |query| format!("{}?{query}", asked.path));
     for (name, value) in told {

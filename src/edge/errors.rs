@@ -108,6 +108,11 @@ fn bounded(file: std::fs::File) -> io::Result<Vec<u8>> {
 /// # Errors
 /// A value that can't stand in a header field: an internal error.
 pub(super) fn tell(head: &mut ResponseHeader, request: &Parts, ctx: &Ctx, reply: &Reply) -> Result<Bytes> {
+    // A refusal that shall cost nothing has no body, whoever asks.
+    if reply.text.is_empty() {
+        head.insert_header(CONTENT_LENGTH, 0)?;
+        return Ok(Bytes::new());
+    }
     let errors = &ctx.policy().errors;
     let form = Form::chosen(errors.format, request);
     if errors.format == ErrorFormat::Auto {

@@ -52,11 +52,11 @@ pub struct Limiter {
     pub concurrency: Option<Arc<Concurrency>>,
 }
 
-/// Where a limit was set; `path` is `None` on a vhost.
+/// Where a limit was set; `route` is `None` on a vhost. Routes of one path are told apart by what else they ask.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Scope {
     vhost: String,
-    path: Option<fluxheim_config::PathMatch>,
+    route: Option<(fluxheim_config::PathMatch, fluxheim_config::Conditions)>,
 }
 
 #[derive(Debug)]
@@ -188,13 +188,13 @@ impl Rule {
 }
 
 fn limiters(vhost: &Vhost, name: &str) -> OfVhost {
-    let own = Arc::new(limiter(&vhost.policy, Scope { vhost: name.to_owned(), path: None }, None));
+    let own = Arc::new(limiter(&vhost.policy, Scope { vhost: name.to_owned(), route: None }, None));
     let of_route = |route: &fluxheim_config::Route| {
         let same_rates = route.policy.rate_limits == vhost.policy.rate_limits;
         if same_rates && Terms::of(&route.policy.limits) == Terms::of(&vhost.policy.limits) {
             return Arc::clone(&own);
         }
-        let scope = Scope { vhost: name.to_owned(), path: Some(route.path.clone()) };
+        let scope = Scope { vhost: name.to_owned(), route: Some((route.path.clone(), route.when.clone())) };
         Arc::new(limiter(&route.policy, scope, Some((&vhost.policy, &own))))
     };
     OfVhost { routes: vhost.routes.iter().map(of_route).collect(), own }

@@ -234,6 +234,12 @@ impl Live {
         source.jwks.path == other.jwks.path && upstream(self, source) == upstream(earlier, other)
     }
 
+    /// The request fields that are only ours to send.
+    #[must_use]
+    pub fn claims(&self) -> &[HeaderName] {
+        &self.rules.claims
+    }
+
     /// The compiled policies for the same requests as [`Live::policy`].
     #[must_use]
     pub fn rules(&self, vhost: Option<usize>, route: Option<usize>) -> &Rules {

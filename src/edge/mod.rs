@@ -309,6 +309,7 @@ impl Edge {
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = ctx.live.routes.find(&asked(session.req_header(), &admitted));
         ctx.admit(admitted, routed);
+        permit::comes_in(ctx)?;
         // Before anything else is asked of the client that it would say in plain text.
         if local::wants_tls(session, ctx) {
             return Ok(Target::Https);

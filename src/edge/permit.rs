@@ -58,7 +58,21 @@ pub(super) fn enter(ctx: &mut Ctx, clients: &Arc<Tally>) -> Result<(), Reply> {
     Ok(())
 }
 
-/// Asks every rule of the route's policy.
+/// Whether the client may come in at all, by its address. Asked before anything else is answered, so that
+/// who may not learns nothing of routes and methods.
+///
+/// # Errors
+/// The answer for a client that may not.
+pub(super) fn comes_in(ctx: &Ctx) -> Result<(), Reply> {
+    match &ctx.rules().access {
+        Some(access) if !ctx.conn.is_some_and(|conn| access.permits(conn.client)) => {
+            Err(Denied::Address.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks every rule of the route's policy, its `access` excepted, which [`comes_in`] has asked.
 ///
 /// # Errors
 /// The answer for a request that one of them denies, or that asked for no more than leave.
@@ -70,18 +84,13 @@ pub(super) async fn permit(
     let live = Arc::clone(&ctx.live);
     let (vhost, route) = (Some(routed.vhost()), Some(routed.route()));
     let (rules, limiter) = (live.rules(vhost, route), live.limiters.of(vhost, route));
-    if let Some(access) = &rules.access
-        && !ctx.conn.is_some_and(|conn| access.permits(conn.client))
-    {
-        return Err(Denied::Address.into());
+    if let Some(limiter) = limiter {
+        rate(session, ctx, limiter)?;
     }
     if let Some(cors) = &rules.cors
         && cors::is_preflight(session.req_header())
     {
         return Err(preflight(session, cors));
-    }
-    if let Some(limiter) = limiter {
-        rate(session, ctx, limiter)?;
     }
     let mut proven = Proven::new();
     if let Some(basic) = &rules.basic {

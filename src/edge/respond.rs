@@ -101,7 +101,7 @@ impl From<NoRoute> for Reply {
     fn from(no_route: NoRoute) -> Self {
         let reply = Self::to(no_route);
         match no_route {
-            NoRoute::EncodedSlash { .. } => reply.closing(),
+            NoRoute::EncodedSlash { .. } | NoRoute::EncodedDelims { .. } => reply.closing(),
             NoRoute::UnknownHost | NoRoute::UnknownPath { .. } | NoRoute::OtherMethods { .. } => reply,
         }
     }

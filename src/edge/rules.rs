@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use fluxheim_config::{Config, Jwks, JwtKeys, Policy};
 use fluxheim_trust::{Identity, Object, Role, Terms};
+use http::HeaderName;
 
 use crate::edge::jwks::Source;
 use crate::edge::live::LiveError;
@@ -21,7 +22,10 @@ use crate::policy::{Opened, Rules};
 #[derive(Debug)]
 pub(super) struct RuleTable {
     defaults: Arc<Rules>,
-    vhosts: Vec<(Arc<Rules>, Vec<Arc<Rules>>)>,
+    vhosts: Vec<OfVhost>,
+    /// What any of them tells an upstream of who asks. A client may send none of it anywhere: a route
+    /// without these rules may lead to an upstream that believes them.
+    pub(super) claims: Vec<HeaderName>,
     /// The key sets that upstreams serve.
     pub(super) sources: Vec<Source>,
 }
@@ -43,7 +47,8 @@ impl RuleTable {
             vhosts.push((around, routes));
         }
         if files.errors.is_empty() {
-            Ok(Self { defaults, vhosts, sources: files.sources })
+            let claims = claims(&defaults, &vhosts);
+            Ok(Self { defaults, vhosts, claims, sources: files.sources })
         } else {
             Err(files.errors)
         }
@@ -56,6 +61,18 @@ impl RuleTable {
         };
         route.and_then(|route| routes.get(route)).unwrap_or(around)
     }
+}
+
+/// The rules of a vhost, and those of its routes.
+type OfVhost = (Arc<Rules>, Vec<Arc<Rules>>);
+
+fn claims(defaults: &Rules, vhosts: &[OfVhost]) -> Vec<HeaderName> {
+    let routes = vhosts.iter().flat_map(|(around, routes)| std::iter::once(around).chain(routes));
+    let mut claims: Vec<_> =
+        routes.flat_map(|rules| rules.claims()).chain(defaults.claims()).cloned().collect();
+    claims.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    claims.dedup();
+    claims
 }
 
 /// The files read so far, each once.

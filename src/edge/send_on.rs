@@ -12,6 +12,7 @@ use pingora::{ErrorType, OrErr, Result};
 
 use crate::edge::ctx::Ctx;
 use crate::edge::shape;
+use crate::policy;
 use crate::rewrite::fields::Edit;
 use crate::rewrite::{crumbs, forwarded, hop};
 
@@ -119,7 +120,7 @@ pub(super) fn reshape_response(session: &Session, response: &mut ResponseHeader,
 /// A client can't claim to be who it has not proven to be (CVE-2026-30851, CVE-2026-52845).
 fn tell_who_asks(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     let rules = ctx.rules();
-    let claimed: Vec<_> = rules.claimed(&request.headers).cloned().collect();
+    let claimed: Vec<_> = policy::claimed(ctx.live.claims(), &request.headers).cloned().collect();
     for name in claimed {
         request.remove_header(&name);
     }

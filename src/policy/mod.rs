@@ -81,12 +81,17 @@ impl Rules {
         password.into_iter().chain(self.bearer.as_ref().and_then(Bearer::withheld))
     }
 
-    /// Those of `sent` that a client must not send, `X_User` for `X-User` among them: to CGI, WSGI and PHP
-    /// these are one field.
-    pub fn claimed<'a>(&'a self, sent: &'a HeaderMap) -> impl Iterator<Item = &'a HeaderName> {
-        let sent = sent.keys().filter(|_| !self.claims.is_empty());
-        sent.filter(|name| self.claims.iter().any(|claim| is_read_as(name, claim)))
+    /// The request fields by which these rules tell the upstream who asks.
+    pub fn claims(&self) -> &[HeaderName] {
+        &self.claims
     }
+}
+
+/// Those of `sent` that a client must not send since they are `claims`, `X_User` for `X-User` among them: to
+/// CGI, WSGI and PHP these are one field.
+pub fn claimed<'a>(claims: &'a [HeaderName], sent: &'a HeaderMap) -> impl Iterator<Item = &'a HeaderName> {
+    let sent = sent.keys().filter(|_| !claims.is_empty());
+    sent.filter(|name| claims.iter().any(|claim| is_read_as(name, claim)))
 }
 
 /// Proof that the request may be served; made only by [`permit`].

@@ -93,6 +93,12 @@ pub enum NoRoute {
         /// Index of the vhost in the configuration.
         vhost: usize,
     },
+    /// 400: to a reader that takes `%40` for `@`, the path would be another route's.
+    #[error("the path would be another route's to a server that decodes its escapes")]
+    EncodedDelims {
+        /// Index of the vhost in the configuration.
+        vhost: usize,
+    },
 }
 
 impl NoRoute {
@@ -101,9 +107,10 @@ impl NoRoute {
     pub const fn vhost(self) -> Option<usize> {
         match self {
             Self::UnknownHost => None,
-            Self::UnknownPath { vhost } | Self::OtherMethods { vhost, .. } | Self::EncodedSlash { vhost } => {
-                Some(vhost)
-            }
+            Self::UnknownPath { vhost }
+            | Self::OtherMethods { vhost, .. }
+            | Self::EncodedSlash { vhost }
+            | Self::EncodedDelims { vhost } => Some(vhost),
         }
     }
 }
@@ -158,6 +165,9 @@ impl Routes {
         if request.path.has_encoded_slash() && !self.agrees(paths, vhost, route, request) {
             return Err(NoRoute::EncodedSlash { vhost });
         }
+        if request.path.has_encoded_delims() && !agrees_decoded(paths, route, request) {
+            return Err(NoRoute::EncodedDelims { vhost });
+        }
         Ok(Routed { vhost, route })
     }
 
@@ -205,6 +215,16 @@ impl Routes {
 /// `a.b.c` gives `b.c`, `c`: longest first, so the closest wildcard wins.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(name.split_once('.'), |(_, rest)| rest.split_once('.')).map(|(_, parent)| parent)
+}
+
+/// Whether `route` would have been found by a reader who decodes what may also stand as it is: what guards
+/// `/@admin/` must not be passed by as `/%40admin/`.
+fn agrees_decoded(paths: &Paths, route: usize, request: &Request<'_>) -> bool {
+    let same = |path: &Path| paths.find(path.as_str(), request) == Found::Route(route);
+    let Some(decoded) = request.path.with_decoded_delims() else { return false };
+    // Both at once, where the route takes slashes in that form.
+    let slashes = decoded.has_encoded_slash().then(|| decoded.with_decoded_slashes());
+    same(&decoded) && slashes.is_none_or(|both| both.is_some_and(|both| same(&both)))
 }
 
 #[cfg(test)]

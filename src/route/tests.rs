@@ -194,6 +194,21 @@ fn an_encoded_slash_goes_only_where_a_slash_would() {
 }
 
 #[test]
+fn an_escape_passes_by_no_route_that_its_character_would_take() {
+    let routes: Vec<Route> =
+        ["/", "/@admin", "/a:b/", "/api/"].map(|path| Route::new(prefix(path), Action::Upstream(0))).into();
+    let routes = Routes::new(&[Vhost::new(vec![HostPattern::Any], routes)]).unwrap();
+    let route = |path: &str| find(&routes, "a.test", path).map(|(_, route)| route);
+    let refused = Err(NoRoute::EncodedDelims { vhost: 0 });
+    for path in ["/%40admin", "/%40admin/x", "/a%3ab/", "/a%3Ab/c"] {
+        assert_eq!(route(path), refused, "{path}");
+    }
+    assert_eq!(route("/x%40y"), Ok(0));
+    assert_eq!(route("/@admin/%40"), Ok(1));
+    assert_eq!(route("/api/a%2Bb%26c"), Ok(3));
+}
+
+#[test]
 fn hosts_are_the_same_in_any_case_however_many_there_are() {
     let vhosts: Vec<_> =
         (0..500).map(|n| vhost(&[HostPattern::Exact(format!("h{n}.example.com"))], &[prefix("/")])).collect();

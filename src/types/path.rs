@@ -6,6 +6,7 @@
 pub struct Path {
     text: String,
     encoded_slash: bool,
+    encoded_delims: bool,
     utf8: bool,
 }
 
@@ -18,7 +19,7 @@ impl Path {
             return None;
         }
         let mut text = String::with_capacity(path.len());
-        let (mut encoded_slash, mut high) = (false, false);
+        let (mut encoded_slash, mut encoded_delims, mut high) = (false, false, false);
         let mut rest = path.as_bytes();
         while let [first, after @ ..] = rest {
             rest = after;
@@ -27,6 +28,7 @@ impl Path {
                     let (code, after) = escape(rest)?;
                     rest = after;
                     encoded_slash |= code == b'/';
+                    encoded_delims |= DELIMS.contains(&code);
                     high |= !code.is_ascii();
                     push_decoded(&mut text, code)?;
                 }
@@ -36,7 +38,7 @@ impl Path {
             }
         }
         let utf8 = !high || decoded_is_utf8(&text);
-        (!has_dots(&text, encoded_slash)).then_some(Self { text, encoded_slash, utf8 })
+        (!has_dots(&text, encoded_slash)).then_some(Self { text, encoded_slash, encoded_delims, utf8 })
     }
 
     /// The path.
@@ -49,6 +51,23 @@ impl Path {
     #[must_use]
     pub const fn has_encoded_slash(&self) -> bool {
         self.encoded_slash
+    }
+
+    /// Whether it has an escape for a character that may also stand there as it is, such as `%40` for `@`:
+    /// most of its readers take both for the same, though RFC 3986 section 2.2 does not.
+    #[must_use]
+    pub const fn has_encoded_delims(&self) -> bool {
+        self.encoded_delims
+    }
+
+    /// The path to those who decode such characters.
+    #[must_use]
+    pub fn with_decoded_delims(&self) -> Option<Self> {
+        let mut text = self.text.clone();
+        for delim in DELIMS {
+            text = text.replace(&format!("%{delim:02X}"), char::from(*delim).encode_utf8(&mut [0; 4]));
+        }
+        Self::parse(&text)
     }
 
     /// Whether it is UTF-8 once decoded.
@@ -71,6 +90,9 @@ impl std::ops::Deref for Path {
         &self.text
     }
 }
+
+/// What stands in a path as it is, and is reserved all the same: sub-delims, `:` and `@` (RFC 3986 section 3.3).
+const DELIMS: &[u8] = b"!$&'()*+,;=:@";
 
 /// The byte that two hexadecimal digits stand for, and what follows them.
 fn escape(rest: &[u8]) -> Option<(u8, &[u8])> {

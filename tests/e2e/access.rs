@@ -213,3 +213,53 @@ fn a_preflight_of_a_denied_address_is_denied() {
     let flux = guarded(origin.address, &format!("access = {{ deny = [\"127.0.0.1\"] }}\n{CORS}"));
     assert_eq!(preflight(flux.http(), "https://app.example", "/").status, 403);
 }
+
+#[test]
+fn a_denied_address_learns_nothing_of_routes_and_hosts() {
+    let origin = Scripted::answering(OK);
+    let flux = Flux::server(
+        "http = [\"127.0.0.1:0\"]\ntrusted_proxies = [\"127.0.0.1\"]",
+        &format!(
+            "[defaults]\naccess = {{ deny = [\"10.9.0.0/16\"] }}\n[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n\
+             [[vhosts]]\nhosts = [\"a.test\"]\n\
+             routes = [{{ path = \"/get\", upstream = \"app\", methods = [\"GET\"] }}]\n\
+             [[vhosts]]\nhosts = [\"tls.test\"]\nredirect = \"https\"\nroutes = [{{ path = \"/\", upstream = \"app\" }}]\n",
+            origin.address
+        ),
+    )
+    .start();
+    let ask = |client: &str, host: &str, line: &str| {
+        let head = format!(
+            "{line} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\r\n"
+        );
+        exchange(flux.http(), &head).status
+    };
+    for (host, line, welcome) in [
+        ("a.test", "GET /get", 200),
+        ("a.test", "GET /nowhere", 404),
+        ("a.test", "POST /get", 405),
+        ("b.test", "GET /", 421),
+        ("tls.test", "GET /", 308),
+    ] {
+        assert_eq!(ask("192.0.2.1", host, line), welcome, "{host} {line}");
+        assert_eq!(ask("10.9.0.1", host, line), 403, "{host} {line}");
+    }
+    assert_eq!(origin.requests(), 1);
+}
+
+#[test]
+fn an_escape_does_not_pass_by_the_rules_of_a_route() {
+    let origin = Scripted::answering(OK);
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n[[vhosts]]\nhosts = [\"a.test\"]\n\
+         routes = [{{ path = \"/\", upstream = \"app\" }},\n\
+                   {{ path = \"/@admin\", upstream = \"app\", access = {{ deny = [\"0.0.0.0/0\"] }} }}]\n",
+        origin.address
+    ))
+    .start();
+    assert_eq!(request(flux.http(), "a.test", "/@admin/x").status, 403);
+    assert_eq!(request(flux.http(), "a.test", "/%40admin/x").status, 400);
+    assert_eq!(origin.requests(), 0);
+    assert_eq!(request(flux.http(), "a.test", "/a%40b").status, 200);
+    assert!(origin.last_head().starts_with("get /a%40b "));
+}

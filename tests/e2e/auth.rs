@@ -100,6 +100,7 @@ fn the_upstream_learns_the_name_and_not_the_password() {
     assert!(!line.contains(&secret) && !line.contains("open sesame"), "{line}");
     assert_eq!(ask(flux.http(), "GET /site/a.txt", &basic("bob", "b")).body, b"file");
     assert_eq!(ask(flux.http(), "GET /open/", forged).status, 200);
+    assert!(!origin.last_head().contains("root"), "{}", origin.last_head());
 }
 
 #[test]

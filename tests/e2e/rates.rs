@@ -183,6 +183,12 @@ fn a_client_has_so_many_requests_at_once_over_all_of_its_connections() {
     let over = request(address, "a", "/over");
     assert_eq!((over.status, over.body.as_slice()), (429, &b""[..]));
     assert_eq!(flux.access_line("/over")["error"], "too_many_at_once");
+    // A page would wait for a window that the client may never open.
+    for accept in ["text/html", "application/problem+json"] {
+        let head = format!("GET /page HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        let over = exchange(address, &head);
+        assert_eq!((over.status, over.body.as_slice()), (429, &b""[..]), "{accept}");
+    }
     releases.into_iter().for_each(|release| release.send(OK).unwrap());
     assert_eq!(held.map(|thread| thread.join().unwrap()), [200, 200]);
     assert!(metric(&flux, "fluxheim_http_requests_in_flight 0\n"));
@@ -282,4 +288,32 @@ fn refuses_a_target_over_its_limit_with_414() {
     assert_eq!(request(flux.http(), "a", &format!("/{}", "x".repeat(1023))).status, 200);
     assert_eq!(request(flux.http(), "a", &format!("/?{}", "x".repeat(1023))).status, 414);
     assert_eq!(origin.requests(), 1);
+}
+
+#[test]
+fn routes_of_one_path_count_for_themselves_over_reloads_too() {
+    let (origin, requests) = held_origin();
+    let limits = "rate_limit = { requests = 2, per = \"1h\" }, limits = { max_concurrent = 1 }";
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{origin}\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
+         routes = [{{ path = \"/\", upstream = \"app\", methods = [\"GET\"], {limits} }},\n\
+                   {{ path = \"/\", upstream = \"app\", methods = [\"POST\"], {limits} }}]\n"
+    ))
+    .start();
+    let address = flux.http();
+    let both_at_once = || {
+        let begin = |method: &'static str| {
+            let head = format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            std::thread::spawn(move || exchange(address, &head).status)
+        };
+        let asked = [begin("GET"), begin("POST")];
+        let releases = [0, 1].map(|_| requests.recv_timeout(LONG).expect("one waits for the other"));
+        releases.into_iter().for_each(|release| release.send(OK).unwrap());
+        assert_eq!(asked.map(|thread| thread.join().unwrap()), [200, 200]);
+        assert!(metric(&flux, "fluxheim_http_requests_in_flight 0\n"));
+    };
+    both_at_once();
+    flux.signal(Signal::SIGHUP);
+    flux.wait_for("configuration reloaded");
+    both_at_once();
 }

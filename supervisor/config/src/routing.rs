@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Template;
 
 /// What a request must have, all of it, for a route to take it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Conditions {
     /// One of these; `GET` takes `HEAD` too. Empty: any.
     pub methods: BTreeSet<String>,
@@ -26,7 +26,7 @@ impl Conditions {
 }
 
 /// Which values fit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ValueMatch {
     /// This one.
     Is(String),
