@@ -97,13 +97,15 @@ pub(super) fn not_connected(proxying: &mut Proxying, error: &mut Error) {
 }
 
 /// The connection failed, or the response is not wanted.
-pub(super) fn broken(session: &Session, proxying: &mut Proxying, error: &mut Error, reused: bool) {
+pub(super) fn broken(session: &mut Session, proxying: &mut Proxying, error: &mut Error, reused: bool) {
     let of_server = error.esource() == &ErrorSource::Upstream;
     let refused = std::mem::take(&mut proxying.refused);
     // A kept connection that the server was closing just then (RFC 9112 section 9.3.1): not its fault, and
     // as good as not sent.
     let closing = of_server && reused && matches!(error.retry, RetryType::ReusedOnly);
-    if let Some(mut lease) = proxying.lease.take().filter(|_| of_server && !closing && !refused) {
+    // A server may tire of a client that trickles: whoever owes a body can't have its server ejected.
+    let owing = !session.as_mut().is_body_done();
+    if let Some(mut lease) = proxying.lease.take().filter(|_| of_server && !closing && !refused && !owing) {
         lease.failed(Tick::now());
     }
     let again = match () {

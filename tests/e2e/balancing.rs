@@ -322,3 +322,30 @@ fn says_where_a_connection_failed_and_asks_no_more_than_it_may() {
             .contains("fluxheim_upstream_attempts_total{upstream=\"app\",result=\"connect_failed\"} 1")
     );
 }
+
+#[test]
+fn a_client_that_owes_its_body_has_no_server_ejected() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tired = listener.local_addr().unwrap();
+    // It waits for no body and answers nothing: it closes once it has a head.
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
+                head.push(byte[0]);
+            }
+        }
+    });
+    let other = Moody::named("other");
+    let keys = "outlier = { consecutive_failures = 1, base_ejection = \"1m\", max_ejected = 100 }";
+    let servers = format!("\"{tired}\", {{ address = \"{}\", backup = true }}", other.address);
+    let flux = with_servers(&servers, keys).start();
+    let owing = "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\nx";
+    for _ in 0..3 {
+        assert_eq!(exchange(flux.http(), owing).status, 502);
+    }
+    wait_for_metric(&flux, "ejected", tired, 0);
+    assert_eq!(request(flux.http(), "x", "/").status, 502);
+    wait_for_metric(&flux, "ejected", tired, 1);
+    assert_eq!(request(flux.http(), "x", "/").body, b"other");
+}
