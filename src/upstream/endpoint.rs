@@ -5,7 +5,7 @@
 //! that is just changing its state is what any balancer has.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Tick;
@@ -27,8 +27,8 @@ pub(super) struct Endpoint {
     ejections: AtomicU32,
     /// When the last ejection was over.
     returned: AtomicU64,
-    /// Whether the one request that may try a half-open server is on its way.
-    probing: AtomicBool,
+    /// Until when somebody tries it while it is half open; 0 for nobody.
+    probed_until: AtomicU64,
     failures: AtomicU32,
     errors: AtomicU32,
     /// From when its share grows; 0: it has it in full.
@@ -59,7 +59,7 @@ impl Endpoint {
             ejected_until: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             returned: AtomicU64::new(0),
-            probing: AtomicBool::new(false),
+            probed_until: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             errors: AtomicU32::new(0),
             since: AtomicU64::new(fresh.map_or(0, Tick::stored)),
@@ -86,18 +86,20 @@ impl Endpoint {
     pub(super) fn is_open(&self, now: Tick) -> bool {
         match self.standing(now) {
             Standing::Up => true,
-            Standing::HalfOpen => !self.probing.load(Ordering::Relaxed),
+            Standing::HalfOpen => self.probed_until.load(Ordering::Relaxed) <= now.stored(),
             Standing::Unhealthy | Standing::Ejected => false,
         }
     }
 
-    /// Claims the one try of a half-open server.
-    pub(super) fn claim_probe(&self) -> bool {
-        !self.probing.swap(true, Ordering::AcqRel)
+    /// Claims the one try of a half-open server. The claim ends by itself: a client that takes its time must
+    /// not keep a server from coming back.
+    pub(super) fn claim_probe(&self, now: Tick) -> bool {
+        let claim = |until: u64| (until <= now.stored()).then(|| now.after(PROBE).stored());
+        self.probed_until.fetch_update(Ordering::AcqRel, Ordering::Acquire, claim).is_ok()
     }
 
     pub(super) fn release_probe(&self) {
-        self.probing.store(false, Ordering::Release);
+        self.probed_until.store(0, Ordering::Release);
     }
 
     /// Counts a request in unless there are `most` already; [`Endpoint::leave`] counts it out.
@@ -206,6 +208,8 @@ impl Endpoint {
     }
 }
 
+/// How long one request may be the only one that tries a server.
+const PROBE: Duration = Duration::from_secs(5);
 const UNKNOWN: u8 = 0;
 const HEALTHY: u8 = 1;
 const UNHEALTHY: u8 = 2;
@@ -250,7 +254,9 @@ mod tests {
         assert_eq!(endpoint.eject(SECOND, most, Tick::at(0)), SECOND);
         assert_eq!(endpoint.standing(Tick::at(999)), Standing::Ejected);
         assert_eq!(endpoint.standing(Tick::at(1000)), Standing::HalfOpen);
-        assert!(endpoint.claim_probe() && !endpoint.claim_probe() && !endpoint.is_open(Tick::at(1000)));
+        let now = Tick::at(1000);
+        assert!(endpoint.claim_probe(now) && !endpoint.claim_probe(now) && !endpoint.is_open(now));
+        assert!(endpoint.is_open(now.after(PROBE)) && endpoint.claim_probe(now.after(PROBE)));
         assert_eq!(endpoint.eject(SECOND, most, Tick::at(1000)), 2 * SECOND);
         assert_eq!(endpoint.eject(SECOND, most, Tick::at(3000)), most);
         assert_eq!(endpoint.eject(SECOND, most, Tick::at(6000)), most);

@@ -119,7 +119,7 @@ impl Table {
         let Some(member) = self.member(index) else { return Ok(None) };
         let probe = match member.endpoint.standing(ask.now) {
             Standing::Up => false,
-            Standing::HalfOpen if member.endpoint.claim_probe() => true,
+            Standing::HalfOpen if member.endpoint.claim_probe(ask.now) => true,
             Standing::HalfOpen | Standing::Unhealthy | Standing::Ejected if panic => false,
             Standing::HalfOpen | Standing::Unhealthy | Standing::Ejected => return Ok(None),
         };
