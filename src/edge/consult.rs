@@ -83,15 +83,15 @@ pub(super) async fn consult(session: &Session, ctx: &Ctx, rules: &Forward) -> Re
         path: &admitted.path,
         query: head.uri.query(),
     };
+    let hop = Hop { peer: conn.peer, scheme: conn.scheme, host: &admitted.host, port: conn.port };
+    let trusted = &ctx.live.config.server.trusted_proxies;
+    let told = forwarded::edits(&head.headers, hop, conn.client, trusted).set;
     let permits = ctx.live.permits();
-    let digest = rules.digest(&permits.key, &head.headers, asked);
+    let digest = rules.digest(&permits.key, &head.headers, asked, &told);
     if let Some(proven) = digest.as_ref().and_then(|digest| permits.find(digest, Instant::now())) {
         return Ok(proven);
     }
     let pool = ctx.live.pools.get(rules.upstream).ok_or_else(|| Reply::internal("no such upstream"))?;
-    let hop = Hop { peer: conn.peer, scheme: conn.scheme, host: &admitted.host, port: conn.port };
-    let trusted = &ctx.live.config.server.trusted_proxies;
-    let told = forwarded::edits(&head.headers, hop, conn.client, trusted).set;
     let question = question(session, rules, asked, told)
         .map_err(|_| Reply::internal("a question that no head can hold"))?;
     let answer = ctx.live.asker().ask(pool, &question, forward::MOST_BYTES, rules.timeout).await;

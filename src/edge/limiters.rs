@@ -19,6 +19,8 @@ pub struct Limiters {
     /// `None` where nothing asks for it.
     buckets: Option<Arc<Buckets>>,
     vhosts: Vec<OfVhost>,
+    /// For requests that no vhost answers.
+    no_vhost: Limiter,
 }
 
 #[derive(Debug)]
@@ -94,10 +96,12 @@ impl Limiters {
         let vhosts: Vec<_> =
             config.vhosts.iter().zip(names).map(|(vhost, name)| limiters(vhost, name)).collect();
         let entries = config.limits.rate_limit_entries;
-        let wanted = vhosts.iter().flat_map(OfVhost::all).any(|limiter| !limiter.rules.is_empty());
+        let no_vhost = limiter(&config.defaults, Scope { vhost: "-".to_owned(), route: None }, None);
+        let wanted = !no_vhost.rules.is_empty()
+            || vhosts.iter().flat_map(OfVhost::all).any(|limiter| !limiter.rules.is_empty());
         let buckets =
             wanted.then(|| Arc::new(Buckets { table: Table::new(entries), entries, began: Instant::now() }));
-        Self { buckets, vhosts }
+        Self { buckets, vhosts, no_vhost }
     }
 
     /// Takes over what the same rules of `old` have counted.
@@ -126,11 +130,12 @@ impl Limiters {
         }
     }
 
-    /// The limits of a route; those of the vhost where no route takes a request.
+    /// The limits of a route; those of the vhost where no route takes a request, and of `[defaults]` where
+    /// no vhost does.
     #[must_use]
-    pub fn of(&self, vhost: Option<usize>, route: Option<usize>) -> Option<&Limiter> {
-        let of = self.vhosts.get(vhost?)?;
-        route.map_or(Some(&of.own), |route| of.routes.get(route)).map(Arc::as_ref)
+    pub fn of(&self, vhost: Option<usize>, route: Option<usize>) -> &Limiter {
+        let Some(of) = vhost.and_then(|vhost| self.vhosts.get(vhost)) else { return &self.no_vhost };
+        route.and_then(|route| of.routes.get(route)).unwrap_or(&of.own)
     }
 
     /// Asks all rules of `limiter`. A request that one denies has taken nothing from the others.

@@ -52,9 +52,10 @@ use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
 use crate::edge::permit::Stop;
 use crate::edge::respond::Reply;
+use crate::policy::cors;
 use crate::policy::tally::Tally;
 use crate::rewrite::forwarded;
-use crate::route::Request;
+use crate::route::{NoRoute, Request, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
 use crate::types::{PeerIp, Scheme};
@@ -307,15 +308,13 @@ impl Edge {
     async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Stop> {
         permit::enter(ctx, &self.clients)?;
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
-        let routed = ctx.live.routes.find(&asked(session.req_header(), &admitted));
+        let routed = find(&ctx.live, session.req_header(), &admitted);
         ctx.admit(admitted, routed);
         permit::comes_in(ctx)?;
+        permit::in_rate(session, ctx)?;
         // Before anything else is asked of the client that it would say in plain text.
         if local::wants_tls(session, ctx) {
             return Ok(Target::Https);
-        }
-        if routed.is_err() {
-            permit::unrouted(session, ctx)?;
         }
         let routed = routed.map_err(|no_route| respond::no_route(&ctx.live.routes, no_route))?;
         permit::set_times(session, ctx);
@@ -336,6 +335,21 @@ impl Edge {
             forwarded::client_ip(&session.req_header().headers, peer, &live.config.server.trusted_proxies);
         ConnInfo { peer, client, scheme: self.scheme, port }
     }
+}
+
+/// The route for a request. A preflight goes to the route of the method that it asks about, where none takes
+/// its own and that one has `cors`, which then answers it: nothing else may come in by another's method.
+fn find(live: &Live, head: &RequestHeader, admitted: &Admitted) -> Result<Routed, NoRoute> {
+    let request = asked(head, admitted);
+    let found = live.routes.find(&request);
+    let Some(method) =
+        cors::asked_method(head).filter(|_| matches!(found, Err(NoRoute::OtherMethods { .. })))
+    else {
+        return found;
+    };
+    let meant = live.routes.find(&Request { method: &method, ..request });
+    let answers = |routed: &Routed| live.rules(Some(routed.vhost()), Some(routed.route())).cors.is_some();
+    meant.ok().filter(answers).map_or(found, Ok)
 }
 
 /// What routes look at.

@@ -53,7 +53,7 @@ fn obey_rules(session: &Session, head: &mut ResponseHeader, ctx: &Ctx) -> Result
 /// Beside those of an upstream: they are lists, and both limits hold.
 fn tell_quota(head: &mut ResponseHeader, ctx: &Ctx, quota: &HeaderValue) -> Result<()> {
     let limiter = ctx.live.limiters.of(ctx.vhost, ctx.route);
-    if let Some(policy) = limiter.and_then(|limiter| limiter.policy.clone()) {
+    if let Some(policy) = limiter.policy.clone() {
         head.append_header("RateLimit-Policy", policy)?;
     }
     head.append_header("RateLimit", quota.clone())?;

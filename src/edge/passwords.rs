@@ -16,7 +16,7 @@ use crate::policy::basic::Credentials;
 use crate::policy::basic::users::{Hash, Users};
 use crate::policy::keyed::{Digest, DigestKey, NoRandomness};
 use crate::policy::tally::{Place, Tally};
-use crate::types::{Client, ClientIp};
+use crate::types::Client;
 
 /// The one place where hashes are worked.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ impl Passwords {
     }
 
     /// Whether `credentials` are those of one of `users`.
-    pub(super) async fn judge(&self, users: &Users, credentials: Credentials, client: ClientIp) -> Judged {
+    pub(super) async fn judge(&self, users: &Users, credentials: Credentials, client: Client) -> Judged {
         let (hash, known) = users.find(credentials.user());
         let digest = credentials.digest(&self.0.key, hash);
         if lock(&self.0.recent).holds(&digest, Instant::now()) {
@@ -83,7 +83,7 @@ impl Passwords {
         hash: &Hash,
         known: bool,
         credentials: Credentials,
-        client: ClientIp,
+        client: Client,
     ) -> Option<Answer> {
         let mut working = lock(&self.0.working);
         let full = working.len() >= MOST_WAITING;
@@ -91,7 +91,7 @@ impl Passwords {
         if full {
             return None;
         }
-        let own = self.0.clients.enter(Client::of(client.0, 64), MOST_OF_A_CLIENT)?;
+        let own = self.0.clients.enter(client, MOST_OF_A_CLIENT)?;
         let (tell, answer) = watch::channel(None);
         place.insert(answer.clone());
         let work =
@@ -185,8 +185,8 @@ mod tests {
         Credentials::of(&headers).unwrap()
     }
 
-    fn client(last: u8) -> ClientIp {
-        ClientIp([10, 0, 0, last].into())
+    fn client(last: u8) -> Client {
+        Client::of([10, 0, 0, last].into(), 64)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::header;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 
@@ -21,12 +22,20 @@ pub(super) fn at(
 ) -> Box<HttpPeer> {
     let link = &proxying.pool.link;
     let ends = if link.tells_ends() { ends(session, conn) } else { None };
-    if !(link.may_switch() && session.is_upgrade_req()) {
+    if !(link.may_switch() && may_upgrade(session)) {
         return link.peer(address, ends, left);
     }
     let (peer, tunnel) = link.tunnel(address, ends, left);
     proxying.tunnel = Some(tunnel);
     peer
+}
+
+/// Whether the connection may become another protocol's: only this one is asked of upstreams (RFC 6455 section
+/// 4.1), other `Upgrade` fields are not passed on.
+pub(super) fn may_upgrade(session: &Session) -> bool {
+    let asked = session.req_header().headers.get(header::UPGRADE);
+    session.is_upgrade_req()
+        && asked.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Between whom the request came: the client as it is known to us, and what it connected to. A client

@@ -15,7 +15,7 @@ use crate::edge::cause::Failure;
 use crate::edge::ctx::{Ctx, Proven};
 use crate::edge::limiters::{Counted, Limiter};
 use crate::edge::respond::{self, Reply};
-use crate::edge::{consult, deadline, proof};
+use crate::edge::{consult, deadline, peer, proof};
 use crate::policy::cors::{self, Cors};
 use crate::policy::tally::Tally;
 use crate::policy::{self, Denied, Permit};
@@ -72,7 +72,17 @@ pub(super) fn comes_in(ctx: &Ctx) -> Result<(), Reply> {
     }
 }
 
-/// Asks every rule of the route's policy, its `access` excepted, which [`comes_in`] has asked.
+/// Whether the client comes too often. Asked of every request, also of those that are then sent to TLS, are a
+/// preflight, or have no route: nobody may look for paths as fast as he likes.
+///
+/// # Errors
+/// The answer for a request over one of the rates.
+pub(super) fn in_rate(session: &Session, ctx: &mut Ctx) -> Result<(), Reply> {
+    let live = Arc::clone(&ctx.live);
+    rate(session, ctx, live.limiters.of(ctx.vhost, ctx.route))
+}
+
+/// Asks the rules of the route's policy that [`comes_in`] and [`in_rate`] have not.
 ///
 /// # Errors
 /// The answer for a request that one of them denies, or that asked for no more than leave.
@@ -84,9 +94,6 @@ pub(super) async fn permit(
     let live = Arc::clone(&ctx.live);
     let (vhost, route) = (Some(routed.vhost()), Some(routed.route()));
     let (rules, limiter) = (live.rules(vhost, route), live.limiters.of(vhost, route));
-    if let Some(limiter) = limiter {
-        rate(session, ctx, limiter)?;
-    }
     if let Some(cors) = &rules.cors
         && cors::is_preflight(session.req_header())
     {
@@ -102,9 +109,7 @@ pub(super) async fn permit(
     if let Some(forward) = &rules.forward {
         proven.extend(consult::consult(session, ctx, forward).await?);
     }
-    if let Some(limiter) = limiter {
-        concurrency(ctx, limiter).await?;
-    }
+    concurrency(ctx, limiter).await?;
     let declared = ctx.admitted().and_then(|admitted| admitted.declared_body);
     Ok((policy::permit(routed, declared, ctx.policy().limits.max_body_size)?, proven))
 }
@@ -121,16 +126,6 @@ fn preflight(session: &Session, cors: &Cors) -> Stop {
     }
 }
 
-/// A request that no route takes: it is answered at once, but counts against its vhost's rates, so that
-/// nobody can look for paths as fast as he likes.
-///
-/// # Errors
-/// The answer for a request over one of them.
-pub(super) fn unrouted(session: &Session, ctx: &mut Ctx) -> Result<(), Reply> {
-    let live = Arc::clone(&ctx.live);
-    live.limiters.of(ctx.vhost, None).map_or(Ok(()), |limiter| rate(session, ctx, limiter))
-}
-
 /// Sets what a route allows a request in time.
 pub(super) fn set_times(session: &mut Session, ctx: &mut Ctx) {
     let limits = ctx.policy().limits;
@@ -140,7 +135,7 @@ pub(super) fn set_times(session: &mut Session, ctx: &mut Ctx) {
         ctx.due = Some(due);
         deadline::set(Some(due));
         // The waits of a connection that may be upgraded are not those of a request.
-        if !session.is_upgrade_req() {
+        if !peer::may_upgrade(session) {
             ctx.hurried = true;
             (read, write) = (read.min(total), write.min(total));
         }

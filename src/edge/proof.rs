@@ -13,6 +13,7 @@ use crate::edge::passwords::Judged;
 use crate::edge::respond::Reply;
 use crate::policy::basic::{Basic, Credentials};
 use crate::policy::jwt::{Bearer, TokenError};
+use crate::types::Client;
 
 /// Who asks, by name and password.
 pub(super) async fn password(session: &Session, ctx: &Ctx, basic: &Basic) -> Result<Proven, Reply> {
@@ -21,8 +22,10 @@ pub(super) async fn password(session: &Session, ctx: &Ctx, basic: &Basic) -> Res
     let credentials =
         Credentials::of(&session.req_header().headers).ok_or_else(|| unauthorized(Cause::NoCredentials))?;
     let conn = ctx.conn.ok_or_else(|| Reply::internal("a request without a connection"))?;
+    // A whole /64 is one client here, even where requests are counted apart: hashing is dear.
+    let client = Client::of(conn.client.0, ctx.live.config.limits.ipv6_prefix.min(64));
     let user = HeaderValue::from_str(credentials.user());
-    match ctx.live.passwords().judge(&basic.users, credentials, conn.client).await {
+    match ctx.live.passwords().judge(&basic.users, credentials, client).await {
         Judged::Fits => {}
         Judged::Wrong => return Err(unauthorized(Cause::WrongPassword)),
         Judged::Busy => {

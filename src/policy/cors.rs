@@ -113,6 +113,13 @@ pub fn is_preflight(request: &Parts) -> bool {
         && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
+/// The method that a preflight asks about.
+#[must_use]
+pub fn asked_method(request: &Parts) -> Option<Method> {
+    let method = request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    is_preflight(request).then(|| Method::from_bytes(method.as_bytes()).ok())?
+}
+
 /// Every field of a response that speaks about CORS.
 pub const RESPONSE_FIELDS: [HeaderName; 6] = [
     header::ACCESS_CONTROL_ALLOW_ORIGIN,

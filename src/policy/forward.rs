@@ -114,9 +114,20 @@ impl Forward {
     /// What a permit for this request is kept by; `None` where none is kept, or the request has none of
     /// the fields that could tell one user from another.
     #[must_use]
-    pub fn digest(&self, key: &DigestKey, headers: &HeaderMap, asked: Asked<'_>) -> Option<Digest> {
+    pub fn digest(
+        &self,
+        key: &DigestKey,
+        headers: &HeaderMap,
+        asked: Asked<'_>,
+        told: &[(HeaderName, String)],
+    ) -> Option<Digest> {
         let (_, by) = self.cache.as_ref()?;
         let mut parts: Vec<Vec<u8>> = vec![b"forward_auth".to_vec(), self.id.to_be_bytes().to_vec()];
+        // Where the client thinks it is may differ from where it came in, if a trusted proxy says so.
+        for (name, value) in told.iter().filter(|(name, _)| PLACE.contains(&name.as_str())) {
+            parts.push(name.as_str().as_bytes().to_vec());
+            parts.push(value.as_bytes().to_vec());
+        }
         let mut named = false;
         for part in by {
             match part {
@@ -141,6 +152,9 @@ impl Forward {
         named.then(|| key.digest(parts.iter().map(Vec::as_slice)))
     }
 }
+
+/// What the service is told of the place that was asked for, whatever `by` says.
+const PLACE: [&str; 2] = ["x-forwarded-host", "x-forwarded-proto"];
 
 #[cfg(test)]
 mod tests {
@@ -215,7 +229,7 @@ mod tests {
             vec![AuthKey::Header("cookie".into()), AuthKey::Header("authorization".into()), AuthKey::Target]
         };
         let (rules, others) = (forward(by(), 1), forward(by(), 2));
-        let digest = |fields: &[(&str, &str)], asked| rules.digest(&key, &headers(fields), asked);
+        let digest = |fields: &[(&str, &str)], asked| rules.digest(&key, &headers(fields), asked, &[]);
         let ann = [("cookie", "s=ann")];
         assert!(digest(&ann, ASKED).is_some());
         assert_eq!(
@@ -239,6 +253,9 @@ mod tests {
         ] {
             assert_ne!(digest(&ann, asked), digest(&ann, ASKED), "{asked:?}");
         }
-        assert_ne!(others.digest(&key, &headers(&ann), ASKED), digest(&ann, ASKED));
+        let told = |host: &str| [(HeaderName::from_static("x-forwarded-host"), host.to_owned())];
+        let at = |host: &str| rules.digest(&key, &headers(&ann), ASKED, &told(host));
+        assert_ne!(at("a.test"), at("b.test"));
+        assert_ne!(others.digest(&key, &headers(&ann), ASKED, &[]), digest(&ann, ASKED));
     }
 }

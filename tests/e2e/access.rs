@@ -263,3 +263,30 @@ fn an_escape_does_not_pass_by_the_rules_of_a_route() {
     assert_eq!(request(flux.http(), "a.test", "/a%40b").status, 200);
     assert!(origin.last_head().starts_with("get /a%40b "));
 }
+
+#[test]
+fn a_preflight_finds_the_route_of_the_method_that_it_asks_about() {
+    let origin = Scripted::answering(OK);
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n[[vhosts]]\nhosts = [\"a.test\"]\n\
+         routes = [{{ path = \"/open\", upstream = \"app\", methods = [\"PUT\"],\n\
+                     cors = {{ origins = [\"https://app.example\"], methods = [\"PUT\"] }} }},\n\
+                   {{ path = \"/closed\", upstream = \"app\", methods = [\"PUT\"] }}]\n",
+        origin.address
+    ))
+    .start();
+    let ask = |path: &str, method: &str| {
+        let page = "Origin: https://app.example\r\nConnection: close\r\n";
+        let head = format!(
+            "OPTIONS {path} HTTP/1.1\r\nHost: a.test\r\n{page}Access-Control-Request-Method: {method}\r\n\r\n"
+        );
+        exchange(flux.http(), &head)
+    };
+    let answer = ask("/open", "PUT");
+    assert_eq!(answer.status, 204);
+    assert!(answer.head.contains("access-control-allow-methods: put\r\n"), "{}", answer.head);
+    assert_eq!(ask("/open", "DELETE").status, 405);
+    // Without `cors` it is a request like others, of a method that the route does not take.
+    assert_eq!(ask("/closed", "PUT").status, 405);
+    assert_eq!(origin.requests(), 0);
+}

@@ -317,3 +317,25 @@ fn routes_of_one_path_count_for_themselves_over_reloads_too() {
     flux.wait_for("configuration reloaded");
     both_at_once();
 }
+
+#[test]
+fn counts_what_is_sent_to_tls_what_has_no_vhost_and_preflights() {
+    let flux = Flux::server(
+        "http = [\"127.0.0.1:0\"]\ntrusted_proxies = [\"127.0.0.2\"]",
+        "[defaults]\nrate_limit = { requests = 1, per = \"1h\" }\n\
+         cors = { origins = [\"https://app.example\"] }\n\
+         [[vhosts]]\nhosts = [\"tls.test\"]\nredirect = \"https\"\nroutes = [{ path = \"/\", static = \"$DIR\" }]\n\
+         [[vhosts]]\nhosts = [\"page.test\"]\nroutes = [{ path = \"/\", static = \"$DIR\" }]\n",
+    )
+    .start();
+    let preflight = "Origin: https://app.example\r\nAccess-Control-Request-Method: GET\r\n";
+    for (host, line, fields, first) in [
+        ("tls.test", "GET /", "", 308),
+        ("nobody.test", "GET /", "", 421),
+        ("page.test", "OPTIONS /", preflight, 204),
+    ] {
+        let head = format!("{line} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n");
+        let seen = [0, 1].map(|_| exchange(flux.http(), &head).status);
+        assert_eq!(seen, [first, 429], "{host}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Flux, Scripted, request};
+use crate::support::{Flux, Scripted, exchange, request};
 
 fn answering(name: &str) -> Scripted {
     Scripted::answering(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()))
@@ -61,4 +61,20 @@ fn answers_502_while_a_name_does_not_resolve() {
     let response = request(flux.http(), "x.test", "/lost");
     assert_eq!(response.status, 502);
     assert_eq!(flux.access_line("/lost")["error"], "upstream_no_address");
+}
+
+#[test]
+fn an_upgrade_that_is_not_passed_on_does_not_cost_a_connection() {
+    let origin = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
+         routes = [{{ path = \"/\", upstream = \"app\" }}]\n",
+        origin.address
+    ))
+    .start();
+    let ask = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: foo\r\nConnection: upgrade\r\n\r\n".repeat(5);
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert_eq!(exchange(flux.http(), &format!("{ask}{last}")).status, 200);
+    assert_eq!((origin.requests(), origin.connections()), (6, 1));
+    assert!(!origin.last_head().contains("upgrade"));
 }

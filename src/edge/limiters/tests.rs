@@ -18,7 +18,7 @@ fn passes(limiters: &Limiters, (vhost, route): (usize, usize), client: u8, field
     field.map(|value| headers.insert("x-key", value.parse().unwrap()));
     let client = Client::of([192, 0, 2, client].into(), 64);
     let request = Counted { client, path: "/", headers: &headers };
-    limiters.ask(limiters.of(Some(vhost), Some(route)).unwrap(), request).denied.is_none()
+    limiters.ask(limiters.of(Some(vhost), Some(route)), request).denied.is_none()
 }
 
 const TWO: &str = "routes = [{ path = \"/\", static = \"s\" }, { path = \"/a\", static = \"s\" }]\n";
@@ -43,7 +43,7 @@ fn a_route_that_limits_concurrency_still_shares_the_rate_of_its_vhost() {
     assert!(passes(&limiters, (0, 0), 1, None) && passes(&limiters, (0, 1), 1, None));
     assert!(!passes(&limiters, (0, 0), 1, None) && !passes(&limiters, (0, 1), 1, None));
     assert!(passes(&limiters, (0, 2), 1, None));
-    let concurrency = |route| limiters.of(Some(0), Some(route)).unwrap().concurrency.as_ref().unwrap();
+    let concurrency = |route| limiters.of(Some(0), Some(route)).concurrency.as_ref().unwrap();
     assert!(!Arc::ptr_eq(concurrency(0), concurrency(1)) && Arc::ptr_eq(concurrency(0), concurrency(2)));
 }
 
@@ -67,7 +67,7 @@ fn a_rule_that_denies_leaves_the_others_as_they_were_and_observers_deny_nothing(
     (0..9).for_each(|_| assert!(!passes(&limiters, (0, 0), 1, None)));
     let request =
         Counted { client: Client::of([192, 0, 2, 2].into(), 64), path: "/", headers: &HeaderMap::new() };
-    let limiter = limiters.of(Some(0), Some(0)).unwrap();
+    let limiter = limiters.of(Some(0), Some(0));
     let said = limiters.ask(limiter, request);
     assert!(said.denied.is_none());
     assert_eq!(said.observed.iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(), ["watch"]);
@@ -91,8 +91,7 @@ fn a_reload_keeps_what_was_counted_under_the_same_rules() {
     other.inherit(&old);
     assert!(!passes(&same, (1, 0), 1, None));
     assert!(passes(&other, (1, 0), 1, None));
-    let concurrency = |limiters: &Limiters| {
-        Arc::clone(limiters.of(Some(0), Some(0)).unwrap().concurrency.as_ref().unwrap())
-    };
+    let concurrency =
+        |limiters: &Limiters| Arc::clone(limiters.of(Some(0), Some(0)).concurrency.as_ref().unwrap());
     assert!(Arc::ptr_eq(&concurrency(&old), &concurrency(&same)));
 }
