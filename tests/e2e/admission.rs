@@ -1,5 +1,8 @@
 //! What is refused at the door, and that the origin never hears of it.
 
+use fluxheim::edge::admit::{Admitted, admit};
+use fluxheim::types::{Host, Path};
+
 use crate::support::{Flux, Scripted, exchange, request};
 
 fn proxied(origin: &Scripted, limits: &str) -> Flux {
@@ -97,3 +100,29 @@ fn a_route_may_take_larger_bodies_than_its_vhost_and_that_than_the_rest() {
     assert_eq!((post("a.test", "/", 20), post("a.test", "/", 21)), (200, 413));
     assert_eq!((post("a.test", "/up/", 30), post("a.test", "/up/", 31)), (200, 413));
 }
+
+/// The seeds of the fuzz target: seeds that nobody runs would rot. A seed's name says what becomes of it.
+#[test]
+fn seeds_of_the_fuzz_target_are_what_their_names_say() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/seeds/admit");
+    let (mut admitted, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let outcome = property::holds(&std::fs::read(&path).unwrap());
+        match path.file_name().unwrap().to_str().unwrap().split_once('-').unwrap().0 {
+            "valid" => {
+                assert_eq!(outcome, Some(true), "{}", path.display());
+                admitted += 1;
+            }
+            "refused" => {
+                assert_eq!(outcome, Some(false), "{}", path.display());
+                refused += 1;
+            }
+            other => panic!("{other}: valid-... or refused-...?"),
+        }
+    }
+    assert!(admitted > 4 && refused > 10);
+}
+
+#[path = "../fuzz/properties/admit.rs"]
+mod property;
