@@ -12,10 +12,11 @@ pub(crate) fn run(tool: &str, package: &str, args: &[&str]) -> Output {
         .unwrap_or_else(|error| panic!("{tool}: {error}; install it with: apt-get install -y {package}"))
 }
 
-/// A self-signed certificate for `names`, key at mode 0600.
+/// A self-signed certificate for `names`, addresses among them, key at mode 0600.
 pub(crate) fn certificate(folder: &Path, name: &str, names: &[&str]) -> (PathBuf, PathBuf) {
     let (cert, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
-    let san = names.iter().map(|name| format!("DNS:{name}")).collect::<Vec<_>>().join(",");
+    let kind = |name: &str| if name.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" };
+    let san = names.iter().map(|name| format!("{}:{name}", kind(name))).collect::<Vec<_>>().join(",");
     let output = run(
         "openssl",
         "openssl",

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::gate::Terms;
 use super::gate::answer::Answer;
-use super::wrapped::passes_on;
+use super::wrapped::{passes_on, written_of};
 use crate::wire::h2::{self, Allowance, Flood, WINDOW, Watch};
 
 /// A watched HTTP/2 connection.
@@ -199,12 +199,7 @@ impl<S: IO> AsyncWrite for Calm<S> {
         calm.may_write()?;
         ready!(calm.poll_outward(cx))?;
         let written = ready!(Pin::new(&mut calm.stream).poll_write_vectored(cx, bufs))?;
-        let mut left = written;
-        for buf in bufs {
-            let part = buf.get(..left.min(buf.len())).unwrap_or_default();
-            calm.wrote(part);
-            left -= part.len();
-        }
+        written_of(bufs, written).for_each(|part| calm.wrote(part));
         Poll::Ready(Ok(written))
     }
 

@@ -54,4 +54,17 @@ macro_rules! passes_on {
     };
 }
 
+/// The `written` bytes at the start of `bufs`, piece by piece.
+pub(super) fn written_of<'a>(
+    bufs: &'a [std::io::IoSlice<'_>],
+    written: usize,
+) -> impl Iterator<Item = &'a [u8]> {
+    let mut left = written;
+    bufs.iter().map(move |buf| {
+        let part = buf.get(..left.min(buf.len())).unwrap_or_default();
+        left -= part.len();
+        part
+    })
+}
+
 pub(super) use passes_on;

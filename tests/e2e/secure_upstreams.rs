@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use rustls::version::{TLS12, TLS13};
 
-use crate::support::{Answer, Flux, Peer, Running, certificate, request, run, server_config};
+use crate::support::{Answer, Flux, Peer, Running, certificate, request, server_config};
 
 const BOTH: &[&rustls::SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
@@ -76,32 +76,7 @@ fn believes_nobody_else() {
 #[test]
 fn verifies_a_server_given_by_address_by_its_address() {
     let dir = folder();
-    let made = run(
-        "openssl",
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=ip",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            dir.path().join("ip.key").to_str().unwrap(),
-            "-out",
-            dir.path().join("ip.pem").to_str().unwrap(),
-        ],
-    );
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    certificate(dir.path(), "ip", &["127.0.0.1"]);
     let config = server_config(dir.path(), "ip", BOTH, &[], None);
     let origin = Peer::start(Answer::Http1, Some(config));
     let flux = flux(&origin, &dir, "ca = \"$CERTS/ip.pem\"");

@@ -22,7 +22,7 @@ use bytes::{Buf, BytesMut};
 use pingora::protocols::{IO, Peek};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::wrapped::passes_on;
+use super::wrapped::{passes_on, written_of};
 use crate::telemetry::{Telemetry, new_request_id};
 use crate::types::Scheme;
 use crate::wire::{self, Facts, Framing, Step, Violation};
@@ -322,12 +322,7 @@ impl<S: IO> AsyncWrite for Gate<S> {
     ) -> Poll<io::Result<usize>> {
         let gate = self.get_mut();
         let written = ready!(Pin::new(&mut gate.stream).poll_write_vectored(cx, bufs))?;
-        let mut left = written;
-        for buf in bufs {
-            let part = buf.get(..left.min(buf.len())).unwrap_or_default();
-            gate.watch(part);
-            left -= part.len();
-        }
+        written_of(bufs, written).for_each(|part| gate.watch(part));
         Poll::Ready(Ok(written))
     }
 

@@ -4,7 +4,7 @@
 //! only by [`crate::parse`]. Touches no file, no clock, no network.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,12 +13,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
-use crate::balancing::{Balance, Health, Outlier, Queue, Retry, Sticky};
 use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
+use crate::limits::{Limits, LocalLimits, RateLimit};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
 use crate::routing::{Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores};
+use crate::upstreams::Upstream;
 
 /// A whole configuration, free of mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,124 +220,6 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
-/// `[[upstreams]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream {
-    /// Unique among upstreams.
-    pub name: String,
-    pub balance: Balance,
-    pub sticky: Option<Sticky>,
-    /// Never empty.
-    pub servers: Vec<UpstreamServer>,
-    pub health: Option<Health>,
-    pub outlier: Option<Outlier>,
-    /// Over how long a server that is new or back gets up to its share.
-    pub slow_start: Option<Duration>,
-    /// Percent of a level's servers that must be healthy for their health to count. Default 50; 0 always
-    /// believes it.
-    pub panic_threshold: u8,
-    /// Requests in flight over all servers.
-    pub max_in_flight: Option<u32>,
-    pub queue: Option<Queue>,
-    pub retry: Retry,
-    /// TCP connect. Default 5s.
-    pub connect_timeout: Duration,
-    /// Longest gap between two reads of a response. Default 60s.
-    pub read_timeout: Duration,
-    /// Longest wait for one write of a request. Default 60s.
-    pub write_timeout: Duration,
-    /// How long an idle connection is kept for reuse. Default 60s; zero keeps none.
-    pub keepalive_timeout: Duration,
-    /// Requests on one HTTP/1.1 connection, at least 1. Default 1000.
-    pub keepalive_requests: u32,
-    /// After what time an HTTP/1.1 connection is used for one last request. Default 1h.
-    pub keepalive_time: Duration,
-    /// Longest silence, in both directions, of a connection that switched protocols. Default 5m.
-    pub upgrade_idle_timeout: Duration,
-    pub protocol: UpstreamProtocol,
-    /// The PROXY protocol header that each connection begins with. Default: none.
-    pub proxy_protocol: Option<ProxyVersion>,
-    /// `None` speaks plain TCP.
-    pub tls: Option<UpstreamTls>,
-}
-
-/// The HTTP version spoken with an upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1 (RFC 9112)
-    Http1,
-    /// HTTP/2 over TLS (RFC 9113 section 3.2)
-    H2,
-    /// HTTP/2 over plain TCP with prior knowledge (RFC 9113 section 3.3)
-    H2c,
-    /// By ALPN (RFC 7301): HTTP/2 where the server takes it, else HTTP/1.1
-    Auto,
-}
-
-/// A version of the PROXY protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyVersion {
-    /// One line of text
-    V1,
-    /// Binary
-    V2,
-}
-
-/// `[upstreams.tls]`: whom to believe to be the upstream, and who to be for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// PEM file with the CAs that may vouch for it; `None` believes those that browsers believe.
-    pub ca: Option<PathBuf>,
-    /// What to show when the server asks for a certificate.
-    pub client: Option<ClientCertificate>,
-    /// The name its certificate must be for, also sent as SNI: a name in lower case, or an IP address.
-    /// `None` is the host in `servers`, which then is only one or all of them addresses.
-    pub server_name: Option<UpstreamHost>,
-    /// Default 1.2.
-    pub min_version: TlsVersion,
-    /// Believes anybody to be the upstream. Default false.
-    pub insecure_skip_verify: bool,
-}
-
-/// A certificate to show to upstreams.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// PEM chain, leaf first.
-    pub cert: PathBuf,
-    /// PEM private key.
-    pub key: PathBuf,
-}
-
-/// One server of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamServer {
-    pub host: UpstreamHost,
-    pub port: u16,
-    /// 1 to 1000; default 1.
-    pub weight: u16,
-    /// Used only while no other server can be. Default false.
-    pub backup: bool,
-    /// The lowest number that has healthy servers is used. 0 to 100; default 0.
-    pub priority: u8,
-    /// Where it runs.
-    pub zone: Option<String>,
-    /// Gets no new clients, only those that stick to it. Default false.
-    pub drain: bool,
-    /// Requests in flight, for each of its addresses.
-    pub max_in_flight: Option<u32>,
-}
-
-/// An address, or a name to resolve.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum UpstreamHost {
-    Ip(IpAddr),
-    /// Lower case, valid per RFC 1123 (underscores allowed, as container networks use them).
-    Name(String),
-    /// A service to look up (SRV, RFC 2782), which has addresses, ports and weights of its own; the port
-    /// beside it is 0. Lower case.
-    Service(String),
-}
-
 /// `[[vhosts]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vhost {
@@ -437,82 +320,6 @@ impl Default for Policy {
     }
 }
 
-/// Those of [`Limits`] that a vhost or route may set for itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocalLimits {
-    /// See [`Limits::max_body_size`].
-    pub max_body_size: Option<u64>,
-    /// See [`Limits::request_timeout`].
-    pub request_timeout: Option<Duration>,
-    /// See [`Limits::read_timeout`].
-    pub read_timeout: Duration,
-    /// See [`Limits::write_timeout`].
-    pub write_timeout: Duration,
-    /// Requests served at once; `None` is `"unlimited"`, the default.
-    pub max_concurrent: Option<u32>,
-    /// Of these, of one client; `None` is `"unlimited"`, the default.
-    pub max_concurrent_per_client: Option<u32>,
-    /// Requests over `max_concurrent` that wait for their turn. Default 0.
-    pub max_queue: u32,
-    /// How long each of them does. Default 5s.
-    pub queue_timeout: Duration,
-}
-
-impl LocalLimits {
-    /// What holds where nothing is set, under the limits of the whole server.
-    #[must_use]
-    pub const fn under(limits: &Limits) -> Self {
-        Self {
-            max_body_size: limits.max_body_size,
-            request_timeout: limits.request_timeout,
-            read_timeout: limits.read_timeout,
-            write_timeout: limits.write_timeout,
-            max_concurrent: None,
-            max_concurrent_per_client: None,
-            max_queue: 0,
-            queue_timeout: Duration::from_secs(5),
-        }
-    }
-}
-
-/// One rule of `rate_limit`: a bucket for each key, `burst` deep, that `requests` in each `per` refill.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RateLimit {
-    /// Unique among the rules of a list; default: what it counts by. In metrics and `RateLimit` fields.
-    pub name: String,
-    pub requests: u32,
-    pub per: Duration,
-    /// Requests that may come at once. Default: `requests`.
-    pub burst: u32,
-    pub by: RateKey,
-    /// Whether requests over it are refused, or only counted.
-    pub enforced: bool,
-}
-
-/// What a rate limit counts by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RateKey {
-    /// Each client, IPv6 by [`Limits::ipv6_prefix`].
-    ClientIp,
-    /// All requests together.
-    Vhost,
-    /// Each path, as routes see it.
-    Path,
-    /// Each value of this field, whose name is in lower case; requests without it together.
-    Header(String),
-}
-
-impl std::fmt::Display for RateKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::ClientIp => f.write_str("client_ip"),
-            Self::Vhost => f.write_str("vhost"),
-            Self::Path => f.write_str("path"),
-            Self::Header(name) => write!(f, "header:{name}"),
-        }
-    }
-}
-
 /// Which request paths a route takes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PathMatch {
@@ -533,56 +340,6 @@ pub enum Action {
     Static(StaticFiles),
     Redirect(Redirect),
     Respond(Respond),
-}
-
-/// `[limits]`: what one client may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections accepted at once, over all listeners. Default 16384.
-    pub max_connections: usize,
-    /// Of these, from one client. Default 1024. Trusted proxies are not counted.
-    pub max_connections_per_client: usize,
-    /// Requests of one client at once, over all vhosts. Default 1024. Those of which a trusted proxy does not
-    /// tell the client are not counted.
-    pub max_requests_per_client: usize,
-    /// Leading bits of an IPv6 address that make a client; 32 to 128. Default 64.
-    pub ipv6_prefix: u8,
-    /// Rate-limit buckets remembered at once, over all rules; 16 bytes each. Default 262144.
-    pub rate_limit_entries: usize,
-    /// Bytes of a request's target. Default 8 KiB.
-    pub max_uri_size: usize,
-    /// Bytes of a request's head: request line and header fields. Default 32 KiB.
-    pub max_header_size: usize,
-    /// Header fields of a request. Default 100.
-    pub max_header_count: usize,
-    /// Bytes of a request's body; `None` is `"unlimited"`. Default 1 MiB.
-    pub max_body_size: Option<u64>,
-    /// From the first byte of an HTTP/1.1 head to its end. Default 10s.
-    pub header_timeout: Duration,
-    /// Bytes a second that an HTTP/1.1 body must bring, on average over ten seconds of waiting for it;
-    /// `None` is `"off"`. Default 500.
-    pub min_body_rate: Option<u64>,
-    /// Bytes a second that a client must take of a response, on average over ten seconds of waiting for it;
-    /// `None` is `"off"`. Default 500.
-    pub min_response_rate: Option<u64>,
-    /// From a request's head to the end of its response, those of upgraded connections apart; `None` is
-    /// `"off"`, the default.
-    pub request_timeout: Option<Duration>,
-    /// Longest gap between two reads of a request. Default 60s.
-    pub read_timeout: Duration,
-    /// Longest wait for one write of a response. Default 60s.
-    pub write_timeout: Duration,
-    /// How long an idle client connection is kept. Default 75s; zero keeps none.
-    pub keepalive_timeout: Duration,
-    /// Requests on one HTTP/1.1 connection. Default 1000.
-    pub keepalive_requests: u32,
-    /// Concurrent HTTP/2 streams of a connection. Default 100.
-    pub max_h2_streams: u32,
-    /// HTTP/2 streams of a connection reset within ten seconds, beside as many as end well. Default 200.
-    pub max_h2_resets: u32,
-    /// HTTP/2 frames of a connection within ten seconds that ask for nothing, beside ten for each frame of
-    /// data. Default 1000.
-    pub max_h2_control_frames: u32,
 }
 
 /// How much is said on stderr.

@@ -4,12 +4,20 @@
 //! their rules belong to `sections`.
 
 mod balancing;
+mod content;
+mod observing;
+mod policies;
 mod routing;
+mod upstreams;
 
 use crate::flaw::{Flaw, listed, nearest, show};
 
 pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
+pub(crate) use content::{COMPRESSION, ERRORS, STATIC};
+pub(crate) use observing::{LOGGING, METRICS, OTLP, REQUEST_ID, TRACING};
+pub(crate) use policies::{ACCESS, AUTH_CACHE, BASIC_AUTH, CORS, FORWARD_AUTH, JWKS, JWT, SECURITY_HEADERS};
 pub(crate) use routing::{HEADER_EDITS, REDIRECT, RESPOND, REWRITE};
+pub(crate) use upstreams::{UPSTREAM, UPSTREAM_SERVER, UPSTREAM_TLS};
 
 /// One table: how messages call it and which keys it has.
 #[derive(Debug)]
@@ -149,86 +157,6 @@ pub(crate) static CERTIFICATE: Schema = Schema {
     ],
     planned: &[],
 };
-pub(crate) static UPSTREAM: Schema = Schema {
-    title: "[[upstreams]]",
-    keys: &[
-        "name",
-        "balance",
-        "hash",
-        "sticky",
-        "servers",
-        "health",
-        "outlier",
-        "slow_start",
-        "panic_threshold",
-        "max_in_flight",
-        "queue",
-        "retry",
-        "connect_timeout",
-        "read_timeout",
-        "write_timeout",
-        "keepalive_timeout",
-        "keepalive_requests",
-        "keepalive_time",
-        "upgrade_idle_timeout",
-        "protocol",
-        "proxy_protocol",
-        "tls",
-    ],
-    shared: &[],
-    known_as: &[
-        ("tunnel_timeout", "upgrade_idle_timeout"),
-        ("proxy_http_version", "protocol"),
-        ("send_proxy", "proxy_protocol"),
-        ("max_requests", "keepalive_requests"),
-        ("max_age", "keepalive_time"),
-        ("proxy_ssl", "tls"),
-        ("lb_policy", "balance"),
-        ("health_check", "health"),
-        ("health_checks", "health"),
-        ("outlier_detection", "outlier"),
-        ("max_conns", "max_in_flight"),
-        ("addresses", "servers"),
-        ("backends", "servers"),
-        ("endpoints", "servers"),
-        ("proxy_connect_timeout", "connect_timeout"),
-        ("proxy_read_timeout", "read_timeout"),
-        ("proxy_send_timeout", "write_timeout"),
-        ("idle_timeout", "keepalive_timeout"),
-    ],
-    planned: &[],
-};
-pub(crate) static UPSTREAM_TLS: Schema = Schema {
-    title: "[upstreams.tls]",
-    keys: &["ca", "cert", "key", "server_name", "min_version", "insecure_skip_verify"],
-    shared: &[],
-    known_as: &[
-        ("ca_file", "ca"),
-        ("proxy_ssl_trusted_certificate", "ca"),
-        ("certificate", "cert"),
-        ("proxy_ssl_certificate", "cert"),
-        ("private_key", "key"),
-        ("proxy_ssl_certificate_key", "key"),
-        ("sni", "server_name"),
-        ("proxy_ssl_name", "server_name"),
-        ("insecure", "insecure_skip_verify"),
-        ("verify", "insecure_skip_verify"),
-    ],
-    planned: &[],
-};
-pub(crate) static UPSTREAM_SERVER: Schema = Schema {
-    title: "an entry of servers",
-    keys: &["address", "weight", "backup", "priority", "zone", "drain", "max_in_flight"],
-    shared: &[],
-    known_as: &[
-        ("host", "address"),
-        ("url", "address"),
-        ("max_conns", "max_in_flight"),
-        ("down", "drain"),
-        ("locality", "zone"),
-    ],
-    planned: &[],
-};
 pub(crate) static VHOST: Schema = Schema {
     title: "[[vhosts]]",
     keys: &["hosts", "default", "redirect", "certificate", "limits", "routes"],
@@ -271,23 +199,6 @@ pub(crate) static ROUTE: Schema = Schema {
     ],
     planned: &["client_certificate", "cache"],
 };
-pub(crate) static STATIC: Schema = Schema {
-    title: "[vhosts.routes.static]",
-    keys: &["root", "index", "listing", "precompressed", "fallback", "hidden", "cache_control"],
-    shared: &[],
-    known_as: &[
-        ("path", "root"),
-        ("folder", "root"),
-        ("autoindex", "listing"),
-        ("browse", "listing"),
-        ("gzip_static", "precompressed"),
-        ("try_files", "fallback"),
-        ("spa", "fallback"),
-        ("dotfiles", "hidden"),
-        ("expires", "cache_control"),
-    ],
-    planned: &[],
-};
 /// Settings of vhosts and routes. What stands here holds for every vhost that doesn't say otherwise, and
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
 pub(crate) static DEFAULTS: Schema = Schema {
@@ -318,53 +229,6 @@ pub(crate) static DEFAULTS: Schema = Schema {
     ],
     planned: &[],
 };
-pub(crate) static ACCESS: Schema = Schema {
-    title: "access",
-    keys: &["allow", "deny"],
-    shared: &[],
-    known_as: &[("whitelist", "allow"), ("source_range", "allow"), ("blacklist", "deny"), ("block", "deny")],
-    planned: &[],
-};
-pub(crate) static SECURITY_HEADERS: Schema = Schema {
-    title: "security_headers",
-    keys: &[
-        "profile",
-        "hsts",
-        "content_type_options",
-        "frame_options",
-        "referrer_policy",
-        "content_security_policy",
-        "permissions_policy",
-        "cross_origin_opener_policy",
-        "cross_origin_embedder_policy",
-        "cross_origin_resource_policy",
-        "replace",
-    ],
-    shared: &[],
-    known_as: &[
-        ("strict_transport_security", "hsts"),
-        ("x_frame_options", "frame_options"),
-        ("frame_ancestors", "content_security_policy"),
-        ("csp", "content_security_policy"),
-        ("coop", "cross_origin_opener_policy"),
-        ("coep", "cross_origin_embedder_policy"),
-        ("corp", "cross_origin_resource_policy"),
-        ("nosniff", "content_type_options"),
-    ],
-    planned: &[],
-};
-pub(crate) static BASIC_AUTH: Schema = Schema {
-    title: "basic_auth",
-    keys: &["users_file", "realm", "forward_authorization", "user_header"],
-    shared: &[],
-    known_as: &[
-        ("auth_basic_user_file", "users_file"),
-        ("file", "users_file"),
-        ("htpasswd", "users_file"),
-        ("header_field", "user_header"),
-    ],
-    planned: &["users"],
-};
 pub(crate) static RATE_LIMIT: Schema = Schema {
     title: "a rule of rate_limit",
     keys: &["name", "requests", "per", "burst", "by", "mode"],
@@ -376,100 +240,6 @@ pub(crate) static RATE_LIMIT: Schema = Schema {
         ("window", "per"),
         ("key", "by"),
         ("events", "requests"),
-    ],
-    planned: &[],
-};
-pub(crate) static JWT: Schema = Schema {
-    title: "jwt",
-    keys: &[
-        "jwks_file",
-        "jwks",
-        "issuer",
-        "audience",
-        "algorithms",
-        "claims",
-        "forward",
-        "source",
-        "forward_token",
-        "leeway",
-        "realm",
-    ],
-    shared: &[],
-    known_as: &[
-        ("iss", "issuer"),
-        ("issuers", "issuer"),
-        ("aud", "audience"),
-        ("audiences", "audience"),
-        ("jwks_uri", "jwks"),
-        ("jwks_url", "jwks"),
-        ("clock_skew", "leeway"),
-        ("required_claims", "claims"),
-    ],
-    planned: &[],
-};
-pub(crate) static JWKS: Schema = Schema {
-    title: "jwks",
-    keys: &["upstream", "path", "refresh", "timeout"],
-    shared: &[],
-    known_as: &[("url", "path"), ("uri", "path"), ("interval", "refresh")],
-    planned: &[],
-};
-pub(crate) static FORWARD_AUTH: Schema = Schema {
-    title: "forward_auth",
-    keys: &["upstream", "path", "request_headers", "response_headers", "timeout", "cache"],
-    shared: &[],
-    known_as: &[
-        ("uri", "path"),
-        ("address", "upstream"),
-        ("copy_headers", "response_headers"),
-        ("auth_response_headers", "response_headers"),
-        ("auth_request_headers", "request_headers"),
-    ],
-    planned: &[],
-};
-pub(crate) static AUTH_CACHE: Schema = Schema {
-    title: "cache of forward_auth",
-    keys: &["ttl", "by"],
-    shared: &[],
-    known_as: &[("key", "by"), ("time", "ttl")],
-    planned: &[],
-};
-pub(crate) static COMPRESSION: Schema = Schema {
-    title: "[defaults.compression]",
-    keys: &["algorithms", "types", "min_size", "level", "personal"],
-    shared: &[],
-    known_as: &[
-        ("formats", "algorithms"),
-        ("encodings", "algorithms"),
-        ("gzip_types", "types"),
-        ("mime_types", "types"),
-        ("min_length", "min_size"),
-        ("gzip_min_length", "min_size"),
-        ("gzip_comp_level", "level"),
-        ("quality", "level"),
-        ("breach", "personal"),
-    ],
-    planned: &[],
-};
-pub(crate) static ERRORS: Schema = Schema {
-    title: "[defaults.errors]",
-    keys: &["format", "pages"],
-    shared: &[],
-    known_as: &[("error_page", "pages"), ("status", "pages")],
-    planned: &["intercept"],
-};
-pub(crate) static CORS: Schema = Schema {
-    title: "cors",
-    keys: &["origins", "methods", "headers", "expose", "credentials", "max_age"],
-    shared: &[],
-    known_as: &[
-        ("allow_origins", "origins"),
-        ("allowed_origins", "origins"),
-        ("allow_origin", "origins"),
-        ("allow_methods", "methods"),
-        ("allow_headers", "headers"),
-        ("expose_headers", "expose"),
-        ("allow_credentials", "credentials"),
     ],
     planned: &[],
 };
@@ -531,46 +301,6 @@ pub(crate) static LIMITS: Schema = Schema {
         ("idle_timeout", "keepalive_timeout"),
         ("max_concurrent_streams", "max_h2_streams"),
     ],
-    planned: &[],
-};
-pub(crate) static LOGGING: Schema = Schema {
-    title: "[logging]",
-    keys: &["level", "access", "format", "fields", "exclude_fields", "query", "skip_paths"],
-    shared: &[],
-    known_as: &[("error_log", "level"), ("access_log", "access"), ("log_format", "format")],
-    planned: &[],
-};
-pub(crate) static TRACING: Schema = Schema {
-    title: "[tracing]",
-    keys: &["request_id", "propagate", "trust", "sample_ratio", "otlp"],
-    shared: &[],
-    known_as: &[("sampling", "sample_ratio"), ("sampler", "sample_ratio"), ("traceparent", "propagate")],
-    planned: &[],
-};
-pub(crate) static REQUEST_ID: Schema = Schema {
-    title: "[tracing.request_id]",
-    keys: &["header", "trust"],
-    shared: &[],
-    known_as: &[("name", "header")],
-    planned: &[],
-};
-pub(crate) static OTLP: Schema = Schema {
-    title: "[tracing.otlp]",
-    keys: &["upstream", "path", "service_name", "interval"],
-    shared: &[],
-    known_as: &[
-        ("endpoint", "upstream"),
-        ("collector", "upstream"),
-        ("url", "upstream"),
-        ("service", "service_name"),
-    ],
-    planned: &["headers", "headers_file", "protocol"],
-};
-pub(crate) static METRICS: Schema = Schema {
-    title: "[metrics]",
-    keys: &["listen"],
-    shared: &[],
-    known_as: &[("address", "listen"), ("bind", "listen")],
     planned: &[],
 };
 

@@ -37,8 +37,8 @@ fn parsed(bytes: &[u8]) -> Option<Parts> {
     let mut request = http::Request::builder().method(method).uri(target);
     for line in lines.filter(|line| !line.is_empty()) {
         let colon = line.iter().position(|byte| *byte == b':')?;
-        let value = line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..]);
-        request = request.header(&line[..colon], value);
+        let value = &line[colon + 1..];
+        request = request.header(&line[..colon], value.strip_prefix(b" ").unwrap_or(value));
     }
     Some(request.body(()).ok()?.into_parts().0)
 }
