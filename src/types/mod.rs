@@ -57,6 +57,9 @@ pub enum HostError {
     /// Nothing before the port.
     #[error("the host is empty")]
     Empty,
+    /// Two dots in a row, or one at the start; or more than one at the end (RFC 1035 section 2.3.1).
+    #[error("the host has an empty label")]
+    EmptyLabel,
     /// A character that no host name or address literal has (userinfo and paths included).
     #[error("the host has a character that is not allowed")]
     Character,
@@ -94,6 +97,9 @@ impl Host {
         let host = host.strip_suffix('.').unwrap_or(host);
         if host.is_empty() {
             return Err(HostError::Empty);
+        }
+        if host.split('.').any(str::is_empty) {
+            return Err(HostError::EmptyLabel);
         }
         if host.len() > MAX_HOST {
             return Err(HostError::TooLong);
@@ -183,6 +189,9 @@ mod tests {
             "a\0b",
             "ü.test",
             "a.test:1:2",
+            ".a.test",
+            "a..test",
+            "a.test..",
         ] {
             assert!(Host::parse(given).is_err(), "{given:?}");
         }
