@@ -1,5 +1,5 @@
-//! The request's straight line, one hook a stage: admit, answer locally, route, permit, pick an
-//! upstream, rewrite, log.
+//! The request's straight line: admit, route, ask who may come in and how often, permit, answer locally
+//! or pick an upstream, rewrite, log.
 //!
 //! Owns the only `impl ProxyHttp` and nothing else: each stage's rules live in the module it calls.
 
