@@ -127,7 +127,9 @@ impl Certificates {
     fn index(config: &Config, pairs: &[Arc<CertifiedKey>]) -> Self {
         let mut table = Self { first: pairs.first().cloned(), ..Self::default() };
         for vhost in &config.vhosts {
-            let Some(pair) = vhost.certificate.and_then(|index| pairs.get(index)) else { continue };
+            let Some(pair) = vhost.certificate.own().first().and_then(|index| pairs.get(*index)) else {
+                continue;
+            };
             vhost.hosts.iter().for_each(|host| table.add_host(host, pair));
         }
         for pair in pairs {

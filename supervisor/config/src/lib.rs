@@ -23,6 +23,7 @@ mod schema;
 mod section;
 mod sections;
 mod sink;
+mod tls;
 mod tree;
 mod upstreams;
 mod value;
@@ -40,6 +41,7 @@ pub use parse::{parse, parse_under};
 pub use policies::*;
 pub use routing::*;
 pub use sections::server::STOP_MARGIN;
+pub use tls::*;
 pub use upstreams::*;
 pub use value::template::{Part, Template, Variable};
 

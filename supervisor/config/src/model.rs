@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::limits::{Limits, LocalLimits, RateLimit};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
 use crate::routing::{Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores};
+use crate::tls::{Tls, VhostCertificate};
 use crate::upstreams::Upstream;
 
 /// A whole configuration, free of mistakes.
@@ -191,42 +191,13 @@ impl AdvisoryFilesystem {
     }
 }
 
-/// The lowest TLS version spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    /// TLS 1.2 (RFC 5246)
-    V1_2,
-    /// TLS 1.3 (RFC 8446)
-    V1_3,
-}
-
-/// `[tls]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
-    pub min_version: TlsVersion,
-    /// How long a client may take to finish the handshake. Default 10s.
-    pub handshake_timeout: Duration,
-    pub certificates: Vec<Certificate>,
-}
-
-/// `[[tls.certificates]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// Unique among certificates.
-    pub name: String,
-    /// PEM chain, leaf first. Resolved against the folder of the file that names it.
-    pub cert: PathBuf,
-    /// PEM private key (PKCS#8, PKCS#1 or SEC1). Resolved likewise.
-    pub key: PathBuf,
-}
-
 /// `[[vhosts]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vhost {
     /// Never empty; no pattern stands in two vhosts.
     pub hosts: Vec<HostPattern>,
-    /// Index into [`Tls::certificates`]; `None` serves whichever certificate fits the name.
-    pub certificate: Option<usize>,
+    /// What is served for its hosts.
+    pub certificate: VhostCertificate,
     /// `redirect = "https"`: requests over plain HTTP are sent to the same place over TLS.
     pub redirect_to_https: bool,
     /// What holds for requests that no route of it takes.

@@ -6,6 +6,7 @@
 mod balancing;
 mod policies;
 mod routing;
+mod tls;
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ impl Config {
         server(&mut out, &self.server);
         hardening(&mut out, &self.hardening);
         storage(&mut out, &self.storage);
-        tls(&mut out, &self.tls);
+        tls::tls(&mut out, &self.tls);
         for item in &self.upstreams {
             upstream(&mut out, item);
         }
@@ -130,18 +131,6 @@ fn storage(out: &mut Out, storage: &Storage) {
     out.key("trusted_filesystems", list(trusted));
 }
 
-fn tls(out: &mut Out, tls: &Tls) {
-    out.table("[tls]");
-    out.key("min_version", quoted(tls_version(tls.min_version)));
-    out.time("handshake_timeout", tls.handshake_timeout);
-    for certificate in &tls.certificates {
-        out.table("[[tls.certificates]]");
-        out.key("name", quoted(&certificate.name));
-        out.key("cert", path(&certificate.cert));
-        out.key("key", path(&certificate.key));
-    }
-}
-
 fn upstream(out: &mut Out, upstream: &Upstream) {
     out.table("[[upstreams]]");
     out.key("name", quoted(&upstream.name));
@@ -183,24 +172,14 @@ fn upstream_tls(out: &mut Out, tls: &UpstreamTls) {
         Some(UpstreamHost::Name(name) | UpstreamHost::Service(name)) => out.key("server_name", quoted(name)),
         None => out.comment("server_name", "(host)", "as in servers"),
     }
-    out.key("min_version", quoted(tls_version(tls.min_version)));
+    out.key("min_version", quoted(tls::version(tls.min_version)));
     out.key("insecure_skip_verify", tls.insecure_skip_verify);
-}
-
-const fn tls_version(version: TlsVersion) -> &'static str {
-    match version {
-        TlsVersion::V1_2 => "1.2",
-        TlsVersion::V1_3 => "1.3",
-    }
 }
 
 fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
     out.table("[[vhosts]]");
     out.key("hosts", list(vhost.hosts.iter().map(|host| quoted(&print_host(host)))));
-    match vhost.certificate.and_then(|index| config.tls.certificates.get(index)) {
-        Some(certificate) => out.key("certificate", quoted(&certificate.name)),
-        None => out.comment("certificate", "(any)", "whichever fits the name"),
-    }
+    tls::of_vhost(out, &vhost.certificate, config);
     out.key("default", vhost.hosts.contains(&HostPattern::Any));
     match vhost.redirect_to_https {
         true => out.key("redirect", quoted("https")),

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where its premise fails")]
 
-use fluxheim_config::{Config, Control, Level, Profile, Source, parse, parse_under};
+use fluxheim_config::{Config, Control, Level, Profile, Source, VhostCertificate, parse, parse_under};
 
 fn source(path: &str, text: &str) -> Source {
     Source { path: path.into(), text: text.to_owned() }
@@ -242,7 +242,7 @@ fn references_work_across_files_and_paths_are_relative_to_their_own() {
     let config = parse(&files).unwrap();
     assert_eq!(config.tls.certificates[0].cert.to_str(), Some("/etc/b/c.pem"));
     assert_eq!(config.tls.certificates[0].key.to_str(), Some("/k/c.key"));
-    assert_eq!(config.vhosts[0].certificate, Some(0));
+    assert_eq!(config.vhosts[0].certificate, VhostCertificate::Own(vec![0]));
 }
 
 #[test]
@@ -263,6 +263,28 @@ fn the_name_acme_is_kept_for_later() {
         "f.toml:4:8: name: the name \"acme\" is reserved; choose another name\n\
          f.toml:9:15: certificate: certificates by ACME are not supported in this version; \
          name one of [[tls.certificates]]"
+    );
+}
+
+#[test]
+fn a_vhost_names_each_of_its_certificates_once() {
+    let pairs = "[[tls.certificates]]\nname = \"ec\"\ncert = \"c\"\nkey = \"k\"\n";
+    let vhost = |names| {
+        let vhost = format!("[[vhosts]]\nhosts = [\"*\"]\ncertificate = {names}\n");
+        told_beside_listener(&format!("{pairs}{vhost}routes = [{{ path = \"/\", static = \"s\" }}]\n"))
+    };
+    assert_eq!(
+        vhost("[]"),
+        "f.toml:9:15: certificate: the list is empty; remove it to serve whichever certificate fits the name"
+    );
+    assert_eq!(
+        vhost("[\"ec\", \"rs\", \"ec\"]"),
+        "f.toml:9:22: certificate: there is no certificate named \"rs\"; known are ec\n\
+         f.toml:9:28: certificate: \"ec\" stands here twice; keep one of them"
+    );
+    assert_eq!(
+        vhost("1"),
+        "f.toml:9:15: certificate: expected the name of a certificate, found the integer 1; write \"1\""
     );
 }
 

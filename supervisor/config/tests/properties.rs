@@ -33,6 +33,10 @@ min_version = "1.3"
 name = "a"
 cert = "a.pem"
 key = "a.key"
+[[tls.certificates]]
+name = "b"
+cert = "b.pem"
+key = "b.key"
 [[upstreams]]
 name = "app"
 servers = ["app-1:3000", "srv:_http._tcp.app.test", { address = "[::1]:80", weight = 2, backup = true, zone = "a", max_in_flight = 9 }]
@@ -45,7 +49,7 @@ queue = { size = 10 }
 retry = { attempts = 3, on = ["connect", "503"] }
 [[vhosts]]
 hosts = ["example.com", "*.example.com"]
-certificate = "a"
+certificate = ["a", "b"]
 [[vhosts.routes]]
 path = "= /x"
 upstream = "app"
@@ -598,6 +602,11 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
+/// Of the one that every configuration here has.
+fn certificate() -> impl Strategy<Value = VhostCertificate> {
+    select(vec![VhostCertificate::ByName, VhostCertificate::Own(vec![0])])
+}
+
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
     // Boxed: side by side they would take more stack than a test has.
@@ -613,7 +622,7 @@ fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
         }
         kept
     });
-    (btree_set(pattern(), 1..6), vec((option::of(Just(0)), routes), 1..4)).prop_map(|(hosts, vhosts)| {
+    (btree_set(pattern(), 1..6), vec((certificate(), routes), 1..4)).prop_map(|(hosts, vhosts)| {
         let hosts: Vec<_> = hosts.into_iter().collect();
         let share = hosts.len().div_ceil(vhosts.len());
         let shares = hosts.chunks(share).map(<[HostPattern]>::to_vec);

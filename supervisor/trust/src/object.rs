@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use fluxheim_config::{Action, Config, HostPattern, Upstream};
+use fluxheim_config::{Action, Config, HostPattern, Upstream, VhostCertificate};
 
 /// What a file is for; decides which rules it is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -234,8 +234,9 @@ pub fn inventory(config: &Config) -> Inventory {
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
     let upstreams = config.upstreams.iter().flat_map(of_upstream);
     let items = pairs.chain(upstreams).chain(statics).chain(credentials(config)).collect();
-    let unnamed =
-        vhosts().filter(|(_, vhost)| vhost.certificate.is_none() && !config.server.https.is_empty());
+    let unnamed = vhosts().filter(|(_, vhost)| {
+        vhost.certificate == VhostCertificate::ByName && !config.server.https.is_empty()
+    });
     let by_name = unnamed.flat_map(|(name, vhost)| {
         vhost.hosts.iter().map(move |host| NamedHost { name: name.clone(), host: host.clone() })
     });
@@ -301,7 +302,7 @@ fn vhost_name(index: usize) -> String {
 #[must_use]
 pub fn pair(config: &Config, index: usize) -> Option<Pair> {
     let certificate = config.tls.certificates.get(index)?;
-    let users = config.vhosts.iter().filter(|vhost| vhost.certificate == Some(index));
+    let users = config.vhosts.iter().filter(|vhost| vhost.certificate.own().contains(&index));
     Some(Pair {
         name: format!("tls.certificates {:?}", certificate.name),
         cert: certificate.cert.clone(),

@@ -11,9 +11,10 @@ use crate::section::{At, Read, Section};
 use crate::sink::Place;
 use crate::value::host;
 use crate::value::pattern::Captures;
-use crate::{HostPattern, Policy, Route, Vhost};
+use crate::{HostPattern, Policy, Route, Vhost, VhostCertificate};
 
 const HOSTS: &str = "a list such as [\"example.com\"]";
+const CERTIFICATE: &str = "the name of a certificate, or a list of names";
 
 /// What vhosts may refer to.
 pub(crate) struct References {
@@ -25,7 +26,13 @@ impl Vhost {
     /// A vhost with default settings.
     #[must_use]
     pub fn new(hosts: Vec<HostPattern>, routes: Vec<Route>) -> Self {
-        Self { hosts, certificate: None, redirect_to_https: false, policy: Policy::default(), routes }
+        Self {
+            hosts,
+            certificate: VhostCertificate::ByName,
+            redirect_to_https: false,
+            policy: Policy::default(),
+            routes,
+        }
     }
 }
 
@@ -43,13 +50,36 @@ fn vhost(
     taken: &mut BTreeMap<HostPattern, Place>,
 ) -> Option<Vhost> {
     let hosts = hosts(section, taken);
-    let certificate = section.read("certificate", "the name of a certificate", certificate_name).good();
-    let certificate = certificate
-        .and_then(|name| references.certificates.resolve(section.run().sink, "certificate", &name));
+    let certificate = certificate(section, &references.certificates);
     let redirect = section.read("redirect", "\"https\"", redirect);
     let policy = policy::local(section, defaults, &references.upstreams, &Captures::default());
     let routes = routes::read(section, &references.upstreams, &policy);
     Some(Vhost { hosts: hosts?, certificate, redirect_to_https: redirect.or(false), policy, routes })
+}
+
+/// One name, or several of certificates that differ in their kind of key.
+fn certificate(section: &Section<'_>, known: &Names) -> VhostCertificate {
+    let names = section.one_or_more("certificate", CERTIFICATE).map_items(|node| {
+        let text = section.text("certificate", "the name of a certificate", node)?;
+        let name = section.judge("certificate", node.at, certificate_name(text))?;
+        Some(At { at: node.at, value: name })
+    });
+    let Some(names) = names.good() else { return VhostCertificate::ByName };
+    if names.value.is_empty() {
+        let flaw =
+            Flaw::new("the list is empty").help("remove it to serve whichever certificate fits the name");
+        section.here("certificate", names.at, flaw);
+    }
+    let mut indices = Vec::new();
+    for name in &names.value {
+        let Some(index) = known.resolve(section.run().sink, "certificate", name) else { continue };
+        if indices.contains(&index) {
+            let flaw = Flaw::new(format!("{} stands here twice", show(&name.value)));
+            section.here("certificate", name.at, flaw.help("keep one of them"));
+        }
+        indices.push(index);
+    }
+    VhostCertificate::Own(indices)
 }
 
 fn certificate_name(text: &str) -> Result<String, Flaw> {

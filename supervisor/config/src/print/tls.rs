@@ -1,0 +1,35 @@
+//! `[tls]`, and what vhosts serve.
+
+use super::{Out, list, path, quoted};
+use crate::*;
+
+pub(super) fn tls(out: &mut Out, tls: &Tls) {
+    out.table("[tls]");
+    out.key("min_version", quoted(version(tls.min_version)));
+    out.time("handshake_timeout", tls.handshake_timeout);
+    for certificate in &tls.certificates {
+        out.table("[[tls.certificates]]");
+        out.key("name", quoted(&certificate.name));
+        out.key("cert", path(&certificate.cert));
+        out.key("key", path(&certificate.key));
+    }
+}
+
+pub(super) const fn version(version: TlsVersion) -> &'static str {
+    match version {
+        TlsVersion::V1_2 => "1.2",
+        TlsVersion::V1_3 => "1.3",
+    }
+}
+
+pub(super) fn of_vhost(out: &mut Out, certificate: &VhostCertificate, config: &Config) {
+    let name = |index: &usize| config.tls.certificates.get(*index).map(|own| quoted(&own.name));
+    match certificate {
+        VhostCertificate::ByName => out.comment("certificate", "(any)", "whichever fits the name"),
+        VhostCertificate::Own(one) if one.len() == 1 => {
+            out.key("certificate", one.iter().filter_map(name).collect::<String>());
+        }
+        VhostCertificate::Own(indices) => out.key("certificate", list(indices.iter().filter_map(name))),
+        VhostCertificate::Acme => out.key("certificate", quoted("acme")),
+    }
+}
