@@ -4,6 +4,7 @@
 //! `fluxheim-trust` and hand it over as [`Source`]s.
 #![forbid(unsafe_code)]
 
+mod acme;
 mod auth;
 mod balancing;
 mod content;
@@ -28,6 +29,7 @@ mod tree;
 mod upstreams;
 mod value;
 
+pub use acme::*;
 pub use auth::*;
 pub use balancing::*;
 pub use content::*;

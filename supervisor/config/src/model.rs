@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::acme::Acme;
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
@@ -28,6 +29,8 @@ pub struct Config {
     pub hardening: Hardening,
     pub storage: Storage,
     pub tls: Tls,
+    /// `None` where no certificate is ordered.
+    pub acme: Option<Acme>,
     pub upstreams: Vec<Upstream>,
     pub vhosts: Vec<Vhost>,
     /// `[defaults]`: also what holds for requests that no vhost answers.
@@ -39,12 +42,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether this configuration makes the process hold secrets: private keys, hashes of
-    /// passwords, keys of sticky cookies.
+    /// Whether this configuration makes the process hold secrets: private keys, those of
+    /// ACME among them, hashes of passwords, keys of sticky cookies.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
         let client_keys = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.client.as_ref());
         !self.tls.certificates.is_empty()
+            || self.acme.is_some()
             || client_keys.count() > 0
             || self.upstreams.iter().any(|upstream| upstream.sticky.is_some())
             || self.policies().any(|(_, policy)| policy.basic_auth.is_some())

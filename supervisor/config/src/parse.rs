@@ -5,12 +5,15 @@
 use crate::flaw::Flaw;
 use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
-use crate::sections::{hardening, limits, observe, policy, server, storage, tls, tracing, upstreams, vhosts};
+use crate::sections::{
+    acme, hardening, limits, observe, policy, server, storage, tls, tracing, upstreams, vhosts,
+};
 use crate::sink::{Lines, Place, Sink};
 use crate::value::pattern::Captures;
-use crate::{Config, Mistakes, Policy, Profile, Source, schema, tree};
+use crate::{Config, Mistakes, Policy, Profile, Source, VhostCertificate, schema, tree};
 
 const START: Place = Place { file: 0, offset: 0 };
+const CERTIFICATES: &str = "add [[tls.certificates]] with name, cert and key";
 const MINIMUM: &str = "the least there must be is a listener: [server] with http = [\"0.0.0.0:8080\"]";
 
 /// Reads a configuration that may be spread over several files.
@@ -61,6 +64,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let tls_table = root.table("tls", &schema::TLS);
     let (tls, certificates) = tls::read(&tls_table);
     let certified = !certificates.is_empty() || tls_table.may_hide("certificates");
+    let acme = acme::read(root);
     let (upstreams, upstream_names) = upstreams::read(root);
     let references = References { certificates, upstreams: upstream_names };
     let limits = limits::read(&root.table("limits", &schema::LIMITS));
@@ -78,6 +82,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
         hardening,
         storage,
         tls,
+        acme,
         upstreams,
         vhosts,
         defaults,
@@ -88,6 +93,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     };
     check_listening(root, &server_table, &config, certified);
     check_redirects(root, &config);
+    acme::check(root, &config);
     config
 }
 
@@ -98,9 +104,10 @@ fn check_listening(root: &Section<'_>, server: &Section<'_>, config: &Config, ce
     if config.server.http.is_empty() && config.server.https.is_empty() && !hidden && !root.is_empty() {
         sink.absence(server.at, Flaw::new("nothing listens").help(MINIMUM));
     }
-    if !config.server.https.is_empty() && !certified {
+    let ordered = config.vhosts.iter().any(|vhost| vhost.certificate == VhostCertificate::Acme);
+    if !config.server.https.is_empty() && !certified && !ordered {
         let flaw = Flaw::new("https: there is no certificate to serve");
-        sink.absence(server.place("https"), flaw.help("add [[tls.certificates]] with name, cert and key"));
+        sink.absence(server.place("https"), flaw.help(CERTIFICATES));
     }
 }
 
@@ -127,6 +134,7 @@ mod tests {
         match schema.title {
             "the file" => String::new(),
             "an entry of http or https" => "[[server.http]]\n".to_owned(),
+            "[[acme.issuers]]" => "[acme]\n[[acme.issuers]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
             "access" | "security_headers" | "cors" | "basic_auth" | "jwt" | "forward_auth" => {
                 format!("[defaults.{}]\n", schema.title)

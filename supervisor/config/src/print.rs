@@ -3,6 +3,7 @@
 //! Owns what `--print-config` shows, and so the one place to mask a value that is itself a secret
 //! ([`path`]; today secrets are named by path only).
 
+mod acme;
 mod balancing;
 mod policies;
 mod routing;
@@ -35,6 +36,9 @@ impl Config {
         hardening(&mut out, &self.hardening);
         storage(&mut out, &self.storage);
         tls::tls(&mut out, &self.tls);
+        if let Some(settings) = &self.acme {
+            acme::acme(&mut out, settings);
+        }
         for item in &self.upstreams {
             upstream(&mut out, item);
         }
@@ -382,6 +386,19 @@ health = { tcp = true }
 name = "w"
 servers = ["v:1"]
 health = { grpc = "" }
+[acme]
+directory = "https://a.example/d"
+terms_of_service_agreed = true
+profile = "p"
+ca_file = "ca"
+external_account = { key_id_file = "i", hmac_key_file = "h" }
+renew_before = "1h"
+dns = { provider = "rfc2136", server = "ns.example", zone = "a.example", key_name = "k", key_file = "k", algorithm = "hmac-sha512" }
+storage = { redis = { address = "r:1", ca_file = "c", username = "u", password_file = "p", seal_key_file = "s" } }
+[[acme.issuers]]
+name = "other"
+directory = "https://b.example:99/d?x"
+terms_of_service_agreed = true
 [[vhosts]]
 hosts = ["*"]
 routes = [
@@ -411,9 +428,21 @@ forward_auth = { upstream = "u", path = "/v", cache = { ttl = "9s", by = ["heade
 otlp = { upstream = "u" }
 "#;
 
+    /// What can only stand in place of something in the other example.
+    const OTHER: &str = r#"
+[server]
+http = ["0.0.0.0:80"]
+[acme]
+directory = "https://a.example/d"
+terms_of_service_agreed = true
+dns = { provider = "exec", command = "/hook" }
+"#;
+
     #[test]
     fn spells_out_every_key() {
-        let text = parse(&[Source { path: "f".into(), text: FULL.to_owned() }]).unwrap().to_toml();
+        let text = [FULL, OTHER]
+            .map(|text| parse(&[Source { path: "f".into(), text: text.to_owned() }]).unwrap().to_toml())
+            .concat();
         for schema in schema::ALL.iter().skip(1) {
             for key in schema.keys.iter().filter(|key| !matches!(**key, "certificates" | "routes" | "tls")) {
                 assert!(text.contains(&format!("{key} = ")), "{key} of {} in\n{text}", schema.title);

@@ -53,7 +53,7 @@ fn the_minimum_gets_every_default() {
 fn several_mistakes_of_all_kinds_are_told_in_one_run() {
     let text = "[server]\nhttp = [\":8080\"]\nhtps = []\ndrain_delay = 5\nthreads = \"2\"\n\
                 [logging]\nlevel = \"loud\"\naccess = 1\n[[upstreams]]\nservers = [\"app\"]\nname = \"app\"\n\
-                [acme]\n[limits]\nmax_header_count = 300\nmax_body_size = 1024\n";
+                [cache]\n[limits]\nmax_header_count = 300\nmax_body_size = 1024\n";
     assert_eq!(
         told(text),
         "f.toml:2:9: http: \":8080\" is not an address to listen on; write \"0.0.0.0:8080\" for every IPv4 \
@@ -65,7 +65,7 @@ fn several_mistakes_of_all_kinds_are_told_in_one_run() {
          f.toml:7:9: level: unknown word \"loud\"; known are error, warn, info, debug, trace\n\
          f.toml:8:10: access: expected true or false, found the integer 1\n\
          f.toml:10:12: servers: \"app\" has no port; add one: \"app-1:3000\"\n\
-         f.toml:12:2: [acme] is not supported in this version; remove it\n\
+         f.toml:12:2: [cache] is not supported in this version; remove it\n\
          f.toml:14:20: max_header_count: expected a whole number from 1 to 256, found the integer 300\n\
          f.toml:15:17: max_body_size: expected a size such as \"1MiB\", or \"unlimited\", found the integer \
          1024; write \"1024B\" or another unit"
@@ -255,14 +255,13 @@ fn one_key_set_in_two_files_names_both_places() {
 }
 
 #[test]
-fn the_name_acme_is_kept_for_later() {
+fn the_name_acme_is_reserved() {
     let text = "[[tls.certificates]]\nname = \"acme\"\ncert = \"c\"\nkey = \"k\"\n[[vhosts]]\nhosts = [\"*\"]\n\
-                certificate = \"acme\"\nroutes = [{ path = \"/\", static = \"s\" }]\n";
+                certificate = [\"acme\", \"a\"]\nroutes = [{ path = \"/\", static = \"s\" }]\n";
     assert_eq!(
         told_beside_listener(text),
         "f.toml:4:8: name: the name \"acme\" is reserved; choose another name\n\
-         f.toml:9:15: certificate: certificates by ACME are not supported in this version; \
-         name one of [[tls.certificates]]"
+         f.toml:9:16: certificate: \"acme\" stands beside others; write certificate = \"acme\" alone"
     );
 }
 
@@ -292,7 +291,7 @@ fn a_vhost_names_each_of_its_certificates_once() {
 fn columns_count_characters_behind_bom_and_wide_text() {
     assert_eq!(
         told("\u{feff}x = 1\r\nserver = { \"ü\" = 1, http = [\"0.0.0.0:80\"] }\r\n"),
-        "f.toml:1:1: unknown key \"x\" in the file; known keys are server, hardening, storage, tls, upstreams, \
+        "f.toml:1:1: unknown key \"x\" in the file; known keys are server, hardening, storage, tls, acme, upstreams, \
          vhosts, defaults, limits, logging, tracing, metrics\n\
          f.toml:2:12: unknown key \"ü\" in [server]; known keys are http, https, trusted_proxies, zone, threads, \
          drain_delay, drain_timeout, stop_timeout"

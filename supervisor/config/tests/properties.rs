@@ -12,6 +12,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+#[path = "properties/acme.rs"]
+mod acme;
 #[path = "properties/balancing.rs"]
 mod balancing;
 
@@ -37,6 +39,15 @@ key = "a.key"
 name = "b"
 cert = "b.pem"
 key = "b.key"
+[acme]
+directory = "https://ca.example/dir"
+contact = ["mailto:ops@example.com"]
+terms_of_service_agreed = true
+external_account = { key_id_file = "kid", hmac_key_file = "hmac" }
+dns = { provider = "rfc2136", server = "[::1]:53", key_name = "k", key_file = "f" }
+[acme.storage.redis]
+address = "redis:6379"
+seal_key_file = "seal"
 [[upstreams]]
 name = "app"
 servers = ["app-1:3000", "srv:_http._tcp.app.test", { address = "[::1]:80", weight = 2, backup = true, zone = "a", max_in_flight = 9 }]
@@ -679,6 +690,7 @@ prop_compose! {
         tls in tls().boxed(),
         upstreams in (upstream("one".into()).boxed(), upstream("two".into()).boxed()),
         vhosts in vhosts().boxed(),
+        acme in acme::acme().boxed(),
         limits in limits().boxed(),
         logging in logging().boxed(),
         tracing in tracing().boxed(),
@@ -690,6 +702,7 @@ prop_compose! {
             hardening,
             storage: Storage { trusted_filesystems: trusted.into_iter().collect() },
             tls,
+            acme,
             upstreams: vec![upstreams.0, upstreams.1],
             vhosts,
             // Edits of fields are inherited name by name, so that vhosts and routes would have these too.
@@ -729,6 +742,8 @@ proptest! {
         let start = (0..=at).rev().find(|at| FULL.is_char_boundary(*at)).unwrap();
         let _ = read(&format!("{}{text}{}", &FULL[..start], &FULL[start..]));
         let _ = read(&FULL.replace("\"app-1:3000\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"https://ca.example/dir\"", &format!("{text:?}")));
+        let _ = read(&FULL.replace("\"mailto:ops@example.com\"", &format!("{text:?}")));
         let _ = read(&FULL.replace("\"500ms\"", &format!("{text:?}")));
         let _ = read(&FULL.replace("\"example.com\"", &format!("{text:?}")));
         let _ = read(&FULL.replace("\"= /x\"", &format!("{text:?}")));

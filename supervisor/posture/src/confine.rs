@@ -11,7 +11,7 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use fluxheim_config::{Action, Config};
+use fluxheim_config::{Acme, AcmeStorage, Action, Config, DnsProvider};
 
 pub use trial::Trial;
 
@@ -47,6 +47,7 @@ impl Reach {
             let users = policy.basic_auth.as_deref().map(|basic| &basic.users_file);
             users.into_iter().chain(policy.jwt.as_deref().and_then(|jwt| jwt.keys.file()))
         });
+        let acme = config.acme.iter().flat_map(of_acme);
         let pages = config.policies().flat_map(|(_, policy)| policy.errors.pages.values());
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
@@ -64,6 +65,7 @@ impl Reach {
                 .map(|file| folder_of(file))
                 .chain(credentials.chain(pages).map(|file| folder_of(file)))
                 .chain(sticky)
+                .chain(acme)
                 .chain(statics)
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))
@@ -87,6 +89,29 @@ impl Reach {
         };
         self.files.keys().map(PathBuf::as_path).filter(|path| !(covered(path) && ends_inside(path))).collect()
     }
+}
+
+/// The folders of what ACME reads. What it writes and what it runs are not among them.
+fn of_acme(acme: &Acme) -> Vec<PathBuf> {
+    let issuers = acme.issuers.iter().flat_map(|issuer| {
+        let account = issuer.external_account.iter();
+        issuer
+            .ca_file
+            .iter()
+            .chain(account.flat_map(|account| [&account.key_id_file, &account.hmac_key_file]))
+    });
+    let dns = acme.dns.iter().filter_map(|dns| match &dns.provider {
+        DnsProvider::Rfc2136(update) => Some(&update.key_file),
+        DnsProvider::Exec(_) => None,
+    });
+    let redis = match &acme.storage {
+        AcmeStorage::Folder(_) => None,
+        AcmeStorage::Redis(redis) => Some(redis),
+    };
+    let redis = redis
+        .into_iter()
+        .flat_map(|redis| redis.ca_file.iter().chain(&redis.password_file).chain(&redis.seal_key_files));
+    issuers.chain(dns).chain(redis).map(|file| folder_of(file)).collect()
 }
 
 /// The folder a file stands in, so that a new file in its place is still in reach (Landlock's rules

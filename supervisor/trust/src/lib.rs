@@ -47,7 +47,8 @@ pub use finding::{Code, Finding, Severity};
 pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
 pub use object::{
-    Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, ca_bundle, client_pair, inventory, pair,
+    Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
+    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_pair, inventory, pair,
     sticky_key,
 };
 pub use pair::{PairRead, read_pair};

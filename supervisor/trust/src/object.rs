@@ -8,6 +8,12 @@ use std::path::PathBuf;
 
 use fluxheim_config::{Action, Config, HostPattern, Upstream, VhostCertificate};
 
+mod acme;
+
+pub use acme::{
+    acme_ca, acme_dns, acme_external_account, acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys,
+};
+
 /// What a file is for; decides which rules it is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -34,6 +40,14 @@ pub enum Role {
     CacheKey,
     /// Whoever can read it can make cookies that choose the server.
     StickyKey,
+    /// Whoever can read it can change the zone that it is for (TSIG, RFC 8945).
+    DnsKey,
+    /// Whoever can read it can read and change what instances share, sealed as it is.
+    StoragePassword,
+    /// Whoever can read it can open what instances share: private keys.
+    SealKey,
+    /// A program that the proxy runs: whoever can write it commands the proxy.
+    Hook,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
     /// A folder whose content is published.
@@ -42,7 +56,7 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -54,6 +68,10 @@ impl Role {
         Self::UsersFile,
         Self::CacheKey,
         Self::StickyKey,
+        Self::DnsKey,
+        Self::StoragePassword,
+        Self::SealKey,
+        Self::Hook,
         Self::StateFolder,
         Self::StaticRoot,
     ];
@@ -68,11 +86,15 @@ impl Role {
             | Self::AdminTokens
             | Self::UsersFile
             | Self::CacheKey
-            | Self::StickyKey => true,
+            | Self::StickyKey
+            | Self::DnsKey
+            | Self::StoragePassword
+            | Self::SealKey => true,
             Self::Config
             | Self::Certificate
             | Self::CaBundle
             | Self::KeySet
+            | Self::Hook
             | Self::StateFolder
             | Self::StaticRoot => false,
         }
@@ -87,9 +109,18 @@ impl Role {
     /// Most bytes of such a file; no burden on memory, and more than any real one has.
     pub(crate) const fn most_bytes(self) -> u64 {
         match self {
-            Self::PrivateKey | Self::EabKeyId | Self::EabHmac | Self::CacheKey | Self::StickyKey => 64 << 10,
+            Self::PrivateKey
+            | Self::EabKeyId
+            | Self::EabHmac
+            | Self::CacheKey
+            | Self::StickyKey
+            | Self::DnsKey
+            | Self::StoragePassword
+            | Self::SealKey => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
+            // Never read, but a program linked with everything it needs may be large.
+            Self::Hook => 1 << 30,
             Self::StateFolder | Self::StaticRoot => 0,
         }
     }
@@ -109,6 +140,10 @@ impl Role {
             Self::UsersFile => "users-file",
             Self::CacheKey => "cache-key",
             Self::StickyKey => "sticky-key",
+            Self::DnsKey => "dns-key",
+            Self::StoragePassword => "storage-password",
+            Self::SealKey => "seal-key",
+            Self::Hook => "hook",
             Self::StateFolder => "state-folder",
             Self::StaticRoot => "static-root",
         }
@@ -136,6 +171,10 @@ impl fmt::Display for Role {
             Self::UsersFile => "file of users",
             Self::CacheKey => "cache key",
             Self::StickyKey => "key of sticky cookies",
+            Self::DnsKey => "TSIG key",
+            Self::StoragePassword => "password of the storage",
+            Self::SealKey => "seal key",
+            Self::Hook => "hook",
             Self::StateFolder => "state folder",
             Self::StaticRoot => "static root",
         })
@@ -233,7 +272,8 @@ pub fn inventory(config: &Config) -> Inventory {
         .filter(|(_, path)| roots.insert(*path))
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
     let upstreams = config.upstreams.iter().flat_map(of_upstream);
-    let items = pairs.chain(upstreams).chain(statics).chain(credentials(config)).collect();
+    let acme = config.acme.iter().flat_map(acme::objects).map(Item::One);
+    let items = pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).collect();
     let unnamed = vhosts().filter(|(_, vhost)| {
         vhost.certificate == VhostCertificate::ByName && !config.server.https.is_empty()
     });

@@ -3,6 +3,7 @@
 //! Each takes the table as read and returns the model's type; a value it returns is thrown away
 //! when anything was reported.
 
+pub(crate) mod acme;
 pub(crate) mod actions;
 pub(crate) mod balancing;
 pub(crate) mod compression;

@@ -59,6 +59,9 @@ fn vhost(
 
 /// One name, or several of certificates that differ in their kind of key.
 fn certificate(section: &Section<'_>, known: &Names) -> VhostCertificate {
+    if section.any("certificate").is_some_and(|node| node.value.as_str() == Some("acme")) {
+        return VhostCertificate::Acme;
+    }
     let names = section.one_or_more("certificate", CERTIFICATE).map_items(|node| {
         let text = section.text("certificate", "the name of a certificate", node)?;
         let name = section.judge("certificate", node.at, certificate_name(text))?;
@@ -84,8 +87,7 @@ fn certificate(section: &Section<'_>, known: &Names) -> VhostCertificate {
 
 fn certificate_name(text: &str) -> Result<String, Flaw> {
     if text == "acme" {
-        return Err(Flaw::new("certificates by ACME are not supported in this version")
-            .help("name one of [[tls.certificates]]"));
+        return Err(Flaw::new("\"acme\" stands beside others").help("write certificate = \"acme\" alone"));
     }
     Ok(text.to_owned())
 }
