@@ -137,7 +137,7 @@ fn tells_a_client_why_there_is_no_handshake() {
     let seen = handshake(flux.https(), &["-alpn", "smtp", "-servername", "a.test"]);
     assert!(seen.contains("alert no application protocol"), "{seen}");
     let old = handshake(flux.https(), &["-tls1_1", "-cipher", "ALL@SECLEVEL=0", "-servername", "a.test"]);
-    assert!(old.contains("alert protocol version"), "{old}");
+    assert!(old.contains("alert handshake failure"), "{old}");
 }
 
 #[test]
