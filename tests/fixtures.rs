@@ -14,6 +14,17 @@ pub(crate) fn run(tool: &str, package: &str, args: &[&str]) -> Output {
 
 /// A self-signed certificate for `names`, addresses among them, key at mode 0600.
 pub(crate) fn certificate(folder: &Path, name: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+    certificate_with(&key, folder, name, names)
+}
+
+/// The same with another kind of key.
+pub(crate) fn certificate_with(
+    kind_of_key: &[&str],
+    folder: &Path,
+    name: &str,
+    names: &[&str],
+) -> (PathBuf, PathBuf) {
     let (cert, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
     let kind = |name: &str| if name.parse::<std::net::IpAddr>().is_ok() { "IP" } else { "DNS" };
     let san = names.iter().map(|name| format!("{}:{name}", kind(name))).collect::<Vec<_>>().join(",");
@@ -21,26 +32,25 @@ pub(crate) fn certificate(folder: &Path, name: &str, names: &[&str]) -> (PathBuf
         "openssl",
         "openssl",
         &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &format!("/CN={}", names[0]),
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-            "-addext",
-            &format!("subjectAltName={san}"),
-            "-keyout",
-            key.to_str().unwrap(),
-            "-out",
-            cert.to_str().unwrap(),
-        ],
+            &["req", "-x509"],
+            kind_of_key,
+            &[
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                &format!("/CN={}", names[0]),
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+                "-addext",
+                &format!("subjectAltName={san}"),
+                "-keyout",
+                key.to_str().unwrap(),
+                "-out",
+                cert.to_str().unwrap(),
+            ],
+        ]
+        .concat(),
     );
     assert!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
     set_mode(&key, 0o600);

@@ -12,8 +12,6 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.https", server.0.https != server.1.https),
         ("server.threads", server.0.threads != server.1.threads),
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
-        ("tls.min_version", old.tls.min_version != new.tls.min_version),
-        ("tls.handshake_timeout", old.tls.handshake_timeout != new.tls.handshake_timeout),
         ("hardening", old.hardening != new.hardening),
         ("logging.level", old.logging.level != new.logging.level),
         ("logging.access", old.logging.access != new.logging.access),

@@ -19,7 +19,7 @@ use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
 use crate::telemetry::Telemetry;
-use crate::tls::{self, Certificates, KeysRead, Outwards};
+use crate::tls::{Certificates, KeysRead, Outwards, Termination};
 use crate::upstream::health::{self, Checking};
 use crate::upstream::resolve::{self, Refreshing};
 use crate::wire::Bounds;
@@ -29,7 +29,7 @@ pub(super) struct Reloadable {
     pub live: Arc<ArcSwap<Live>>,
     pub pace: Arc<ArcSwap<Pace>>,
     pub crowd: Arc<ArcSwap<Crowd>>,
-    pub certificates: Arc<tls::Resolver>,
+    pub termination: Arc<Termination>,
     pub resolver: TokioResolver,
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
@@ -52,7 +52,8 @@ impl Reloadable {
         match self.rehearse(at).await {
             Ok((live, certificates, refreshing)) => {
                 warn_of_fixed(&self.live.load().config, &live.config);
-                self.certificates.replace(certificates);
+                self.termination.resolver().replace(certificates);
+                self.termination.replace(&live.config);
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
@@ -160,8 +161,8 @@ pub(super) fn build(config: Config) -> Result<(Live, Certificates), String> {
 
 /// What is to be said of files that are used all the same, and of what is not asked of upstreams.
 fn tell(certificates: &Certificates, outwards: &Outwards, config: &Config) {
-    certificates.warnings().iter().chain(&outwards.warnings).for_each(|warning| tracing::warn!("{warning}"));
-    let mut keys = *certificates.keys_read();
+    certificates.warnings().chain(&outwards.warnings).for_each(|warning| tracing::warn!("{warning}"));
+    let mut keys = certificates.keys_read();
     keys.add(outwards.keys_read);
     tell_keeping(&keys);
     for upstream in &config.upstreams {

@@ -39,7 +39,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::endpoint::Endpoint;
 use crate::telemetry::lines::{Lines, Writer};
-use crate::tls;
+use crate::tls::{self, Termination};
 use crate::types::{Scheme, VERSION};
 use crate::upstream::health;
 use crate::upstream::resolve::{self, ResolverError};
@@ -149,7 +149,8 @@ impl Proxy {
         let fetching = jwks::start(&live);
         let connecting = ConnectorOptions::from_server_conf(&framework(threads));
         let checking = health::start(&live.pools, &connecting);
-        let bound = bind_public(&live.config, &certificates)?;
+        let termination = Arc::new(Termination::new(&live.config, certificates));
+        let bound = bind_public(&live.config, &termination)?;
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
@@ -162,7 +163,7 @@ impl Proxy {
             live: Arc::clone(&live),
             pace,
             crowd,
-            certificates,
+            termination,
             resolver,
             telemetry: Arc::clone(&telemetry),
             refreshing,
@@ -310,10 +311,9 @@ impl Proxy {
 
 fn bind_public(
     config: &Config,
-    certificates: &Arc<tls::Resolver>,
+    termination: &Arc<Termination>,
 ) -> Result<Vec<(Bound, Transport, Listener)>, BindError> {
-    let acceptor = tls::acceptor(&config.tls, Arc::clone(certificates));
-    let secure = Transport::Tls(acceptor, config.tls.handshake_timeout);
+    let secure = Transport::Tls(Arc::clone(termination));
     let plain = config.server.http.iter().map(|at| (at, Transport::Plain));
     let secure = config.server.https.iter().map(|at| (at, secure.clone()));
     let open =

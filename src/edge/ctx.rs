@@ -26,7 +26,7 @@ use crate::policy::{Permit, Rules};
 use crate::route::{NoRoute, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::RequestGuard;
-use crate::types::{ClientIp, Path, PeerIp, Scheme};
+use crate::types::{ClientIp, Path, PeerIp, Scheme, TlsFacts};
 use crate::upstream::{Lease, Pool, Tunnel, Turn};
 
 /// One request's state.
@@ -40,6 +40,8 @@ pub struct Ctx {
     pub vhost: Option<usize>,
     pub route: Option<usize>,
     pub conn: Option<ConnInfo>,
+    /// Likewise; `None` without TLS.
+    pub tls: Option<Arc<TlsFacts>>,
     /// Known from the head on.
     pub identity: Option<Identity>,
     pub timing: Timing,
@@ -137,6 +139,7 @@ impl Ctx {
             vhost: None,
             route: None,
             conn: None,
+            tls: None,
             identity: None,
             timing: Timing::default(),
             proven: Proven::new(),

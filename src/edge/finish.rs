@@ -6,12 +6,10 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Uri, Version, header};
 use pingora::Error;
-use pingora::protocols::tls::SslDigest;
 use pingora::proxy::Session;
 
 use crate::edge::cause::{CLIENT_GONE, Cause, Failure, Loudness};
@@ -27,7 +25,6 @@ pub(super) struct Asked {
     method: Method,
     target: Uri,
     version: Version,
-    tls: Option<Arc<SslDigest>>,
     referer: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
 }
@@ -37,7 +34,6 @@ pub(super) struct Seen<'a> {
     pub(super) method: &'a Method,
     pub(super) target: Cow<'a, str>,
     pub(super) version: Version,
-    pub(super) tls: Option<&'a SslDigest>,
     pub(super) referer: Option<&'a HeaderValue>,
     pub(super) user_agent: Option<&'a HeaderValue>,
 }
@@ -49,7 +45,6 @@ impl Asked {
             method: head.method.clone(),
             target: head.uri.clone(),
             version: head.version,
-            tls: session.digest().and_then(|digest| digest.ssl_digest.clone()),
             referer: head.headers.get(header::REFERER).cloned(),
             user_agent: head.headers.get(header::USER_AGENT).cloned(),
         }
@@ -64,7 +59,6 @@ impl Asked {
             method: &self.method,
             target,
             version: self.version,
-            tls: self.tls.as_deref(),
             referer: self.referer.as_ref(),
             user_agent: self.user_agent.as_ref(),
         }
@@ -78,7 +72,6 @@ impl<'a> Seen<'a> {
             method: &head.method,
             target: String::from_utf8_lossy(head.raw_path()),
             version: head.version,
-            tls: session.digest().and_then(|digest| digest.ssl_digest.as_deref()),
             referer: head.headers.get(header::REFERER),
             user_agent: head.headers.get(header::USER_AGENT),
         }
@@ -199,8 +192,7 @@ fn log(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
         peer_ip: address(|conn| conn.peer.0),
         scheme: ctx.conn.as_ref().map_or("", |conn| conn.scheme.as_str()),
         protocol: protocol(seen.version),
-        tls_version: seen.tls.map(|tls| tls.version.replace('_', ".").into()),
-        tls_cipher: seen.tls.map(|tls| &*tls.cipher),
+        tls: ctx.tls.as_deref(),
         method: seen.method.as_str(),
         host: ctx.admitted().map_or("", |admitted| admitted.host.as_str()),
         target: Cow::Borrowed(&*seen.target),

@@ -58,6 +58,7 @@ use crate::rewrite::forwarded;
 use crate::route::{NoRoute, Request, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
+use crate::tls::told;
 use crate::types::{PeerIp, Scheme};
 use crate::upstream::NoServer;
 
@@ -87,6 +88,7 @@ impl ProxyHttp for Edge {
         let conn = self.connection(session, &ctx.live);
         ctx.identity = Some(identity::identify(session.req_header(), conn.peer, &ctx.live));
         ctx.conn = Some(conn);
+        ctx.tls = session.digest().and_then(told::told).cloned();
         finish::begin(session, ctx);
         send_on::set_timeouts(session, &ctx.live.config.limits, self.telemetry.lifecycle.draining());
         Ok(())

@@ -105,7 +105,6 @@ pub(super) fn values<'a>(session: &'a Session, ctx: &'a Ctx) -> Values<'a> {
     let head = session.req_header();
     let admitted = ctx.admitted();
     let requested = admitted.map_or("", |admitted| admitted.path.as_str());
-    let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
     Values {
         client: ctx.conn.map_or(ClientIp(ConnInfo::UNKNOWN), |conn| conn.client),
         peer: ctx.conn.map_or(PeerIp(ConnInfo::UNKNOWN), |conn| conn.peer),
@@ -117,7 +116,7 @@ pub(super) fn values<'a>(session: &'a Session, ctx: &'a Ctx) -> Values<'a> {
         requested,
         query: head.uri.query(),
         vhost: ctx.live.meters(ctx.vhost).map_or("-", |vhost| vhost.name()),
-        tls: tls.map(|tls| (tls.version.as_ref(), tls.cipher.as_ref())),
+        tls: ctx.tls.as_deref().map(|tls| (tls.version, tls.cipher)),
         captures: &ctx.captures,
     }
 }

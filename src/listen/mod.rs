@@ -8,7 +8,9 @@ mod calm;
 mod closing;
 mod door;
 mod gate;
+mod handshake;
 mod opening;
+mod secured;
 mod socket;
 mod wrapped;
 
@@ -20,7 +22,6 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use nix::sys::socket::{setsockopt, sockopt};
 use pingora::apps::ServerApp;
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::{ALPN, IO, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::telemetry::Telemetry;
 use crate::telemetry::lifecycle::{ConnectionGuard, OpeningGuard};
+use crate::tls::Termination;
 use crate::types::Scheme;
 use calm::Calm;
 use door::{Admission, Told};
@@ -87,8 +89,8 @@ fn hint(source: &io::Error) -> &'static str {
 pub enum Transport {
     /// Straight to HTTP.
     Plain,
-    /// A handshake first, within the time given.
-    Tls(Arc<Acceptor>, Duration),
+    /// A handshake first.
+    Tls(Arc<Termination>),
 }
 
 impl Transport {
@@ -255,7 +257,7 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         }
         match transport {
             Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
-            Transport::Tls(acceptor, limit) => self.handshake(&acceptor, socket, peer, limit).await,
+            Transport::Tls(termination) => self.handshake(&termination, socket, peer).await,
         }
     }
 
@@ -272,22 +274,19 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         Box::new(Gate::new(stream, terms))
     }
 
-    async fn handshake(
-        self,
-        acceptor: &Acceptor,
-        socket: Socket,
-        peer: SocketAddr,
-        limit: Duration,
-    ) -> Option<Stream> {
+    async fn handshake(self, termination: &Termination, socket: Socket, peer: SocketAddr) -> Option<Stream> {
         let mut shutdown = self.shutdown.clone();
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout(limit, acceptor.tls_handshake(socket)) => outcome.ok(),
+            outcome = tokio::time::timeout(termination.patience(), handshake::shake(termination, socket)) => {
+                outcome.ok()
+            }
             // No request yet, so none to lose; but a client that is quick about it is still served.
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_OPENINGS).await } => None,
         };
         let failed = match outcome {
             Some(Ok(stream)) => {
                 self.telemetry.metrics.handshake("ok");
+                self.telemetry.metrics.tls_session(stream.facts());
                 return Some(self.http(stream, peer, Scheme::Https));
             }
             Some(Err(error)) => {

@@ -4,23 +4,22 @@
 //! Owns the compiled tables. Pure: no clock, no files, no network, no framework.
 
 mod conditions;
+mod hosts;
 mod paths;
 
-use std::collections::HashMap;
 use std::ops::Range;
 
-use fluxheim_config::{Ambiguous, HostPattern, Vhost};
+use fluxheim_config::{Ambiguous, Vhost};
 use http::{HeaderMap, Method};
 
 use crate::types::{Host, Path};
+pub use hosts::Hosts;
 use paths::{Found, Paths};
 
 /// The compiled routes of a configuration.
 #[derive(Debug)]
 pub struct Routes {
-    exact: HashMap<Box<str>, usize>,
-    wildcard: HashMap<Box<str>, usize>,
-    any: Option<usize>,
+    hosts: Hosts,
     vhosts: Vec<Paths>,
     /// Of each route of each vhost, whether it takes `%2F`.
     encoded_slash: Vec<Vec<bool>>,
@@ -127,27 +126,11 @@ impl Routes {
         let takes_encoded_slash = |vhost: &Vhost| {
             vhost.routes.iter().map(|route| route.policy.encoded_slash == Ambiguous::Pass).collect()
         };
-        let mut routes = Self {
-            exact: HashMap::new(),
-            wildcard: HashMap::new(),
-            any: None,
+        Ok(Self {
+            hosts: Hosts::new(vhosts),
             vhosts: vhosts.iter().enumerate().map(compile).collect::<Result<_, _>>()?,
             encoded_slash: vhosts.iter().map(takes_encoded_slash).collect(),
-        };
-        for (index, vhost) in vhosts.iter().enumerate() {
-            for host in &vhost.hosts {
-                routes.add(host, index);
-            }
-        }
-        Ok(routes)
-    }
-
-    fn add(&mut self, host: &HostPattern, vhost: usize) {
-        match host {
-            HostPattern::Exact(name) => drop(self.exact.insert(name.as_str().into(), vhost)),
-            HostPattern::Wildcard(parent) => drop(self.wildcard.insert(parent.as_str().into(), vhost)),
-            HostPattern::Any => self.any = Some(vhost),
-        }
+        })
     }
 
     /// The route for a request.
@@ -155,7 +138,7 @@ impl Routes {
     /// # Errors
     /// [`NoRoute`] when no vhost or no route of it takes the request.
     pub fn find(&self, request: &Request<'_>) -> Result<Routed, NoRoute> {
-        let vhost = self.vhost(request.host).ok_or(NoRoute::UnknownHost)?;
+        let vhost = self.hosts.find(request.host.as_str()).ok_or(NoRoute::UnknownHost)?;
         let paths = self.vhosts.get(vhost).ok_or(NoRoute::UnknownHost)?;
         let route = match paths.find(request.path.as_str(), request) {
             Found::Route(route) => route,
@@ -202,19 +185,6 @@ impl Routes {
         let (method, headers) = (&Method::GET, &HeaderMap::new());
         self.find(&Request { host: &host, path: &path, method, headers, query: None })
     }
-
-    fn vhost(&self, host: &Host) -> Option<usize> {
-        let name = host.as_str();
-        if let Some(index) = self.exact.get(name) {
-            return Some(*index);
-        }
-        parents(name).find_map(|parent| self.wildcard.get(parent)).copied().or(self.any)
-    }
-}
-
-/// `a.b.c` gives `b.c`, `c`: longest first, so the closest wildcard wins.
-fn parents(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(name.split_once('.'), |(_, rest)| rest.split_once('.')).map(|(_, parent)| parent)
 }
 
 /// Whether `route` would have been found by a reader who decodes what may also stand as it is: what guards

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use fluxheim_config::{Action, Conditions, PathMatch, Policy, Route, StaticFiles, ValueMatch};
+use fluxheim_config::{Action, Conditions, HostPattern, PathMatch, Policy, Route, StaticFiles, ValueMatch};
 
 use super::*;
 

@@ -13,6 +13,7 @@ use fluxheim_config::{LogField, LogFields, LogFormat, LogQuery, Logging};
 
 use crate::telemetry::lines::Lines;
 use crate::telemetry::mask;
+use crate::types::TlsFacts;
 
 /// One request as the log has it.
 #[derive(Debug, Default)]
@@ -26,8 +27,7 @@ pub struct AccessLine<'a> {
     pub peer_ip: String,
     pub scheme: &'static str,
     pub protocol: &'static str,
-    pub tls_version: Option<Cow<'a, str>>,
-    pub tls_cipher: Option<&'a str>,
+    pub tls: Option<&'a TlsFacts>,
     pub method: &'a str,
     pub host: &'a str,
     /// As received; masked when it is written.
@@ -84,8 +84,11 @@ impl AccessLine<'_> {
             LogField::PeerIp => lent(&self.peer_ip),
             LogField::Scheme => lent(self.scheme),
             LogField::Protocol => lent(self.protocol),
-            LogField::TlsVersion => self.tls_version.as_deref().and_then(lent),
-            LogField::TlsCipher => self.tls_cipher.and_then(lent),
+            LogField::TlsVersion => self.tls.map(|tls| tls.version).and_then(lent),
+            LogField::TlsCipher => self.tls.map(|tls| tls.cipher).and_then(lent),
+            LogField::TlsGroup => self.tls.and_then(|tls| tls.group).and_then(lent),
+            LogField::TlsSni => self.tls.and_then(|tls| tls.sni.as_deref()).and_then(lent),
+            LogField::TlsResumed => self.tls.filter(|tls| tls.resumed).and_then(|_| lent("yes")),
             LogField::Method => lent(self.method),
             LogField::Host => lent(self.host),
             LogField::Target => Some(Value::Text(mask::url(&self.target, query))),

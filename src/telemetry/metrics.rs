@@ -21,7 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::telemetry::lifecycle::Lifecycle;
 use crate::telemetry::servers::{Servers, UpstreamSample};
-use crate::types::Scheme;
+use crate::types::{Scheme, TlsFacts};
 use meters::{UpstreamMeters, VhostMeters};
 use process::Process;
 
@@ -40,6 +40,7 @@ pub struct Metrics {
     h2_refused: Family<ReasonLabel, Counter>,
     rate_limited: Family<RateLabels, Counter>,
     handshakes: Family<ResultLabel, Counter>,
+    tls_sessions: Family<TlsLabels, Counter>,
     refused: Family<ReasonLabel, Counter>,
     upstream_attempts: Family<UpstreamLabels, Counter>,
     upstream_addresses: Family<UpstreamLabel, Gauge>,
@@ -99,6 +100,13 @@ struct SchemeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TlsLabels {
+    version: &'static str,
+    group: &'static str,
+    resumed: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -194,6 +202,7 @@ impl Metrics {
             h2_refused: Family::default(),
             rate_limited: Family::default(),
             handshakes: Family::default(),
+            tls_sessions: Family::default(),
             refused: Family::default(),
             upstream_attempts: Family::default(),
             upstream_addresses: Family::default(),
@@ -272,6 +281,11 @@ impl Metrics {
             self.h2_refused.clone(),
         );
         r.register("tls_handshakes", "TLS handshakes, by result", self.handshakes.clone());
+        r.register(
+            "tls_sessions",
+            "TLS sessions agreed on, by version, key exchange, and whether an earlier one was taken up",
+            self.tls_sessions.clone(),
+        );
     }
 
     fn register_upstreams(&mut self) {
@@ -370,6 +384,13 @@ impl Metrics {
     /// One TLS handshake.
     pub fn handshake(&self, result: &'static str) {
         self.handshakes.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// What was agreed on in one TLS handshake.
+    pub fn tls_session(&self, facts: &TlsFacts) {
+        let resumed = if facts.resumed { "yes" } else { "no" };
+        let labels = TlsLabels { version: facts.version, group: facts.group.unwrap_or("none"), resumed };
+        self.tls_sessions.get_or_create(&labels).inc();
     }
 
     /// One request refused for its framing or its pace.

@@ -1,87 +1,55 @@
-//! Certificates and their keys, loaded once and looked up by name.
+//! The certificates of a configuration, loaded once and looked up by name.
 //!
-//! Owns the pairing (key fits certificate), and the choice for a server name: a vhost's own
-//! certificate first, then names in the certificates, then the first certificate of the file.
+//! Owns the choice for a server name: what its vhost names first, then what is for that name, then what
+//! stands in for all others; of several, the first whose signatures the client can verify.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use fluxheim_config::{Certificate, Config, HostPattern};
-use fluxheim_trust::{Keeping, PairRead, PemKey, Refused, Secret, Terms};
-use rustls::InconsistentKeys;
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::sign::{CertifiedKey, SigningKey};
-use rustls_pki_types::CertificateDer;
-use webpki::EndEntityCert;
+use fluxheim_config::{Config, VhostCertificate};
+use fluxheim_trust::Terms;
+use rustls::sign::CertifiedKey;
+use rustls::{SignatureAlgorithm, SignatureScheme};
 
-use super::key;
+use super::about::About;
+use super::pair::{CertificateError, KeysRead, signing_pair};
+use crate::route::Hosts;
 
-/// The certificates of a configuration.
+/// The certificates of a configuration, and what its vhosts say of them.
 #[derive(Debug, Default)]
 pub struct Certificates {
-    exact: HashMap<String, Arc<CertifiedKey>>,
-    /// Keyed by what stands after `*.`; stands for exactly one label (RFC 9525 section 6.3).
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
-    first: Option<Arc<CertifiedKey>>,
-    keys_read: KeysRead,
-    warnings: Vec<String>,
+    loaded: Vec<Loaded>,
+    hosts: Arc<Hosts>,
+    /// Of each vhost.
+    named: Arc<[VhostCertificate]>,
+    by_name: ByName,
+    /// What stands in where nothing is for a name.
+    first: Pairs,
 }
 
-/// How many private keys were read through which kind of memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct KeysRead {
-    pub secret_memory: usize,
-    pub locked: usize,
-    pub unlocked: usize,
-    /// How one of the unlocked ones was kept, which tells why.
-    pub worst: Option<Keeping>,
+/// One certificate of `[[tls.certificates]]` as read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// In the configuration.
+    pub name: String,
+    pub pair: Arc<CertifiedKey>,
+    pub about: About,
+    /// What is worth mending.
+    pub warnings: Vec<String>,
+    pub keys_read: KeysRead,
 }
 
-impl KeysRead {
-    /// Both together.
-    pub fn add(&mut self, other: Self) {
-        self.secret_memory += other.secret_memory;
-        self.locked += other.locked;
-        self.unlocked += other.unlocked;
-        self.worst = self.worst.or(other.worst);
-    }
+/// Certificates for the same name, the preferred first.
+pub(super) type Pairs = Vec<Arc<CertifiedKey>>;
 
-    fn count(&mut self, keeping: Keeping) {
-        match keeping {
-            Keeping::SecretMemory => self.secret_memory += 1,
-            Keeping::Locked => self.locked += 1,
-            Keeping::Unlocked(_) | Keeping::Heap => {
-                self.unlocked += 1;
-                self.worst = Some(keeping);
-            }
-        }
-    }
-}
-
-/// Why a pair can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    /// The trust rules refuse a file.
-    #[error(transparent)]
-    Refused(#[from] Refused),
-    /// The file holds no usable PEM.
-    #[error("{path}: {reason}")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and how to mend it.
-        reason: String,
-    },
-    /// The two files don't belong together, or the key's kind is not supported.
-    #[error("certificate {name:?}: {cert} and {key} can't be used together: {}", mismatch(source))]
-    Pair {
-        /// Name in the configuration.
-        name: String,
-        cert: PathBuf,
-        key: PathBuf,
-        source: Box<rustls::Error>,
-    },
+/// What there is for a name that no certificate was named for.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Pairs(Pairs),
+    /// The vhost takes only what ACME has issued.
+    Issued,
+    /// Nothing is for the name; these stand in, where that is wanted.
+    Standing(Pairs),
 }
 
 impl Certificates {
@@ -90,150 +58,152 @@ impl Certificates {
     /// # Errors
     /// Every pair that can't be used, not just the first.
     pub fn load(config: &Config, terms: &Terms) -> Result<Self, Vec<CertificateError>> {
-        let (mut pairs, mut errors, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
-        let mut keys_read = KeysRead::default();
-        for (index, certificate) in config.tls.certificates.iter().enumerate() {
-            let Some(pair) = fluxheim_trust::pair(config, index) else { continue };
-            match fluxheim_trust::read_pair(&pair, terms) {
-                Ok(read) => match signing_pair(certificate, &read, &mut keys_read) {
-                    Ok(pair) => {
-                        pairs.push(Arc::new(pair));
-                        warnings.extend(read.warnings);
-                    }
-                    Err(error) => errors.push(error),
-                },
-                Err(refused) => errors.extend(refused.into_iter().map(CertificateError::Refused)),
+        let (mut loaded, mut errors) = (Vec::new(), Vec::new());
+        for index in 0..config.tls.certificates.len() {
+            match Self::read_one(config, index, terms) {
+                Ok(one) => loaded.push(one),
+                Err(more) => errors.extend(more),
             }
         }
-        if errors.is_empty() {
-            Ok(Self { keys_read, warnings, ..Self::index(config, &pairs) })
-        } else {
-            Err(errors)
+        if !errors.is_empty() {
+            return Err(errors);
         }
+        let hosts = Arc::new(Hosts::new(&config.vhosts));
+        let named = config.vhosts.iter().map(|vhost| vhost.certificate.clone()).collect();
+        Ok(Self::of(loaded, hosts, named))
+    }
+
+    /// Reads and pairs the certificate at `index` of `config.tls.certificates`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the pair.
+    pub fn read_one(config: &Config, index: usize, terms: &Terms) -> Result<Loaded, Vec<CertificateError>> {
+        let (Some(certificate), Some(pair)) =
+            (config.tls.certificates.get(index), fluxheim_trust::pair(config, index))
+        else {
+            return Err(Vec::new());
+        };
+        let read = fluxheim_trust::read_pair(&pair, terms)
+            .map_err(|refused| refused.into_iter().map(CertificateError::Refused).collect::<Vec<_>>())?;
+        let mut keys_read = KeysRead::default();
+        let pair = signing_pair(certificate, &read, &mut keys_read).map_err(|error| vec![error])?;
+        let (name, about) = (certificate.name.clone(), About::of(&pair));
+        Ok(Loaded { name, pair: Arc::new(pair), about, warnings: read.warnings, keys_read })
+    }
+
+    /// The same with one pair in place of the old one.
+    #[must_use]
+    pub fn with(&self, index: usize, pair: Loaded) -> Self {
+        let mut loaded = self.loaded.clone();
+        if let Some(place) = loaded.get_mut(index) {
+            *place = pair;
+        }
+        Self::of(loaded, Arc::clone(&self.hosts), Arc::clone(&self.named))
+    }
+
+    fn of(loaded: Vec<Loaded>, hosts: Arc<Hosts>, named: Arc<[VhostCertificate]>) -> Self {
+        let by_name = ByName::of(loaded.iter().map(|one| (&one.about, &one.pair)));
+        let first = loaded.first().map_or_else(Pairs::new, |first| {
+            let alike = loaded.iter().filter(|other| other.about.names == first.about.names);
+            preferred(alike.map(|one| Arc::clone(&one.pair)).collect())
+        });
+        Self { loaded, hosts, named, by_name, first }
+    }
+
+    /// Each as it was read.
+    #[must_use]
+    pub fn loaded(&self) -> &[Loaded] {
+        &self.loaded
     }
 
     /// What is worth mending about certificates and keys that are used all the same.
-    #[must_use]
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.loaded.iter().flat_map(|one| &one.warnings)
     }
 
     /// How the keys were kept while they were read.
     #[must_use]
-    pub const fn keys_read(&self) -> &KeysRead {
-        &self.keys_read
+    pub fn keys_read(&self) -> KeysRead {
+        self.loaded.iter().fold(KeysRead::default(), |mut sum, one| {
+            sum.add(one.keys_read);
+            sum
+        })
     }
 
-    fn index(config: &Config, pairs: &[Arc<CertifiedKey>]) -> Self {
-        let mut table = Self { first: pairs.first().cloned(), ..Self::default() };
-        for vhost in &config.vhosts {
-            let Some(pair) = vhost.certificate.own().first().and_then(|index| pairs.get(*index)) else {
-                continue;
-            };
-            vhost.hosts.iter().for_each(|host| table.add_host(host, pair));
+    /// What a client gets that asks for `name`, or for none.
+    pub(super) fn wanted(&self, name: Option<&str>) -> Wanted {
+        let vhost = name.and_then(|name| self.hosts.named(name));
+        match vhost.and_then(|vhost| self.named.get(vhost)) {
+            Some(VhostCertificate::Own(own)) => Wanted::Pairs(self.own(own)),
+            Some(VhostCertificate::Acme) => Wanted::Issued,
+            Some(VhostCertificate::ByName) | None => match name.and_then(|name| self.by_name.find(name)) {
+                Some(pairs) => Wanted::Pairs(pairs.clone()),
+                None => self.standing(),
+            },
         }
-        for pair in pairs {
-            dns_names(pair).iter().for_each(|name| table.add_name(name, pair));
+    }
+
+    /// What the default vhost serves, else the first of the file.
+    fn standing(&self) -> Wanted {
+        match self.hosts.any().and_then(|vhost| self.named.get(vhost)) {
+            Some(VhostCertificate::Own(own)) => Wanted::Standing(self.own(own)),
+            Some(VhostCertificate::Acme) => Wanted::Issued,
+            Some(VhostCertificate::ByName) | None => Wanted::Standing(self.first.clone()),
+        }
+    }
+
+    fn own(&self, indices: &[usize]) -> Pairs {
+        indices.iter().filter_map(|index| self.loaded.get(*index)).map(|one| Arc::clone(&one.pair)).collect()
+    }
+}
+
+/// Certificates by the names they are for (RFC 9525).
+#[derive(Debug, Default)]
+pub(super) struct ByName {
+    exact: HashMap<Box<str>, Pairs>,
+    /// Keyed by what stands after `*.`; stands for exactly one label (RFC 9525 section 6.3).
+    wildcard: HashMap<Box<str>, Pairs>,
+}
+
+impl ByName {
+    pub(super) fn of<'a>(all: impl Iterator<Item = (&'a About, &'a Arc<CertifiedKey>)>) -> Self {
+        let mut table = Self::default();
+        for (about, pair) in all {
+            for name in &about.names {
+                let (table, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut table.wildcard, parent),
+                    None => (&mut table.exact, name.as_str()),
+                };
+                table.entry(name.into()).or_default().push(Arc::clone(pair));
+            }
+        }
+        for pairs in table.exact.values_mut().chain(table.wildcard.values_mut()) {
+            *pairs = preferred(std::mem::take(pairs));
         }
         table
     }
 
-    fn add_host(&mut self, host: &HostPattern, pair: &Arc<CertifiedKey>) {
-        match host {
-            HostPattern::Exact(name) => {
-                self.exact.entry(name.clone()).or_insert_with(|| Arc::clone(pair));
-            }
-            HostPattern::Wildcard(parent) => {
-                self.wildcard.entry(parent.clone()).or_insert_with(|| Arc::clone(pair));
-            }
-            HostPattern::Any => self.first = Some(Arc::clone(pair)),
-        }
-    }
-
-    fn add_name(&mut self, name: &str, pair: &Arc<CertifiedKey>) {
-        let name = name.to_ascii_lowercase();
-        let host = match name.strip_prefix("*.") {
-            Some(parent) => HostPattern::Wildcard(parent.to_owned()),
-            None => HostPattern::Exact(name),
-        };
-        self.add_host(&host, pair);
-    }
-
-    /// The certificate for a server name, or for a client that sent none.
-    #[must_use]
-    pub fn choose(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        let by_name = server_name.and_then(|name| {
-            let name = name.to_ascii_lowercase();
-            let parent = name.split_once('.').map(|(_, parent)| parent);
-            self.exact.get(&name).or_else(|| self.wildcard.get(parent?))
-        });
-        by_name.or(self.first.as_ref()).cloned()
+    /// What is for `name`, which is in lower case.
+    pub(super) fn find(&self, name: &str) -> Option<&Pairs> {
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.exact.get(name).or_else(|| self.wildcard.get(parent?))
     }
 }
 
-pub(super) fn signing_pair(
-    certificate: &Certificate,
-    read: &PairRead,
-    keys_read: &mut KeysRead,
-) -> Result<CertifiedKey, CertificateError> {
-    let fail = |source| CertificateError::Pair {
-        name: certificate.name.clone(),
-        cert: certificate.cert.clone(),
-        key: certificate.key.clone(),
-        source: Box::new(source),
-    };
-    let chain = chain(certificate, &read.chain)?;
-    let pem = private_key(certificate, &read.key, keys_read)?;
-    // The library parses in place, so no DER is anywhere but in the pages, and those end here.
-    let signing: Arc<dyn SigningKey> = any_supported_type(&key::der(&pem)).map_err(fail)?;
-    drop(pem);
-    let pair = CertifiedKey::new(chain, signing);
-    match pair.keys_match() {
-        // Unknown: a kind of key that can't tell its public half.
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
-        Err(error) => Err(fail(error)),
-    }
+/// The smaller and faster signatures first; where the kind is the same, as in the configuration.
+fn preferred(mut pairs: Pairs) -> Pairs {
+    pairs.sort_by_key(|pair| match pair.key.algorithm() {
+        SignatureAlgorithm::ECDSA => 0,
+        SignatureAlgorithm::ED25519 => 1,
+        SignatureAlgorithm::RSA => 2,
+        _ => 3,
+    });
+    pairs
 }
 
-pub(super) fn chain(
-    certificate: &Certificate,
-    pem: &Secret,
-) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let fail = |reason: String| CertificateError::Pem { path: certificate.cert.clone(), reason };
-    let chain = fluxheim_trust::certificate_chain(pem.as_bytes())
-        .map_err(|error| fail(format!("no usable chain ({error}): give it as PEM, leaf first")))?;
-    Ok(chain.into_iter().map(CertificateDer::from).collect())
-}
-
-/// Counts the worse of the two ways in which the file and the decoded key are kept.
-fn private_key(
-    certificate: &Certificate,
-    pem: &Secret,
-    keys_read: &mut KeysRead,
-) -> Result<PemKey, CertificateError> {
-    let key = PemKey::read(pem.as_bytes()).map_err(|error| CertificateError::Pem {
-        path: certificate.key.clone(),
-        reason: format!(
-            "no usable private key ({error}): give an unencrypted PKCS#8, PKCS#1 or SEC1 key as PEM"
-        ),
-    })?;
-    keys_read.count(pem.keeping().worse(key.keeping()));
-    Ok(key)
-}
-
-/// What is wrong with a pair, and how to look at it.
-fn mismatch(source: &rustls::Error) -> String {
-    match source {
-        rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate; the output of \
-            `openssl x509 -noout -pubkey -in CERT` and `openssl pkey -pubout -in KEY` must be the same"
-            .to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// The DNS names that a leaf is valid for; none when it can't be read.
-fn dns_names(pair: &CertifiedKey) -> Vec<String> {
-    let Some(leaf) = pair.cert.first() else { return Vec::new() };
-    let Ok(leaf) = EndEntityCert::try_from(leaf) else { return Vec::new() };
-    leaf.valid_dns_names().map(str::to_owned).collect()
+/// The first of `pairs` whose signatures a client can verify that knows `schemes`. Where it can verify none
+/// the handshake fails with any of them, and says so best with the first.
+pub(super) fn pick(pairs: &Pairs, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+    let suited = |pair: &&Arc<CertifiedKey>| pairs.len() == 1 || pair.key.choose_scheme(schemes).is_some();
+    pairs.iter().find(suited).or_else(|| pairs.first()).cloned()
 }

@@ -4,24 +4,27 @@
 //! Owns the rustls configuration. Certificates and keys are read through `fluxheim-trust` in
 //! `certificates`; connections are accepted in `listen`.
 
+mod about;
 mod certificates;
 mod key;
 mod outward;
+mod pair;
+mod resolver;
+mod termination;
+pub mod told;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use fluxheim_config::{Limits, Tls, TlsVersion};
+use fluxheim_config::Limits;
 use pingora::apps::HttpServerOptions;
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
-use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
 
-pub use certificates::{CertificateError, Certificates, KeysRead};
+pub use about::About;
+pub use certificates::{Certificates, Loaded};
 pub use outward::{Outward, Outwards};
+pub use pair::{CertificateError, KeysRead};
+pub use resolver::{Entry, Resolver, Source};
+pub use termination::{Chosen, Termination};
 
 /// Makes aws-lc-rs the process's provider, before anything of the framework can choose another.
 ///
@@ -33,43 +36,6 @@ pub fn install_provider() -> Result<(), &'static str> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .map_err(|_| "a TLS provider other than aws-lc-rs was installed first")
-}
-
-/// Answers SNI from tables that a reload can replace.
-#[derive(Debug)]
-pub struct Resolver(ArcSwap<Certificates>);
-
-impl Resolver {
-    /// Starts with these certificates.
-    #[must_use]
-    pub fn new(certificates: Certificates) -> Self {
-        Self(ArcSwap::from_pointee(certificates))
-    }
-
-    /// New handshakes use these from now on.
-    pub fn replace(&self, certificates: Certificates) {
-        self.0.store(Arc::new(certificates));
-    }
-}
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.load().choose(hello.server_name())
-    }
-}
-
-/// The acceptor of the TLS listeners.
-#[must_use]
-pub fn acceptor(tls: &Tls, resolver: Arc<Resolver>) -> Arc<Acceptor> {
-    let versions: &[_] = match tls.min_version {
-        TlsVersion::V1_2 => &[&TLS13, &TLS12],
-        TlsVersion::V1_3 => &[&TLS13],
-    };
-    let mut config = ServerConfig::builder_with_protocol_versions(versions)
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Arc::new(Acceptor::from_server_config(Arc::new(config)))
 }
 
 /// HTTP/2 settings: the framework's safe bounds, tightened by ours.

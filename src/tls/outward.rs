@@ -15,8 +15,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use super::CertificateError;
-use super::certificates::{KeysRead, chain, signing_pair};
+use super::pair::{CertificateError, KeysRead, chain, signing_pair};
 
 /// What connections to one upstream believe and show.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 mod client;
 mod path;
+mod tls;
 mod uuid;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 
 pub use client::Client;
 pub use path::Path;
+pub use tls::TlsFacts;
 pub use uuid::{hex, uuid_v7};
 
 /// The address at the other end of the TCP connection.

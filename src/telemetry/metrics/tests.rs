@@ -93,6 +93,14 @@ fn the_documentation_has_every_metric_with_its_labels() {
     metrics.connection(Scheme::Http);
     metrics.connection_refused("client_limit");
     metrics.handshake("ok");
+    metrics.tls_session(&TlsFacts {
+        version: "TLSv1.3",
+        cipher: "X",
+        group: Some("X25519"),
+        sni: None,
+        alpn: None,
+        resumed: false,
+    });
     metrics.refused("bare_lf");
     metrics.h2_refused("resets");
     metrics.rate_limited("a.test", "client_ip", "enforce");

@@ -22,6 +22,8 @@ pub(crate) use peers::{Answer, H2Client, Peer, server_config};
 pub(crate) use raw::{Response, exchange, handshake, request, tls};
 pub(crate) use trace::{Call, Trace, strace};
 
+use std::path::{Path, PathBuf};
+
 use tempfile::TempDir;
 
 /// A folder of our own in /tmp: wherever the repository is, only root can write the ancestors.
@@ -34,4 +36,9 @@ pub(crate) fn curl(args: &[&str]) -> Vec<u8> {
     let output = run("curl", "curl", &[&["-sS", "--max-time", "20"], args].concat());
     assert!(output.status.success(), "curl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
+}
+
+/// [`certificate`] with an RSA key.
+pub(crate) fn rsa_certificate(folder: &Path, name: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+    fixtures::certificate_with(&["-newkey", "rsa:2048"], folder, name, names)
 }

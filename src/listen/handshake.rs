@@ -1,0 +1,82 @@
+//! The TLS handshake of a client connection.
+//!
+//! Owns the order: the client's first message is read, the terms are chosen by what it asks for, and the
+//! rest follows on those. A client that is refused hears why (RFC 8446 section 6). Deadlines are the
+//! caller's.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::server::Acceptor;
+use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
+use tokio::io::AsyncWriteExt;
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::secured::Secured;
+use super::socket::Socket;
+use crate::tls::Termination;
+use crate::types::TlsFacts;
+
+/// Shakes hands over `socket`.
+///
+/// # Errors
+/// What the client, or the library, holds against it.
+pub(super) async fn shake(termination: &Termination, socket: Socket) -> io::Result<Secured<Socket>> {
+    let mut first = LazyConfigAcceptor::new(Acceptor::default(), socket);
+    let start = match (&mut first).await {
+        Ok(start) => start,
+        Err(error) => return Err(told(error, first.take_io()).await),
+    };
+    let chosen = termination.choose(&start.client_hello());
+    match start.into_stream(chosen.config).into_fallible().await {
+        Ok(tls) => {
+            let facts = Arc::new(facts(tls.get_ref().1));
+            Ok(Secured::new(tls, facts))
+        }
+        Err((error, socket)) => Err(told(error, Some(socket)).await),
+    }
+}
+
+/// Sends the alert that the library has written, if the client still listens.
+async fn told(error: io::Error, socket: Option<Socket>) -> io::Error {
+    if let Some(mut socket) = socket {
+        let _ = socket.shutdown().await;
+    }
+    error
+}
+
+fn facts(session: &ServerConnection) -> TlsFacts {
+    TlsFacts {
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "unknown",
+        },
+        cipher: session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or("unknown"),
+        group: session.negotiated_key_exchange_group().map(|group| name(group.name())),
+        sni: session.server_name().map(|name| name.strip_suffix('.').unwrap_or(name).into()),
+        alpn: match session.alpn_protocol() {
+            Some(b"h2") => Some("h2"),
+            Some(b"http/1.1") => Some("http/1.1"),
+            _ => None,
+        },
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+    }
+}
+
+/// As IANA has it; one of few, so that it can be a label.
+const fn name(group: NamedGroup) -> &'static str {
+    match group {
+        NamedGroup::X25519MLKEM768 => "X25519MLKEM768",
+        NamedGroup::secp256r1MLKEM768 => "SecP256r1MLKEM768",
+        NamedGroup::MLKEM768 => "MLKEM768",
+        NamedGroup::X25519 => "X25519",
+        NamedGroup::secp256r1 => "secp256r1",
+        NamedGroup::secp384r1 => "secp384r1",
+        NamedGroup::secp521r1 => "secp521r1",
+        _ => "other",
+    }
+}

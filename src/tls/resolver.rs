@@ -1,0 +1,138 @@
+//! The certificates in use, from wherever they came.
+//!
+//! Owns their exchange while handshakes go on, and the answer to rustls. Those of the configuration are
+//! replaced together by a reload; those from elsewhere (ACME) stay until they are replaced or removed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::about::About;
+use super::certificates::{ByName, Certificates, Wanted, pick};
+
+/// Answers which certificate a client gets.
+#[derive(Debug)]
+pub struct Resolver {
+    files: ArcSwap<Certificates>,
+    issued: ArcSwap<Issued>,
+    /// Held while one of them is made anew from what it was.
+    changing: Mutex<()>,
+}
+
+/// Certificates from elsewhere than files, by what they were entered under.
+#[derive(Debug, Default)]
+struct Issued {
+    all: BTreeMap<String, Vec<(About, Arc<CertifiedKey>)>>,
+    by_name: ByName,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// `[[tls.certificates]]`
+    File,
+    /// It was entered while the process ran.
+    Issued,
+}
+
+/// A certificate in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// In the configuration, or what it was entered under.
+    pub name: String,
+    pub source: Source,
+    pub about: About,
+}
+
+impl Resolver {
+    /// Starts with these certificates.
+    #[must_use]
+    pub fn new(certificates: Certificates) -> Self {
+        Self {
+            files: ArcSwap::from_pointee(certificates),
+            issued: ArcSwap::default(),
+            changing: Mutex::default(),
+        }
+    }
+
+    /// New handshakes use these of the configuration from now on.
+    pub fn replace(&self, certificates: Certificates) {
+        self.files.store(Arc::new(certificates));
+    }
+
+    /// Those of the configuration.
+    #[must_use]
+    pub fn current(&self) -> Arc<Certificates> {
+        self.files.load_full()
+    }
+
+    /// Enters certificates for the same names, in place of what stood under `name` before: for clients that
+    /// ask for one of their names, where no certificate of the configuration is named for it.
+    pub fn install(&self, name: &str, pairs: Vec<CertifiedKey>) {
+        let pairs = pairs.into_iter().map(|pair| (About::of(&pair), Arc::new(pair))).collect();
+        self.change(|all| drop(all.insert(name.to_owned(), pairs)));
+    }
+
+    /// Takes out what stands under `name`.
+    pub fn remove(&self, name: &str) {
+        self.change(|all| drop(all.remove(name)));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<(About, Arc<CertifiedKey>)>>)) {
+        // Nothing below can leave the table half made.
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.issued.load().all.clone();
+        change(&mut all);
+        let by_name = ByName::of(all.values().flatten().map(|(about, pair)| (about, pair)));
+        self.issued.store(Arc::new(Issued { all, by_name }));
+    }
+
+    /// Every certificate in use.
+    #[must_use]
+    pub fn inventory(&self) -> Vec<Entry> {
+        let files = self.files.load();
+        let files = files.loaded().iter().map(|one| (&one.name, Source::File, &one.about));
+        let issued = self.issued.load();
+        let issued = issued
+            .all
+            .iter()
+            .flat_map(|(name, pairs)| pairs.iter().map(move |(about, _)| (name, Source::Issued, about)));
+        let entry = |(name, source, about): (&String, Source, &About)| Entry {
+            name: name.clone(),
+            source,
+            about: about.clone(),
+        };
+        files.chain(issued).map(entry).collect()
+    }
+
+    /// The certificate for a server name in lower case, or for a client that sent none.
+    #[must_use]
+    pub fn choose(
+        &self,
+        name: Option<&str>,
+        schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let issued = || name.and_then(|name| pick(self.issued.load().by_name.find(name)?, schemes));
+        match self.files.load().wanted(name) {
+            Wanted::Pairs(pairs) => pick(&pairs, schemes),
+            Wanted::Issued => issued(),
+            Wanted::Standing(pairs) => issued().or_else(|| pick(&pairs, schemes)),
+        }
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name().map(asked);
+        self.choose(name.as_deref(), hello.signature_schemes())
+    }
+}
+
+/// A server name as tables have it: lower case, and without the dot at its end that RFC 6066 section 3
+/// does not allow, but some send.
+pub(super) fn asked(name: &str) -> Box<str> {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into()
+}
