@@ -20,6 +20,7 @@ mod channels;
 mod command_line;
 mod compression;
 mod consulting;
+mod directory;
 mod draining;
 mod errors;
 mod files;

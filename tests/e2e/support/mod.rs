@@ -1,11 +1,14 @@
 //! A small language for the tests: `Flux::with(config).start()`, origins, clients.
 
+#[path = "../../acme_directory/mod.rs"]
+pub(crate) mod acme_directory;
 #[path = "../../callers.rs"]
 mod callers;
 #[path = "../../fixtures.rs"]
 mod fixtures;
 mod flux;
 mod grpc;
+pub(crate) mod knot;
 mod moody;
 mod origin;
 mod peers;
@@ -16,6 +19,7 @@ pub(crate) use callers::Callers;
 pub(crate) use fixtures::{certificate, run, set_mode};
 pub(crate) use flux::{Flux, Running, program, wait};
 pub(crate) use grpc::Grpc;
+pub(crate) use knot::Knot;
 pub(crate) use moody::{Mood, Moody};
 pub(crate) use origin::{Nginx, Scripted, Strict};
 pub(crate) use peers::{Answer, H2Client, Peer, server_config};
