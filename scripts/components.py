@@ -2,6 +2,7 @@
 
 Usage: components.py workspace NAMESPACE
        components.py image NAMESPACE BINARIES OCI    (folder of the programs, folder of the OCI layout)
+       components.py licences BINARIES               (the texts that the crates linked into the programs ask to go along)
 
 The image's crates are what the programs themselves say: cargo-auditable writes its list into them while they are
 linked. Each must stand in Cargo.lock. What no crate brings (the C library, the Rust library) is named from the
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -20,6 +22,7 @@ import zlib
 from pathlib import Path
 
 TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
+LICENCE = re.compile(r"(?i)^(licen[cs]e|copying|copyright|notice|unlicense)([-._].*)?$")
 PROGRAMS = ("fluxheim", "fluxheim-init")
 # Crates that are more than Rust source, and what goes into the programs with them.
 BRINGS = {
@@ -191,9 +194,37 @@ def image(binaries: Path, oci: Path) -> tuple[str, list[dict]]:
     return "image", [top, *contents, *shared, *(crates[me] for me in sorted(crates))]
 
 
+def licences(binaries: Path) -> None:
+    """Prints the licence files of every crate that is linked into the programs; the same text once, with all its crates."""
+    folders = {}
+    for package in graph(TARGETS[0])["packages"] + graph(TARGETS[1])["packages"]:
+        if package["source"]:
+            folders[(package["name"], package["version"])] = (Path(package["manifest_path"]).parent, package.get("license"))
+    texts, bare = {}, []
+    linked = {(package["name"], package["version"]) for program in PROGRAMS for package in embedded(binaries / program)
+              if package.get("kind") != "build"}
+    for at in sorted(linked & set(folders)):
+        folder, expression = folders[at]
+        found = sorted(path for path in folder.iterdir() if path.is_file() and LICENCE.match(path.name))
+        found += sorted(path for path in (folder / "LICENSES").glob("*") if path.is_file())
+        for path in found:
+            text = path.read_text(errors="replace").replace("\r\n", "\n").strip()
+            texts.setdefault(text, []).append("{} {} ({})".format(*at, expression))
+        if not found:
+            bare.append("{} {} ({})".format(*at, expression))
+    print("Texts that the crates in fluxheim and fluxheim-init ask to go along with them. Fluxheim itself: Apache-2.0.\n")
+    print("Crates that bring no text of their own; the texts of these licences are below:")
+    print("".join(f"  {name}\n" for name in bare))
+    for text, names in sorted(texts.items(), key=lambda entry: entry[1]):
+        print("=" * 78 + "\n" + "".join(f"{name}\n" for name in sorted(set(names))) + "-" * 78 + f"\n{text}\n")
+
+
 def main() -> int:
     """The command line above."""
     match sys.argv[1:]:
+        case ["licences", binaries]:
+            licences(Path(binaries))
+            return 0
         case ["workspace", namespace]:
             root, components = workspace()
         case ["image", namespace, binaries, oci]:
