@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs every check a change must pass, the same here and in CI: all steps, then one summary. Exit code 1 if any failed.
 # Usage: scripts/checks.sh [STEP...]   (default: all). Needs root or sudo: installs what is missing, and tests change owners.
-# Steps: fmt lint shellcheck workflows supply metadata deny audit docs image sbom tests doctests release
+# Steps: fmt lint shellcheck workflows kubernetes supply metadata deny audit docs image sbom tests doctests release
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-readonly STEPS=(fmt lint shellcheck workflows supply metadata deny audit docs image sbom tests doctests release)
+readonly STEPS=(fmt lint shellcheck workflows kubernetes supply metadata deny audit docs image sbom tests doctests release)
 readonly LOGS=$ROOT/target/test
 readonly FUZZ=tests/fuzz/Cargo.toml   # a workspace of its own
 
@@ -24,6 +24,7 @@ step_workflows() {
         "$PYTHON_TOOLS/check-jsonschema" --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml &&
         "$PYTHON_TOOLS/zizmor" --offline --no-progress --persona pedantic .github
 }
+step_kubernetes() { scripts/kubernetes; }
 step_supply() { scripts/inventory; }
 step_metadata() { scripts/release_metadata.sh; }
 step_deny() { scripts/audit deny; }
