@@ -8,13 +8,13 @@
     reason = "tests write their own fixtures; a failure here fails the test, which is the point"
 )]
 
+mod balancer;
 #[path = "../container/docker.rs"]
-#[allow(dead_code, reason = "shared with the container tests, which need more of it")]
+#[allow(dead_code, unused_imports, reason = "shared with the container tests, which need more of it")]
 mod docker;
 #[path = "../kubelet.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod kubelet;
-mod balancer;
 mod pod;
 
 use std::net::IpAddr;
@@ -50,7 +50,16 @@ fn pair(folder: &Path, file: &str) -> (Vec<u8>, Vec<u8>) {
 fn get(address: IpAddr, port: u16, ca: &Path) -> Result<String, String> {
     let connect = format!("{HOST}:443:{address}:{port}");
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--fail", "--max-time", "10", "--connect-to", &connect, "--cacert"])
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--max-time",
+            "10",
+            "--connect-to",
+            &connect,
+            "--cacert",
+        ])
         .arg(ca)
         .arg(format!("https://{HOST}/"))
         .output()
@@ -156,4 +165,3 @@ fn a_rolling_update_loses_no_request() {
     assert!(lost.is_empty(), "{} of {answered}: {lost:#?}", lost.len());
     assert!(answered > 50, "{answered}");
 }
-

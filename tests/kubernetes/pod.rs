@@ -25,8 +25,11 @@ impl Manifests {
         std::fs::write(files.path().join("tls.crt"), cert).unwrap();
         std::fs::write(files.path().join("tls.key"), key).unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kubernetes");
-        let output =
-            Command::new(script).args(["render", "tls-from-files", "--files"]).arg(files.path()).output().unwrap();
+        let output = Command::new(script)
+            .args(["render", "tls-from-files", "--files"])
+            .arg(files.path())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Self(serde_json::from_slice(&output.stdout).unwrap())
     }
@@ -163,7 +166,8 @@ impl<'a> Pod<'a> {
 
     fn get(&self, port: u16, path: &str) -> bool {
         let timeout = Duration::from_secs(1);
-        let Ok(mut stream) = TcpStream::connect_timeout(&(self.container.address(), port).into(), timeout) else {
+        let Ok(mut stream) = TcpStream::connect_timeout(&(self.container.address(), port).into(), timeout)
+        else {
             return false;
         };
         stream.set_read_timeout(Some(timeout)).unwrap();
@@ -222,7 +226,10 @@ const CONTAINER_KEYS: &[&str] = &[
 fn options(spec: &Value, container: &Value, node: &Node, network: &Network) -> Vec<String> {
     assert_keys(container, CONTAINER_KEYS);
     let (pod, own) = (&spec["securityContext"], &container["securityContext"]);
-    assert_keys(pod, &["runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "seccompProfile"]);
+    assert_keys(
+        pod,
+        &["runAsNonRoot", "runAsUser", "runAsGroup", "fsGroup", "fsGroupChangePolicy", "seccompProfile"],
+    );
     assert_keys(own, &["allowPrivilegeEscalation", "readOnlyRootFilesystem", "capabilities"]);
     // Docker's own filter is what a runtime's default is.
     assert_eq!(pod["seccompProfile"]["type"], "RuntimeDefault");
@@ -249,7 +256,8 @@ fn options(spec: &Value, container: &Value, node: &Node, network: &Network) -> V
 }
 
 fn assert_keys(value: &Value, known: &[&str]) {
-    let unknown: Vec<_> = value.as_object().unwrap().keys().filter(|key| !known.contains(&key.as_str())).collect();
+    let unknown: Vec<_> =
+        value.as_object().unwrap().keys().filter(|key| !known.contains(&key.as_str())).collect();
     assert!(unknown.is_empty(), "not played here: {unknown:?}");
 }
 
