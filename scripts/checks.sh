@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Runs every check a change must pass, the same here and in CI: all steps, then one summary. Exit code 1 if any failed.
 # Usage: scripts/checks.sh [STEP...]   (default: all). Needs root or sudo: installs what is missing, and tests change owners.
-# Steps: fmt lint shellcheck workflows kubernetes supply metadata deny audit docs image sbom deployments tests doctests release
+# Steps: fmt lint shellcheck workflows kubernetes supply metadata deny audit docs image sbom deployments commands tests doctests release
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-readonly STEPS=(fmt lint shellcheck workflows kubernetes supply metadata deny audit docs image sbom deployments tests doctests release)
+readonly STEPS=(fmt lint shellcheck workflows kubernetes supply metadata deny audit docs image sbom deployments commands tests doctests release)
 readonly LOGS=$ROOT/target/test
 readonly FUZZ=tests/fuzz/Cargo.toml   # a workspace of its own
 
@@ -32,6 +32,7 @@ step_audit() { scripts/audit audit; }
 step_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
 step_image() { scripts/build-image && scripts/build-binaries --container-tests; }
 step_sbom() { scripts/generate-sbom.sh && scripts/audit-image; }
+step_commands() { scripts/docs-commands; }
 step_deployments() { scripts/deployments; }
 step_tests() {
     # Built as the caller, run as root: tests change owners, mount and start containers.
