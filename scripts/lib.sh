@@ -21,6 +21,9 @@ fail() {
     exit "$code"
 }
 
+# usage: the comment at the top of the script, which is its manual.
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$ROOT/scripts/${0##*/}"; }
+
 # value_of OPTION [VALUE]: the value, or a usage error when there is none.
 value_of() {
     [ -n "${2-}" ] || fail 64 "$1 needs a value"
@@ -81,6 +84,21 @@ need_cargo_tool() {
     say "installing $1 $2 with cargo; this takes some minutes, once"
     cargo install --quiet --locked --version "$2" "$1" >&2
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+}
+
+# need_python_tools: sets PYTHON_TOOLS to a folder with the programs of scripts/python.txt, and a Python that has its packages.
+need_python_tools() {
+    local into=${CARGO_TARGET_DIR:-$ROOT/target}/python pinned
+    PYTHON_TOOLS=$into/bin
+    pinned=$(sha256sum scripts/python.txt)
+    [ "$(cat "$into/pinned" 2>/dev/null)" = "$pinned" ] && return
+    need_packages python3:python3 python3-venv
+    say "fetching the Python packages of scripts/python.txt"
+    rm -rf "$into"
+    python3 -m venv "$into"
+    "$PYTHON_TOOLS/pip" install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+        --requirement scripts/python.txt >&2 || fail 75 "the Python package index does not give what scripts/python.txt pins"
+    printf '%s\n' "$pinned" >"$into/pinned"
 }
 
 # The [workspace.package] field of that name in Cargo.toml.

@@ -10,6 +10,8 @@
     reason = "reads the project's own sources; a failure here fails the test, which is the point"
 )]
 
+mod docs;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
