@@ -15,6 +15,7 @@ use pingora::proxy::Session;
 use crate::edge::ask::Answer;
 use crate::edge::cause::{Cause, Failure};
 use crate::edge::ctx::{Ctx, Proven};
+use crate::edge::gone;
 use crate::edge::permit::Stop;
 use crate::edge::respond::{self, Reply};
 use crate::policy::forward::{self, Asked, Forward, Word};
@@ -71,7 +72,7 @@ impl Permits {
 ///
 /// # Errors
 /// The service's own answer where it denies, else 502, 503 or 504.
-pub(super) async fn consult(session: &Session, ctx: &Ctx, rules: &Forward) -> Result<Proven, Stop> {
+pub(super) async fn consult(session: &mut Session, ctx: &Ctx, rules: &Forward) -> Result<Proven, Stop> {
     let head = session.req_header();
     let (Some(conn), Some(admitted)) = (ctx.conn, ctx.admitted()) else {
         return Err(Reply::internal("a request that was not admitted").into());
@@ -94,7 +95,8 @@ pub(super) async fn consult(session: &Session, ctx: &Ctx, rules: &Forward) -> Re
     let pool = ctx.live.pools.get(rules.upstream).ok_or_else(|| Reply::internal("no such upstream"))?;
     let question = question(session, rules, asked, told)
         .map_err(|_| Reply::internal("a question that no head can hold"))?;
-    let answer = ctx.live.asker().ask(pool, &question, forward::MOST_BYTES, rules.timeout).await;
+    let asking = ctx.live.asker().ask(pool, &question, forward::MOST_BYTES, rules.timeout);
+    let answer = gone::unless_gone(session, asking).await.map_err(Stop::Gone)?;
     let answer = answer.map_err(|error| Reply::to(Failure::with(error.cause(), error.to_string())))?;
     match forward::word(answer.head.status) {
         Word::Permits => {

@@ -19,6 +19,7 @@ use crate::edge::concurrency::Held;
 use crate::edge::deadline;
 use crate::edge::finish::{self, Asked};
 use crate::edge::identity::Identity;
+use crate::edge::intercept::Instead;
 use crate::edge::live::Live;
 use crate::edge::timing::Timing;
 use crate::policy::tally::Place;
@@ -53,6 +54,8 @@ pub struct Ctx {
     pub rewritten: Option<Path>,
     /// Why the request failed, for the logs and metrics.
     pub failure: Option<Failure>,
+    /// What is sent instead of the body that the upstream sends.
+    pub(super) instead: Option<Instead>,
     /// What its access line needs if it is never finished.
     pub(super) asked: Option<Box<Asked>>,
     pub telemetry: Arc<Telemetry>,
@@ -146,6 +149,7 @@ impl Ctx {
             captures: Vec::new(),
             rewritten: None,
             failure: None,
+            instead: None,
             asked: None,
             telemetry,
             status: AtomicU16::new(0),

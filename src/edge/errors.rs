@@ -4,13 +4,13 @@
 //! stands in it, only the id by which the operator finds the request's log line. Follows RFC 9457 and RFC
 //! 9110 section 12.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use fluxheim_config::{Config, ErrorFormat};
-use fluxheim_trust::{StaticEntry, StaticRoot};
+use http::StatusCode;
 use http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use pingora::Result;
@@ -18,8 +18,7 @@ use pingora::http::ResponseHeader;
 use serde::Serialize;
 
 use crate::edge::ctx::Ctx;
-use crate::edge::files::kind;
-use crate::edge::respond::Reply;
+use crate::edge::files::whole::{self, Whole};
 use crate::rewrite::{accept, html};
 
 /// The operator's pages, read when the configuration was.
@@ -62,25 +61,15 @@ impl Pages {
 }
 
 impl Page {
-    /// By the rules of static files: a regular file, which no link leads out of its folder to.
     fn read(path: &Path) -> std::result::Result<Self, String> {
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or("it has no name that is UTF-8")?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let root =
-            StaticRoot::at(folder.unwrap_or_else(|| Path::new("."))).map_err(|error| error.to_string())?;
-        let file = match root.open(name) {
-            Ok(StaticEntry::File { file, .. }) => file,
-            Ok(StaticEntry::Directory) => return Err("it is a folder".to_owned()),
-            Err(error) => return Err(error.to_string()),
-        };
-        let text = bounded(file).map_err(|error| error.to_string())?;
+        let Whole { kind, content: text } = whole::read(path)?;
         let blanks = [STATUS, REQUEST_ID]
             .iter()
             .any(|blank| text.windows(blank.len()).any(|at| at == blank.as_bytes()));
         if blanks && std::str::from_utf8(&text).is_err() {
             return Err("it has blanks to fill in, and is not UTF-8".to_owned());
         }
-        Ok(Self { kind: kind::of(name).into_owned(), text: text.into(), blanks })
+        Ok(Self { kind, text: text.into(), blanks })
     }
 
     fn filled(&self, status: u16, request_id: &str) -> Bytes {
@@ -94,22 +83,29 @@ impl Page {
     }
 }
 
-fn bounded(file: std::fs::File) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut text)?;
-    if text.len() as u64 > LARGEST {
-        return Err(io::Error::other(format!("it is larger than {} KiB", LARGEST >> 10)));
+/// What there is to tell.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) status: StatusCode,
+    /// A line.
+    pub(super) text: Cow<'static, str>,
+}
+
+impl Told {
+    /// What a status says by itself.
+    pub(super) fn of(status: StatusCode) -> Self {
+        let text = status.canonical_reason().unwrap_or("error").to_ascii_lowercase() + "\n";
+        Self { status, text: Cow::Owned(text) }
     }
-    Ok(text)
 }
 
 /// Describes the body of the answer in `head`, and gives it.
 ///
 /// # Errors
 /// A value that can't stand in a header field: an internal error.
-pub(super) fn tell(head: &mut ResponseHeader, request: &Parts, ctx: &Ctx, reply: &Reply) -> Result<Bytes> {
+pub(super) fn tell(head: &mut ResponseHeader, request: &Parts, ctx: &Ctx, told: Told) -> Result<Bytes> {
     // A refusal that shall cost nothing has no body, whoever asks.
-    if reply.text.is_empty() {
+    if told.text.is_empty() {
         head.insert_header(CONTENT_LENGTH, 0)?;
         return Ok(Bytes::new());
     }
@@ -118,7 +114,7 @@ pub(super) fn tell(head: &mut ResponseHeader, request: &Parts, ctx: &Ctx, reply:
     if errors.format == ErrorFormat::Auto {
         head.append_header(VARY, "Accept")?;
     }
-    let status = reply.status.as_u16();
+    let status = told.status.as_u16();
     let request_id = ctx.identity.as_ref().map_or("", |identity| identity.request_id_text());
     let page =
         errors.page(status).filter(|_| form != Form::Problem).and_then(|path| ctx.live.pages.get(path));
@@ -129,16 +125,19 @@ pub(super) fn tell(head: &mut ResponseHeader, request: &Parts, ctx: &Ctx, reply:
         }
         (None, Form::Text) => {
             head.insert_header(CONTENT_TYPE, "text/plain; charset=utf-8")?;
-            Bytes::from_static(reply.text.as_bytes())
+            match told.text {
+                Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+                Cow::Owned(text) => text.into(),
+            }
         }
         (None, Form::Html) => {
             head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8")?;
             head.insert_header(CONTENT_SECURITY_POLICY, "default-src 'none'")?;
-            plain_page(reply, request_id).into()
+            plain_page(&told, request_id).into()
         }
         (None, Form::Problem) => {
             head.insert_header(CONTENT_TYPE, PROBLEM)?;
-            problem(reply, request_id)
+            problem(&told, request_id)
         }
     };
     if form != Form::Text || page.is_some() {
@@ -176,8 +175,8 @@ impl Form {
     }
 }
 
-fn plain_page(reply: &Reply, request_id: &str) -> String {
-    let status = reply.status;
+fn plain_page(told: &Told, request_id: &str) -> String {
+    let status = told.status;
     let title = html::escape(status.canonical_reason().unwrap_or("Error"));
     let id = if request_id.is_empty() {
         String::new()
@@ -188,7 +187,7 @@ fn plain_page(reply: &Reply, request_id: &str) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{code} {title}</title>\n\
          </head>\n<body>\n<h1>{code} {title}</h1>\n<p>{text}</p>\n{id}</body>\n</html>\n",
         code = status.as_u16(),
-        text = html::escape(reply.text.trim_end()),
+        text = html::escape(told.text.trim_end()),
     )
 }
 
@@ -203,12 +202,12 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-fn problem(reply: &Reply, request_id: &str) -> Bytes {
+fn problem(told: &Told, request_id: &str) -> Bytes {
     let problem = Problem {
         r#type: "about:blank",
-        title: reply.status.canonical_reason().unwrap_or("Error"),
-        status: reply.status.as_u16(),
-        detail: reply.text.trim_end(),
+        title: told.status.canonical_reason().unwrap_or("Error"),
+        status: told.status.as_u16(),
+        detail: told.text.trim_end(),
         request_id,
     };
     // Writing strings and a number into memory can't fail.
@@ -219,13 +218,10 @@ const PROBLEM: &str = "application/problem+json";
 /// What a page may have filled in.
 const STATUS: &str = "{{status}}";
 const REQUEST_ID: &str = "{{request_id}}";
-/// Pages are kept in memory.
-const LARGEST: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::cause::Cause;
 
     #[test]
     fn goes_by_what_the_client_accepts() {
@@ -247,8 +243,8 @@ mod tests {
 
     #[test]
     fn a_problem_has_the_members_of_the_standard_and_the_requests_id() {
-        let reply = Reply::to(Cause::NoRoute);
-        let problem: serde_json::Value = serde_json::from_slice(&problem(&reply, "abc")).unwrap();
+        let told = Told::of(StatusCode::NOT_FOUND);
+        let problem: serde_json::Value = serde_json::from_slice(&problem(&told, "abc")).unwrap();
         assert_eq!(
             problem,
             serde_json::json!({ "type": "about:blank", "title": "Not Found", "status": 404, "detail": "not found", "request_id": "abc" })
@@ -257,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_id_is_no_markup() {
-        let page = plain_page(&Reply::to(Cause::NoRoute), "<b>");
+        let page = plain_page(&Told::of(StatusCode::NOT_FOUND), "<b>");
         assert!(
             page.contains("404 Not Found") && page.contains("&lt;b&gt;") && !page.contains("<b>"),
             "{page}"

@@ -3,6 +3,8 @@
 //! Owns which requests share a bucket or a queue: those of one route, and those of all routes of a vhost
 //! that leave the limit to it. A reload keeps what was counted under rules that are still the same.
 
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -104,6 +106,17 @@ impl Limiters {
         Self { buckets, vhosts, no_vhost }
     }
 
+    /// Vhost, name and mode of every rule: what series of metrics there may be.
+    #[must_use]
+    pub fn series(&self) -> BTreeSet<(&str, &str, &'static str)> {
+        let all = self.vhosts.iter().flat_map(OfVhost::all).map(Arc::as_ref).chain([&self.no_vhost]);
+        all.flat_map(|limiter| {
+            let of = |rule: &'_ Rule| if rule.config.enforced { "enforce" } else { "observe" };
+            limiter.rules.iter().map(move |rule| (&*limiter.scope.vhost, &*rule.config.name, of(rule)))
+        })
+        .collect()
+    }
+
     /// Takes over what the same rules of `old` have counted.
     pub fn inherit(&mut self, old: &Self) {
         if let (Some(mine), Some(theirs)) = (&mut self.buckets, &old.buckets)
@@ -182,12 +195,28 @@ impl Rule {
 
     /// Rules that differ in anything never share a bucket.
     fn key(&self, table: &Table, request: Counted<'_>) -> u64 {
-        let rule = (&self.scope, &self.config);
-        match &self.config.by {
-            RateKey::ClientIp => table.key((rule, request.client)),
-            RateKey::Vhost => table.key(rule),
-            RateKey::Path => table.key((rule, request.path)),
-            RateKey::Header(name) => table.key((rule, request.headers.get(name).map(HeaderValue::as_bytes))),
+        table.key((&self.scope, &self.config, Sight { keys: &self.config.by, request }))
+    }
+}
+
+/// A request as far as some keys see it.
+struct Sight<'a> {
+    keys: &'a [RateKey],
+    request: Counted<'a>,
+}
+
+impl Hash for Sight<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Each part ends where the next begins: strings and byte slices are hashed with their length or an end.
+        for key in self.keys {
+            match key {
+                RateKey::ClientIp => self.request.client.hash(state),
+                RateKey::Vhost => {}
+                RateKey::Path => self.request.path.hash(state),
+                RateKey::Header(name) => {
+                    self.request.headers.get(name).map(HeaderValue::as_bytes).hash(state);
+                }
+            }
         }
     }
 }

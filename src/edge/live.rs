@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{Action, Config, HostPattern, Policy, Redirect, Respond, Route, Upstream, Vhost};
+use fluxheim_config::{Action, Config, HostPattern, Policy, Redirect, Route, Upstream, Vhost};
 use fluxheim_trust::{Identity, Terms};
 use http::HeaderName;
 
@@ -15,6 +15,7 @@ use crate::edge::errors::Pages;
 use crate::edge::files::Site;
 use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
+use crate::edge::local::Fixed;
 use crate::edge::passwords::Passwords;
 use crate::edge::rules::RuleTable;
 use crate::edge::shape::Shapes;
@@ -57,7 +58,7 @@ pub enum Target {
     Upstream(Arc<Pool>),
     Static(Arc<Site>),
     Redirect(Arc<Redirect>),
-    Respond(Arc<Respond>),
+    Respond(Arc<Fixed>),
     /// The same place over TLS.
     Https,
 }
@@ -76,7 +77,7 @@ pub enum LiveError {
         /// What went wrong and how to mend it.
         reason: String,
     },
-    /// A file that a policy names can't be used.
+    /// A file that a policy or `respond` names can't be used.
     #[error("{0}")]
     Policy(String),
     /// Passwords can't be judged.
@@ -278,6 +279,9 @@ impl Live {
     pub fn forget(&self, next: &Self, metrics: &Metrics) {
         let gone = |vhost: &&VhostMeters| !next.vhosts.iter().any(|kept| kept.name() == vhost.name());
         self.vhosts.iter().filter(gone).for_each(|vhost| metrics.forget_vhost(vhost));
+        for (vhost, rule, mode) in self.limiters.series().difference(&next.limiters.series()) {
+            metrics.forget_rate_limit(vhost, rule, mode);
+        }
         let gone = |pool: &&Arc<Pool>| !next.pools.iter().any(|kept| kept.config.name == pool.config.name);
         self.pools.iter().filter(gone).for_each(|pool| metrics.forget_upstream(&pool.meters));
     }
@@ -321,7 +325,9 @@ fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target,
             .map(|site| Target::Static(Arc::new(site)))
             .map_err(|error| LiveError::StaticRoot { vhost: name(vhost), reason: error.to_string() }),
         Action::Redirect(redirect) => Ok(Target::Redirect(Arc::new(redirect.clone()))),
-        Action::Respond(respond) => Ok(Target::Respond(Arc::new(respond.clone()))),
+        Action::Respond(respond) => {
+            Fixed::new(respond).map(|fixed| Target::Respond(Arc::new(fixed))).map_err(LiveError::Policy)
+        }
     }
 }
 

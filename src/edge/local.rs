@@ -3,12 +3,13 @@
 //! Owns how they are put together; where a redirect leads is decided in `rewrite`.
 
 use bytes::Bytes;
-use fluxheim_config::{Redirect, Respond};
+use fluxheim_config::{Redirect, Respond, RespondBody};
 use http::{StatusCode, header};
 use pingora::Result;
 use pingora::proxy::Session;
 
 use crate::edge::ctx::Ctx;
+use crate::edge::files::whole;
 use crate::edge::respond;
 use crate::edge::shape;
 use crate::rewrite::redirect::{location, over_tls};
@@ -49,20 +50,47 @@ async fn send(session: &mut Session, ctx: &Ctx, status: u16, to: String) -> Resu
     respond::finish(session, ctx, head, Bytes::new()).await
 }
 
+/// What `respond` answers, ready to be sent.
+#[derive(Debug)]
+pub struct Fixed {
+    status: u16,
+    kind: String,
+    body: Bytes,
+}
+
+impl Fixed {
+    /// Reads the file, if the body is in one.
+    ///
+    /// # Errors
+    /// Why it can't be used, in words.
+    pub(super) fn new(respond: &Respond) -> std::result::Result<Self, String> {
+        let (kind, body) = match &respond.body {
+            RespondBody::Text(text) => (None, Bytes::copy_from_slice(text.as_bytes())),
+            RespondBody::File(path) => {
+                let file =
+                    whole::read(path).map_err(|reason| format!("body_file {}: {reason}", path.display()))?;
+                (Some(file.kind), file.content.into())
+            }
+        };
+        let kind = respond.content_type.clone().or(kind).unwrap_or_default();
+        Ok(Self { status: respond.status, kind, body })
+    }
+}
+
 /// Answers with a fixed text.
 ///
 /// # Errors
 /// The framework's, when the client has gone.
-pub(super) async fn fixed(session: &mut Session, ctx: &Ctx, fixed: &Respond) -> Result<()> {
+pub(super) async fn fixed(session: &mut Session, ctx: &Ctx, fixed: &Fixed) -> Result<()> {
     let mut head = respond::head(known(fixed.status))?;
     // RFC 9110 section 8.6: 204 has no length either.
     if fixed.status != 204 {
         head.insert_header(header::CONTENT_LENGTH, fixed.body.len())?;
     }
     if !fixed.body.is_empty() {
-        head.insert_header(header::CONTENT_TYPE, fixed.content_type.as_str())?;
+        head.insert_header(header::CONTENT_TYPE, fixed.kind.as_str())?;
     }
-    respond::finish(session, ctx, head, Bytes::copy_from_slice(fixed.body.as_bytes())).await
+    respond::finish(session, ctx, head, fixed.body.clone()).await
 }
 
 /// The configuration takes statuses up to 599 only.

@@ -16,7 +16,9 @@ pub mod errors;
 mod failure;
 pub mod files;
 mod finish;
+mod gone;
 pub mod identity;
+mod intercept;
 pub mod jwks;
 mod limiters;
 pub mod live;
@@ -34,6 +36,7 @@ mod spans;
 pub mod timing;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -134,6 +137,7 @@ impl ProxyHttp for Edge {
                 Ok(true)
             }
             Err(Stop::Refused(reply)) => refuse(session, ctx, &reply).await.map(|()| true),
+            Err(Stop::Gone(gone)) => Err(failure::raise(gone.into(), ErrorSource::Downstream)),
         }
     }
 
@@ -145,7 +149,8 @@ impl ProxyHttp for Edge {
         ctx.timing.attempt();
         let conn = ctx.conn;
         let proxying = ctx.proxying()?;
-        match attempt::next(proxying, left).await {
+        let next = gone::unless_gone(session, attempt::next(proxying, left)).await;
+        match next.map_err(|gone| failure::raise(gone.into(), ErrorSource::Downstream))? {
             Ok((address, left)) => Ok(peer::at(address, session, conn, proxying, left)),
             Err(why) => {
                 let attempt = match why {
@@ -261,15 +266,31 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        outgoing::dress(session, response, ctx)?;
+        if self.telemetry.lifecycle.draining() {
+            session.set_keepalive(None);
+        }
+        if intercept::replace(session, response, ctx).await? {
+            return Ok(());
+        }
+        if ctx.instead.is_none() {
+            outgoing::dress(session, response, ctx)?;
+        }
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             ctx.switched();
             peer::switched(session, ctx);
         }
-        if self.telemetry.lifecycle.draining() {
-            session.set_keepalive(None);
-        }
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        intercept::drop_piece(ctx, body, end);
+        Ok(None)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {

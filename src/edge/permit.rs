@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::edge::cause::Failure;
 use crate::edge::ctx::{Ctx, Proven};
+use crate::edge::gone::{self, Gone};
 use crate::edge::limiters::{Counted, Limiter};
 use crate::edge::respond::{self, Reply};
 use crate::edge::{consult, deadline, peer, proof};
@@ -32,6 +33,8 @@ pub(super) enum Stop {
     Denied(Failure, Box<ResponseHeader>, Bytes),
     /// It has its answer, which is no failure.
     Answered(Box<ResponseHeader>, Bytes),
+    /// Nobody waits for one any more.
+    Gone(Gone),
 }
 
 impl<T: Into<Reply>> From<T> for Stop {
@@ -109,7 +112,7 @@ pub(super) async fn permit(
     if let Some(forward) = &rules.forward {
         proven.extend(consult::consult(session, ctx, forward).await?);
     }
-    concurrency(ctx, limiter).await?;
+    concurrency(session, ctx, limiter).await?;
     let declared = ctx.admitted().and_then(|admitted| admitted.declared_body);
     Ok((policy::permit(routed, declared, ctx.policy().limits.max_body_size)?, proven))
 }
@@ -169,8 +172,9 @@ fn rate(session: &Session, ctx: &mut Ctx, limiter: &Limiter) -> Result<(), Reply
     }
 }
 
-async fn concurrency(ctx: &mut Ctx, limiter: &Limiter) -> Result<(), Reply> {
+async fn concurrency(session: &mut Session, ctx: &mut Ctx, limiter: &Limiter) -> Result<(), Stop> {
     let (Some(concurrency), Some(client)) = (&limiter.concurrency, client(ctx)) else { return Ok(()) };
-    ctx.held = Some(concurrency.enter(client).await?);
+    let entered = gone::unless_gone(session, concurrency.enter(client)).await.map_err(Stop::Gone)?;
+    ctx.held = Some(entered?);
     Ok(())
 }

@@ -16,7 +16,8 @@ use crate::edge::admit::Refusal;
 use crate::edge::cause::{Cause, Failure};
 use crate::edge::concurrency::Full;
 use crate::edge::ctx::Ctx;
-use crate::edge::{errors, outgoing};
+use crate::edge::errors::{self, Told};
+use crate::edge::outgoing;
 use crate::policy::Denied;
 use crate::route::{NoRoute, Routes};
 use crate::wire::ALLOW;
@@ -156,7 +157,8 @@ pub async fn send(session: &mut Session, ctx: &Ctx, reply: &Reply) -> Result<()>
         session.set_keepalive(None);
     }
     let mut head = head(reply.status)?;
-    let body = errors::tell(&mut head, session.req_header(), ctx, reply)?;
+    let told = Told { status: reply.status, text: Cow::Borrowed(reply.text) };
+    let body = errors::tell(&mut head, session.req_header(), ctx, told)?;
     if reply.status == StatusCode::METHOD_NOT_ALLOWED {
         head.insert_header(header::ALLOW, reply.allow.as_ref())?;
     }

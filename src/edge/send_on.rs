@@ -2,6 +2,7 @@
 //!
 //! Owns no rule of its own except the client-side timeouts: what to change is decided in `rewrite`.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use fluxheim_config::{Limits, Underscores};
@@ -15,6 +16,7 @@ use crate::edge::shape;
 use crate::policy;
 use crate::rewrite::fields::Edit;
 use crate::rewrite::{crumbs, forwarded, hop};
+use crate::types::field;
 
 /// Sets how long the client may take, and whether its connection is kept.
 pub(super) fn set_timeouts(session: &mut Session, limits: &Limits, draining: bool) {
@@ -64,7 +66,7 @@ pub(super) fn rewrite_request(session: &Session, request: &mut RequestHeader, ct
         request.insert_header(header::CONNECTION, "close")?;
     }
     if ctx.policy().underscores_in_headers == Underscores::Drop {
-        drop_underscores(request, |_| true);
+        drop_fields(request, |name| name.contains('_'));
     }
     reshape(session, request, ctx)?;
     send_what_was_routed(request, ctx.path().unwrap_or(&admitted.path).as_str())
@@ -75,7 +77,10 @@ fn reshape(session: &Session, request: &mut RequestHeader, ctx: &Ctx) -> Result<
     let Some(shape) = ctx.live.shapes.of(ctx.vhost, ctx.route) else { return Ok(()) };
     if !shape.request.is_empty() {
         // What CGI, WSGI and PHP take for a field that is set or removed is no way around that.
-        drop_underscores(request, |name| shape.request.replaces(&name.replace('_', "-")));
+        drop_fields(request, |name| match field::dashed(name) {
+            Cow::Owned(dashed) => shape.request.replaces(&dashed),
+            Cow::Borrowed(_) => false,
+        });
         shape.request.each(&shape::values(session, ctx), |edit| match edit {
             Edit::Remove(name) => {
                 request.remove_header(name);
@@ -91,9 +96,9 @@ fn reshape(session: &Session, request: &mut RequestHeader, ctx: &Ctx) -> Result<
     }
 }
 
-/// Removes those fields with an underscore in their names that `goes` says.
-fn drop_underscores(request: &mut RequestHeader, goes: impl Fn(&str) -> bool) {
-    let unwanted = |name: &&HeaderName| name.as_str().contains('_') && goes(name.as_str());
+/// Removes those fields of whose names `goes` says so.
+fn drop_fields(request: &mut RequestHeader, goes: impl Fn(&str) -> bool) {
+    let unwanted = |name: &&HeaderName| goes(name.as_str());
     let names: Vec<_> = request.headers.keys().filter(unwanted).cloned().collect();
     for name in names {
         request.remove_header(&name);

@@ -27,6 +27,7 @@ use crate::policy::headers::SecurityHeaders;
 use crate::policy::jwt::Bearer;
 use crate::policy::jwt::keys::KeyRing;
 use crate::route::Routed;
+use crate::types::field;
 
 /// The policies of a vhost or route, compiled.
 #[derive(Debug, Default)]
@@ -87,8 +88,8 @@ impl Rules {
     }
 }
 
-/// Those of `sent` that a client must not send since they are `claims`, `X_User` for `X-User` among them: to
-/// CGI, WSGI and PHP these are one field.
+/// Those of `sent` that a client must not send since they are `claims`, `X_User` and `X.User` for `X-User` among
+/// them: to CGI, WSGI and PHP these are one field.
 pub fn claimed<'a>(claims: &'a [HeaderName], sent: &'a HeaderMap) -> impl Iterator<Item = &'a HeaderName> {
     let sent = sent.keys().filter(|_| !claims.is_empty());
     sent.filter(|name| claims.iter().any(|claim| is_read_as(name, claim)))
@@ -120,9 +121,7 @@ pub enum Denied {
 }
 
 fn is_read_as(sent: &HeaderName, claim: &HeaderName) -> bool {
-    let (sent, claim) = (sent.as_str().as_bytes(), claim.as_str().as_bytes());
-    let same = |(sent, claim): (&u8, &u8)| sent == claim || (*sent == b'_' && *claim == b'-');
-    sent.len() == claim.len() && sent.iter().zip(claim).all(same)
+    sent == claim || field::dashed(sent.as_str()) == field::dashed(claim.as_str())
 }
 
 /// Judges a routed request by the body length it declares (RFC 9110 section 8.6).

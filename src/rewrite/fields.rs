@@ -62,7 +62,7 @@ impl Edits {
         self.steps.is_empty()
     }
 
-    /// Whether a field that is spelled `dashed` with hyphens is one that is removed or set.
+    /// Whether a field that is spelled `dashed` with hyphens throughout is one that is removed or set.
     #[must_use]
     pub fn replaces(&self, dashed: &str) -> bool {
         self.steps.iter().any(|step| step.name == dashed && !matches!(step.does, Does::Add(_)))

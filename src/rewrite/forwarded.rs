@@ -3,13 +3,14 @@
 //! Owns the `X-Forwarded-*`, `X-Real-IP` and `Forwarded` (RFC 7239) rules: a peer outside
 //! `trusted_proxies` is never believed, and what it sent is replaced.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
-use crate::types::{ClientIp, Host, PeerIp, Scheme};
+use crate::types::{ClientIp, Host, PeerIp, Scheme, field};
 
 /// What is known of a request before any header is believed.
 #[derive(Debug, Clone, Copy)]
@@ -84,15 +85,15 @@ pub fn edits(headers: &HeaderMap, hop: Hop<'_>, client: ClientIp, trusted: &[IpN
     Edits { set, remove }
 }
 
-/// Whether a field claims something about the client that this peer may not claim. `X_Real_IP` and
-/// the like are the same field to CGI, WSGI and PHP, and no proxy sends them: they always go.
+/// Whether a field claims something about the client that this peer may not claim. `X_Real_IP`, `X.Real.IP`
+/// and the like are the same field to CGI, WSGI and PHP, and no proxy sends them: they always go.
 fn claims(name: &HeaderName, believed: bool) -> bool {
-    let has_underscore = name.as_str().contains('_');
-    if believed && !has_underscore {
+    let dashed = field::dashed(name.as_str());
+    let disguised = matches!(dashed, Cow::Owned(_));
+    if believed && !disguised {
         return false;
     }
-    let dashed = name.as_str().replace('_', "-");
-    dashed.starts_with("x-forwarded-") || matches!(dashed.as_str(), "x-real-ip" | "forwarded")
+    dashed.starts_with("x-forwarded-") || matches!(dashed.as_ref(), "x-real-ip" | "forwarded")
 }
 
 /// Our own element of `Forwarded`; IPv6 goes in brackets and quotes (RFC 7239 section 6).
@@ -216,13 +217,14 @@ mod tests {
         let twins = [
             ("x_forwarded_for", "6.6.6.6"),
             ("x-real_ip", "6.6.6.6"),
+            ("x.real.ip", "6.6.6.6"),
             ("x-forwarded-prefix", "/x"),
             ("x-other", "1"),
         ];
         let removed: Vec<_> = edited(&twins, "192.0.2.7").remove;
-        assert_eq!(removed.len(), 3, "{removed:?}");
+        assert_eq!(removed.len(), 4, "{removed:?}");
         let removed: Vec<_> = edited(&twins, "10.0.0.9").remove;
-        assert_eq!(removed.len(), 2, "{removed:?}");
+        assert_eq!(removed.len(), 3, "{removed:?}");
     }
 
     #[test]

@@ -381,6 +381,12 @@ impl Metrics {
         self.rate_limited.get_or_create(&labels).inc();
     }
 
+    /// Drops the series of a rule that no longer is.
+    pub fn forget_rate_limit(&self, vhost: &str, rule: &str, mode: &'static str) {
+        let labels = RateLabels { vhost: vhost.to_owned(), rule: rule.to_owned(), mode };
+        self.rate_limited.remove(&labels);
+    }
+
     /// One TLS handshake.
     pub fn handshake(&self, result: &'static str) {
         self.handshakes.get_or_create(&ResultLabel { result }).inc();

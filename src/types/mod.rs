@@ -3,6 +3,7 @@
 //! Owns no behaviour beyond construction and display; imports nothing of ours.
 
 mod client;
+pub mod field;
 mod path;
 mod tls;
 mod uuid;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Flux, Response, Running, exchange};
+use crate::support::{Flux, Response, Running, Scripted, curl, exchange};
 
 const SITE: &str = "[[upstreams]]\nname = \"gone\"\nservers = [\"127.0.0.1:1\"]\n\
                     [[vhosts]]\nhosts = [\"a.test\"]\n\
@@ -112,4 +112,143 @@ fn a_page_that_cannot_be_used_refuses_the_start() {
         assert_eq!(output.status.code(), Some(78), "{told}");
         assert!(told.contains("error page") && told.contains(name) && told.contains(said), "{told}");
     }
+}
+
+/// An upstream that answers `response`, with `errors` on the vhost and JSON or text whichever is liked.
+fn intercepting(response: &str, errors: &str) -> (Running, Scripted) {
+    let origin = Scripted::answering(response);
+    let flux = Flux::server(
+        "http = [{ address = \"127.0.0.1:0\", h2c = true }]\nthreads = 1",
+        &format!(
+            "[[upstreams]]\nname = \"app\"\nservers = [\"{}\"]\n[[vhosts]]\nhosts = [\"*\"]\nerrors = {errors}\n\
+             compression = {{ min_size = \"64B\" }}\nroutes = [{{ path = \"/\", upstream = \"app\" }}, \
+             {{ path = \"/own\", upstream = \"app\", errors = {{ intercept = [] }} }}]\n",
+            origin.address
+        ),
+    );
+    (flux.file("p.html", b"<p>sorry, {{status}}</p>").start(), origin)
+}
+
+#[test]
+fn upstreams_errors_are_told_in_our_words_where_so_configured() {
+    let rest = "WWW-Authenticate: Basic\r\nRetry-After: 7\r\nSet-Cookie: a=b\r\nETag: \"x\"\r\nServer: inside\r\nX-Debug: 1\r\nContent-Type: text/html\r\n";
+    let long = "secret".repeat(20_000);
+    for body in [
+        "Content-Length: 0\r\n\r\n".to_owned(),
+        "Content-Length: 6\r\n\r\nsecret".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n6\r\nsecret\r\n0\r\n\r\n".to_owned(),
+        format!("Content-Length: {}\r\n\r\n{long}", long.len()),
+    ] {
+        let (flux, origin) = intercepting(
+            &format!("HTTP/1.1 503 Oops\r\n{rest}{body}"),
+            "{ intercept = [\"404\", \"500-599\"], pages = { \"5xx\" = \"$DIR/p.html\" } }",
+        );
+        for (accept, expected) in [
+            ("", "<p>sorry, 503</p>"),
+            (
+                "Accept: application/json\r\n",
+                "\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"service unavailable\"",
+            ),
+        ] {
+            let credentials = "Authorization: Basic x\r\nCookie: s=1\r\n";
+            let response = ask(&flux, "GET", "a.test", "/x", &format!("{accept}{credentials}"));
+            assert_eq!(response.status, 503);
+            assert!(text(&response).contains(expected), "{}", text(&response));
+            assert!(!text(&response).contains("secret"));
+            for kept in ["www-authenticate: basic\r\n", "retry-after: 7\r\n", "set-cookie: a=b\r\n"] {
+                assert!(response.head.contains(kept), "{kept} in {}", response.head);
+            }
+            for gone in ["inside", "x-debug", "etag", "transfer-encoding"] {
+                assert!(!response.head.contains(gone), "{gone} in {}", response.head);
+            }
+        }
+        let head = ask(&flux, "HEAD", "a.test", "/x", "");
+        assert_eq!((head.status, head.body.len(), field(&head, "content-length")), (503, 0, Some("17")));
+        let own = ask(&flux, "GET", "a.test", "/own", "");
+        assert!(own.head.contains("server: inside\r\n"), "{}", own.head);
+        // Nobody else was asked for anything.
+        assert_eq!(origin.requests(), 4);
+    }
+}
+
+#[test]
+fn an_upstreams_connection_outlives_an_error_that_was_told_otherwise() {
+    for body in [
+        "Content-Length: 0\r\n\r\n",
+        "Content-Length: 6\r\n\r\nsecret",
+        "Transfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n0\r\n\r\n",
+    ] {
+        let (flux, origin) = intercepting(&format!("HTTP/1.1 404 No\r\n{body}"), "{ intercept = [\"404\"] }");
+        // On one connection of the client's, too.
+        let url = format!("http://{}/x", flux.http());
+        let out = curl(&["-w", "%{http_code} %{num_connects},", &url, &url, &url, &url]);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, "not found\n404 1,".to_owned() + &"not found\n404 0,".repeat(3), "{body:?}");
+        assert_eq!((origin.requests(), origin.connections()), (4, 1), "{body:?}");
+    }
+}
+
+#[test]
+fn an_error_is_told_over_http_2_and_packed_as_the_client_likes() {
+    let page = format!("<p>{}</p>", "x".repeat(5000));
+    for body in ["Content-Length: 0\r\n\r\n", "Content-Length: 6\r\n\r\nsecret"] {
+        let (flux, _origin) = intercepting(
+            &format!("HTTP/1.1 500 No\r\n{body}"),
+            "{ intercept = [\"500\"], pages = { \"500\" = \"$DIR/p.html\" } }",
+        );
+        std::fs::write(flux.dir.path().join("p.html"), &page).unwrap();
+        flux.signal(nix::sys::signal::Signal::SIGHUP);
+        flux.wait_for("configuration reloaded");
+        let url = format!("http://{}/x", flux.http());
+        for version in ["--http1.1", "--http2-prior-knowledge"] {
+            let out = curl(&[version, "--compressed", "-w", "%{http_code} %{size_download}", &url]);
+            let out = String::from_utf8(out).unwrap();
+            let (told, sizes) = out.split_at(page.len());
+            assert_eq!(told, page);
+            let (status, size) = sizes.split_once(' ').unwrap();
+            assert!(status == "500" && size.parse::<usize>().unwrap() < 500, "{sizes}");
+        }
+    }
+}
+
+#[test]
+fn errors_of_an_http_2_upstream_are_told_otherwise_and_grpc_is_left_alone() {
+    let origin = http_2_origin();
+    let flux = Flux::with(&format!(
+        "[[upstreams]]\nname = \"app\"\nservers = [\"{origin}\"]\nprotocol = \"h2c\"\n[[vhosts]]\nhosts = [\"*\"]\n\
+         errors = {{ intercept = [\"404\"] }}\nroutes = [{{ path = \"/\", upstream = \"app\" }}]\n"
+    ))
+    .start();
+    for path in ["/body", "/none", "/body"] {
+        let response = ask(&flux, "GET", "a.test", path, "");
+        assert_eq!((response.status, text(&response).as_str()), (404, "not found\n"), "{path}");
+    }
+    let grpc = ask(&flux, "GET", "a.test", "/body", "Content-Type: application/grpc+proto\r\n");
+    assert!(text(&grpc).contains("secret"), "{}", text(&grpc));
+}
+
+/// An HTTP/2 origin that answers 404 to everything, to `/none` without a body.
+fn http_2_origin() -> std::net::SocketAddr {
+    let (tell, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        tokio::runtime::Runtime::new().unwrap().block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            while let Ok((tcp, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let Ok(mut connection) = h2::server::handshake(tcp).await else { return };
+                    while let Some(Ok((request, mut respond))) = connection.accept().await {
+                        let none = request.uri().path() == "/none";
+                        let response = http::Response::builder().status(404).body(()).unwrap();
+                        let Ok(mut send) = respond.send_response(response, none) else { continue };
+                        if !none {
+                            let _ = send.send_data(bytes::Bytes::from_static(b"secret"), false);
+                            let _ = send.send_data(bytes::Bytes::new(), true);
+                        }
+                    }
+                });
+            }
+        });
+    });
+    address.recv().unwrap()
 }

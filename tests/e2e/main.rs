@@ -28,6 +28,7 @@ mod floods;
 mod forwarding;
 mod framing;
 mod keys;
+mod lessons;
 mod limits;
 mod observing;
 mod policy;

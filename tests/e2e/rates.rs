@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Flux, Running, Scripted, exchange, request, wait};
+use crate::support::{Flux, H2Client, Running, Scripted, exchange, request, wait};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -339,3 +339,137 @@ fn counts_what_is_sent_to_tls_what_has_no_vhost_and_preflights() {
         assert_eq!(seen, [first, 429], "{host}");
     }
 }
+
+#[test]
+fn counts_by_several_keys_together() {
+    let origin = Scripted::answering(OK);
+    let limit = "rate_limit = { requests = 1, per = \"1h\", by = [\"client_ip\", \"header:x-key\"] }";
+    let flux = Flux::server(
+        "http = [\"127.0.0.1:0\"]\ntrusted_proxies = [\"127.0.0.0/8\"]",
+        &to(origin.address, limit),
+    )
+    .start();
+    let ask = |client: &str, key: &str| {
+        let fields = format!("X-Forwarded-For: {client}\r\nX-Key: {key}\r\n");
+        exchange(flux.http(), &format!("GET /a HTTP/1.1\r\nHost: a\r\n{fields}Connection: close\r\n\r\n"))
+    };
+    for (client, key) in [("192.0.2.1", "a"), ("192.0.2.1", "b"), ("192.0.2.2", "a")] {
+        assert_eq!(ask(client, key).status, 200, "{client} {key}");
+    }
+    let over = ask("192.0.2.1", "a");
+    assert_eq!(over.status, 429);
+    assert!(
+        over.head.contains("ratelimit-policy: \"client_ip-header-x-key\";q=1;w=3600\r\n"),
+        "{}",
+        over.head
+    );
+    let series =
+        "fluxheim_rate_limited_total{vhost=\"*\",rule=\"client_ip-header-x-key\",mode=\"enforce\"} 1\n";
+    assert!(metric(&flux, series));
+    // A rule that is gone leaves no series.
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    std::fs::write(&flux.config, text.replace(limit, "")).unwrap();
+    flux.signal(Signal::SIGHUP);
+    flux.wait_for("configuration reloaded");
+    assert_eq!(ask("192.0.2.1", "a").status, 200);
+    let all = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+    assert!(!all.contains("fluxheim_rate_limited_total{"), "{all}");
+}
+
+/// Requests that wait, whose clients then leave: over HTTP/1.1 with and without a body that is still owed, and over
+/// HTTP/2.
+fn leave_after(flux: &Running, waiting: impl Fn(usize) -> bool) {
+    let plain = |head: &str| {
+        let mut stream = TcpStream::connect(flux.http()).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let get = plain("GET /gone HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(waiting(1));
+    let post = plain("POST /gone HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    assert!(waiting(2));
+    let at = flux.http();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stream = runtime.block_on(async {
+        let (mut send, connection) = h2::client::handshake(H2Client::plain(at).await).await.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("http://a/gone").body(()).unwrap();
+        (send.send_request(request, true).unwrap(), send)
+    });
+    assert!(waiting(3));
+    drop((get, post));
+    assert!(waiting(1), "those of HTTP/1.1 still wait");
+    // The stream is reset; its connection stays.
+    let ((response, body), _send) = stream;
+    drop((response, body));
+    assert!(waiting(0), "that of HTTP/2 still waits");
+}
+
+#[test]
+fn a_queue_is_one_of_clients_who_are_still_there() {
+    let (origin, requests) = held_origin();
+    let limits = "limits = { max_concurrent = 1, max_queue = 3, queue_timeout = \"60s\" }";
+    let flux =
+        Flux::server("http = [{ address = \"127.0.0.1:0\", h2c = true }]", &to(origin, limits)).start();
+    let address = flux.http();
+    let first = std::thread::spawn(move || request(address, "a", "/").status);
+    let release = requests.recv_timeout(LONG).unwrap();
+    let waiting = |n: usize| {
+        let line = format!("fluxheim_http_requests_in_flight {}\n", n + 1);
+        metric(&flux, &line)
+    };
+    for _ in 0..2 {
+        leave_after(&flux, waiting);
+    }
+    assert_eq!(flux.access_line("/gone")["error"], "client_gone");
+    // Who comes now waits for the one before it and for nobody else.
+    let last = std::thread::spawn(move || request(address, "a", "/").status);
+    assert!(waiting(1));
+    release.send(OK_CLOSE).unwrap();
+    drop(release);
+    requests.recv_timeout(LONG).expect("the live client waits for dead ones").send(OK_CLOSE).unwrap();
+    assert_eq!((first.join().unwrap(), last.join().unwrap()), (200, 200));
+}
+
+#[test]
+fn the_line_of_an_upstream_is_one_of_clients_who_are_still_there() {
+    let (origin, requests) = held_origin();
+    let flux = Flux::server(
+        "http = [{ address = \"127.0.0.1:0\", h2c = true }]",
+        &format!(
+            "[[upstreams]]\nname = \"app\"\nservers = [\"{origin}\"]\nmax_in_flight = 1\n\
+             queue = {{ size = 3, timeout = \"60s\" }}\n[[vhosts]]\nhosts = [\"*\"]\nroutes = [{{ path = \"/\", upstream = \"app\" }}]\n"
+        ),
+    )
+    .start();
+    let address = flux.http();
+    let first = std::thread::spawn(move || request(address, "a", "/").status);
+    let release = requests.recv_timeout(LONG).unwrap();
+    let waiting = |n: usize| metric(&flux, &format!("fluxheim_upstream_queued{{upstream=\"app\"}} {n}\n"));
+    for _ in 0..2 {
+        leave_after(&flux, waiting);
+    }
+    let last = std::thread::spawn(move || request(address, "a", "/").status);
+    assert!(waiting(1));
+    release.send(OK_CLOSE).unwrap();
+    drop(release);
+    requests.recv_timeout(LONG).expect("the live client waits for dead ones").send(OK_CLOSE).unwrap();
+    assert_eq!((first.join().unwrap(), last.join().unwrap()), (200, 200));
+}
+
+#[test]
+fn nobody_is_asked_on_behalf_of_a_client_who_left() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let flux = Flux::server(
+        "http = [{ address = \"127.0.0.1:0\", h2c = true }]",
+        &format!(
+            "[[upstreams]]\nname = \"auth\"\nservers = [\"{}\"]\n[[vhosts]]\nhosts = [\"*\"]\n\
+             forward_auth = {{ upstream = \"auth\", path = \"/\", timeout = \"60s\" }}\nroutes = [{{ path = \"/\", respond = {{ status = 200 }} }}]\n",
+            silent.local_addr().unwrap()
+        ),
+    )
+    .start();
+    leave_after(&flux, |n| metric(&flux, &format!("fluxheim_http_requests_in_flight {n}\n")));
+}
+
+const OK_CLOSE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";

@@ -264,3 +264,25 @@ fn an_origin_finds_the_file_that_a_rewrite_names() {
     let response = request(flux.http(), "a.test", "/get/a%20b");
     assert_eq!((response.status, &response.body[..]), (200, &b"found"[..]));
 }
+
+#[test]
+fn answers_with_a_file_that_was_read_at_the_start() {
+    let config = "[[vhosts]]\nhosts = [\"*\"]\nroutes = [\n\
+                  { path = \"/down\", respond = { status = 503, body_file = \"down.html\" } },\n\
+                  { path = \"/odd\", respond = { status = 200, body_file = \"down.html\", content_type = \"text/odd\" } } ]\n";
+    let flux = Flux::with(config).file("down.html", b"<p>back soon</p>").start();
+    std::fs::write(flux.dir.path().join("down.html"), "changed").unwrap();
+    let response = request(flux.http(), "a.test", "/down");
+    assert_eq!((response.status, &response.body[..]), (503, &b"<p>back soon</p>"[..]));
+    assert!(response.head.contains("content-type: text/html"), "{}", response.head);
+    assert!(request(flux.http(), "a.test", "/odd").head.contains("content-type: text/odd\r\n"));
+    flux.signal(nix::sys::signal::Signal::SIGHUP);
+    flux.wait_for("configuration reloaded");
+    assert_eq!(request(flux.http(), "a.test", "/down").body, b"changed");
+    std::fs::remove_file(flux.dir.path().join("down.html")).unwrap();
+    flux.signal(nix::sys::signal::Signal::SIGHUP);
+    let refused = flux.wait_for_start_of("reload refused");
+    assert!(refused["mistakes"].as_str().unwrap().contains("down.html"), "{refused}");
+    assert_eq!(request(flux.http(), "a.test", "/down").body, b"changed");
+    assert_eq!(Flux::with(config).run_to_end().status.code(), Some(78));
+}

@@ -7,6 +7,7 @@ mod body;
 mod find;
 pub(super) mod kind;
 mod listing;
+pub(super) mod whole;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -130,6 +130,15 @@ impl StatusRange {
     }
 }
 
+impl std::fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.first == self.last {
+            true => write!(f, "{}", self.first),
+            false => write!(f, "{}-{}", self.first, self.last),
+        }
+    }
+}
+
 /// `outlier`: servers that fail requests are left out for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outlier {

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::StatusRange;
+
 /// `static` of a route: which files are served, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticFiles {
@@ -189,9 +191,17 @@ pub struct Errors {
     pub format: ErrorFormat,
     /// Files sent in place of text and HTML.
     pub pages: BTreeMap<Statuses, PathBuf>,
+    /// Statuses, 400 to 599, of upstreams' responses that are told in our words too. Default none.
+    pub intercept: Vec<StatusRange>,
 }
 
 impl Errors {
+    /// Whether a response of an upstream with this status is replaced.
+    #[must_use]
+    pub fn intercepts(&self, status: u16) -> bool {
+        self.intercept.iter().any(|range| range.has(status))
+    }
+
     /// The page for a status: that of the very one, else that of its class.
     #[must_use]
     pub fn page(&self, status: u16) -> Option<&Path> {

@@ -101,13 +101,14 @@ pub struct RateLimit {
     pub per: Duration,
     /// Requests that may come at once. Default: `requests`.
     pub burst: u32,
-    pub by: RateKey,
+    /// One bucket for each combination of these; never empty, none twice.
+    pub by: Vec<RateKey>,
     /// Whether requests over it are refused, or only counted.
     pub enforced: bool,
 }
 
 /// What a rate limit counts by.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RateKey {
     /// Each client, IPv6 by [`Limits::ipv6_prefix`].
     ClientIp,

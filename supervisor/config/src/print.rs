@@ -255,7 +255,13 @@ fn rate_limit(rule: &RateLimit) -> String {
         ("requests", rule.requests.to_string()),
         ("per", quoted(&duration::print(rule.per))),
         ("burst", rule.burst.to_string()),
-        ("by", quoted(&rule.by.to_string())),
+        (
+            "by",
+            match &rule.by[..] {
+                [one] => quoted(&one.to_string()),
+                several => list(several.iter().map(|key| quoted(&key.to_string()))),
+            },
+        ),
         ("mode", quoted(if rule.enforced { "enforce" } else { "observe" })),
     ])
 }
@@ -407,6 +413,7 @@ routes = [
     { path = "/p", upstream = "u", rewrite = { replace_prefix = "/" }, headers = { A = "*" }, query = { a = "1" } },
     { path = "~ ^/(.*)$", upstream = "u", rewrite = { path = "/$1" } },
     { path = "/r", redirect = "https://{host}{path}" },
+    { path = "/f", respond = { status = 503, body_file = "f" } },
     { path = "/q", respond = { status = 404 }, response_headers = { set = { X = "{client_ip}" } } },
 ]
 [defaults]

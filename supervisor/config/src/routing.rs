@@ -3,6 +3,7 @@
 //! Owns the types; part of the model.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::Template;
 
@@ -55,9 +56,17 @@ pub struct Redirect {
 pub struct Respond {
     /// 200 to 599.
     pub status: u16,
-    pub body: String,
-    /// Default `text/plain; charset=utf-8`.
-    pub content_type: String,
+    pub body: RespondBody,
+    /// `None`: that of the file's name.
+    pub content_type: Option<String>,
+}
+
+/// `body` or `body_file` of `respond`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RespondBody {
+    /// Of type `text/plain; charset=utf-8` unless another is named.
+    Text(String),
+    File(PathBuf),
 }
 
 /// `rewrite` of a route: the path that is asked for instead of the requested one.

@@ -1,7 +1,7 @@
 //! What holds for every text and every configuration.
 #![expect(clippy::unwrap_used, reason = "a test ends where its premise fails")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -382,7 +382,14 @@ prop_compose! {
             Just(RateKey::Vhost),
             Just(RateKey::Path),
             "[a-z!#$%&'*+.^_`|~-]{1,9}".prop_map(RateKey::Header),
-        ],
+        ]
+        .prop_flat_map(|first| {
+            // All requests together are no more than that.
+            let most = if first == RateKey::Vhost { 1 } else { 2 };
+            let more = vec("[a-z]{10,12}".prop_map(RateKey::Header), 0..most);
+            more.prop_map(move |more| std::iter::once(first.clone()).chain(more).collect::<BTreeSet<_>>())
+        })
+        .prop_map(|keys| keys.into_iter().collect()),
         enforced in any::<bool>(),
     ) -> RateLimit {
         RateLimit { name: name.to_owned(), requests, per, burst, by, enforced }
@@ -509,8 +516,10 @@ prop_compose! {
 
 fn errors() -> impl Strategy<Value = Arc<Errors>> {
     let statuses = prop_oneof![(400..600u16).prop_map(Statuses::One), (4..6u16).prop_map(Statuses::Class)];
-    (select(ErrorFormat::ALL.to_vec()), btree_map(statuses, file(), 0..3))
-        .prop_map(|(format, pages)| Arc::new(Errors { format, pages }))
+    let range = (400..600u16, 0..200u16)
+        .prop_map(|(first, more)| StatusRange { first, last: (first + more).min(599) });
+    (select(ErrorFormat::ALL.to_vec()), btree_map(statuses, file(), 0..3), vec(range, 0..3))
+        .prop_map(|(format, pages, intercept)| Arc::new(Errors { format, pages, intercept }))
 }
 
 fn compression() -> impl Strategy<Value = Option<Arc<Compression>>> {
@@ -600,10 +609,15 @@ fn action() -> impl Strategy<Value = Action> {
         target: format!("{path}{{query}}").parse().unwrap(),
         status,
     });
-    let respond = (select(vec![200, 404, 599]), "[a-z\"'\\\\ é\n]{0,9}").prop_map(|(status, body)| Respond {
+    let kind = || "text/html".to_owned();
+    let body = prop_oneof![
+        "[a-z\"'\\\\ é\n]{0,9}".prop_map(move |text| (RespondBody::Text(text), Some(kind()))),
+        (file(), any::<bool>()).prop_map(move |(file, typed)| (RespondBody::File(file), typed.then(kind))),
+    ];
+    let respond = (select(vec![200, 404, 599]), body).prop_map(|(status, (body, content_type))| Respond {
         status,
         body,
-        content_type: "text/html".to_owned(),
+        content_type,
     });
     prop_oneof![
         (0..2usize).prop_map(Action::Upstream),

@@ -11,7 +11,7 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use fluxheim_config::{Acme, AcmeStorage, Action, Config, DnsProvider};
+use fluxheim_config::{Acme, AcmeStorage, Action, Config, DnsProvider, Respond, RespondBody};
 
 pub use trial::Trial;
 
@@ -49,6 +49,11 @@ impl Reach {
         });
         let acme = config.acme.iter().flat_map(of_acme);
         let pages = config.policies().flat_map(|(_, policy)| policy.errors.pages.values());
+        let bodies =
+            config.vhosts.iter().flat_map(|vhost| &vhost.routes).filter_map(|route| match &route.action {
+                Action::Respond(Respond { body: RespondBody::File(file), .. }) => Some(file),
+                _ => None,
+            });
         // The configuration may be a link, and what it leads to is read again at a reload.
         let real = path.canonicalize().ok();
         let own = std::iter::once(own(path)).chain(real.as_deref().map(own));
@@ -63,7 +68,7 @@ impl Reach {
             files: certificates
                 .chain(upstreams)
                 .map(|file| folder_of(file))
-                .chain(credentials.chain(pages).map(|file| folder_of(file)))
+                .chain(credentials.chain(pages).chain(bodies).map(|file| folder_of(file)))
                 .chain(sticky)
                 .chain(acme)
                 .chain(statics)

@@ -113,12 +113,7 @@ fn health(health: &Health) -> String {
     };
     let check = match &health.check {
         HealthCheck::Http { path, host: name, expect_status } => {
-            let statuses = list(expect_status.iter().map(|range| {
-                quoted(&match range.first == range.last {
-                    true => range.first.to_string(),
-                    false => format!("{}-{}", range.first, range.last),
-                })
-            }));
+            let statuses = list(expect_status.iter().map(|range| quoted(&range.to_string())));
             format!("path = {}, expect_status = {statuses}{}", quoted(path), host(name))
         }
         HealthCheck::Tcp => "tcp = true".to_owned(),

@@ -40,5 +40,6 @@ pub(super) fn errors(errors: &Errors) -> String {
     let pages = errors.pages.iter();
     let pages: Vec<_> = pages.map(|(statuses, page)| format!("\"{statuses}\" = {}", path(page))).collect();
     let pages = if pages.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pages.join(", ")) };
-    format!("{{ format = {}, pages = {pages} }}", quoted(errors.format.name()))
+    let intercept = list(errors.intercept.iter().map(|range| quoted(&range.to_string())));
+    format!("{{ format = {}, pages = {pages}, intercept = {intercept} }}", quoted(errors.format.name()))
 }

@@ -27,8 +27,12 @@ pub(super) fn route(out: &mut Out, route: &Route, config: &Config) {
             out.key("redirect", format!("{{ to = {}, status = {status} }}", quoted(to)));
         }
         Action::Respond(Respond { status, body, content_type }) => {
-            let (body, kind) = (quoted(body), quoted(content_type));
-            out.key("respond", format!("{{ status = {status}, body = {body}, content_type = {kind} }}"));
+            let body = match body {
+                RespondBody::Text(text) => format!("body = {}", quoted(text)),
+                RespondBody::File(file) => format!("body_file = {}", super::path(file)),
+            };
+            let kind = content_type.as_ref().map(|kind| format!(", content_type = {}", quoted(kind)));
+            out.key("respond", format!("{{ status = {status}, {body}{} }}", kind.unwrap_or_default()));
         }
     }
     if let Some(rewrite) = &route.rewrite {

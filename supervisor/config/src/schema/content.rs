@@ -38,8 +38,14 @@ pub(crate) static COMPRESSION: Schema = Schema {
 };
 pub(crate) static ERRORS: Schema = Schema {
     title: "[defaults.errors]",
-    keys: &["format", "pages"],
+    keys: &["format", "pages", "intercept"],
     shared: &[],
-    known_as: &[("error_page", "pages"), ("status", "pages")],
-    planned: &["intercept"],
+    known_as: &[
+        ("error_page", "pages"),
+        ("status", "pages"),
+        ("intercept_errors", "intercept"),
+        ("proxy_intercept_errors", "intercept"),
+        ("handle_response", "intercept"),
+    ],
+    planned: &[],
 };

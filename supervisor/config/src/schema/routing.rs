@@ -11,10 +11,16 @@ pub(crate) static REDIRECT: Schema = Schema {
 };
 pub(crate) static RESPOND: Schema = Schema {
     title: "respond of a route",
-    keys: &["status", "body", "content_type"],
+    keys: &["status", "body", "body_file", "content_type"],
     shared: &[],
-    known_as: &[("code", "status"), ("text", "body"), ("mime", "content_type"), ("type", "content_type")],
-    planned: &["body_file"],
+    known_as: &[
+        ("code", "status"),
+        ("text", "body"),
+        ("file", "body_file"),
+        ("mime", "content_type"),
+        ("type", "content_type"),
+    ],
+    planned: &[],
 };
 pub(crate) static REWRITE: Schema = Schema {
     title: "rewrite of a route",

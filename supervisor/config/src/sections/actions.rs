@@ -5,12 +5,12 @@
 
 use toml::de::DeValue;
 
-use super::{Names, files};
+use super::{Names, files, tls};
 use crate::flaw::{Flaw, show};
-use crate::section::{At, Section};
+use crate::section::{At, Read, Section};
 use crate::value::pattern::Captures;
 use crate::value::{self, header, host, path};
-use crate::{Action, PathMatch, Redirect, Respond, Rewrite, Template, Variable, schema};
+use crate::{Action, PathMatch, Redirect, Respond, RespondBody, Rewrite, Template, Variable, schema};
 
 const KEYS: [&str; 4] = ["upstream", "static", "redirect", "respond"];
 const REDIRECT: &str = "\"https://example.com{path}{query}\" or { to = \"...\", status = 308 }";
@@ -154,12 +154,29 @@ fn respond(section: &Section<'_>) -> Option<Respond> {
         table.missing("status", "such as 404");
     }
     let status = table.number("status", 200..=599).good();
-    let body = table.read("body", "a string", body).certain(String::new());
-    let kind = table.read("content_type", "such as \"text/html\"", content_type).certain(TEXT.to_owned());
+    let text = table.read("body", "a string", body);
+    let file = table.read("body_file", "the path of a file", path::file);
+    let kind = table.read("content_type", "such as \"text/html\"", content_type);
+    if !matches!(text, Read::Absent) && table.has("body_file") {
+        let flaw = Flaw::new("means nothing beside body");
+        table.here("body_file", table.place("body_file"), flaw.help("keep one of them"));
+    }
+    let (body, kind) = match file {
+        Read::Absent => {
+            (text.certain(String::new()).map(RespondBody::Text), kind.certain(TEXT.to_owned()).map(Some))
+        }
+        Read::Flawed => (None, None),
+        Read::Good(file) => {
+            let kind =
+                if matches!(kind, Read::Absent) { Some(None) } else { kind.good().map(|at| Some(at.value)) };
+            (Some(RespondBody::File(tls::resolved(&table, file))), kind)
+        }
+    };
     let (status, body) = (status?, body?);
+    let has_body = !matches!(&body, RespondBody::Text(text) if text.is_empty());
     let flaw = match status.value {
         206 | 304 => Some(Flaw::new(format!("{} answers what respond does not look at", status.value))),
-        204 | 205 if !body.is_empty() => Some(Flaw::new(format!("{} has no body", status.value))),
+        204 | 205 if has_body => Some(Flaw::new(format!("{} has no body", status.value))),
         _ => None,
     };
     if let Some(flaw) = flaw {
@@ -171,7 +188,7 @@ fn respond(section: &Section<'_>) -> Option<Respond> {
 fn body(text: &str) -> Result<String, Flaw> {
     if text.len() > LARGEST_BODY {
         let flaw = Flaw::new(format!("the body is longer than {LARGEST_BODY} bytes"));
-        return Err(flaw.help("serve a file with static"));
+        return Err(flaw.help("put it into a file, and name that as body_file"));
     }
     Ok(text.to_owned())
 }

@@ -13,10 +13,11 @@ use super::tls;
 use crate::flaw::{Flaw, show};
 use crate::section::{At, Node, Section};
 use crate::sink::Place;
-use crate::value::{self, path};
-use crate::{ErrorFormat, Errors, Statuses, schema};
+use crate::value::{self, balancing, path};
+use crate::{ErrorFormat, Errors, StatusRange, Statuses, schema};
 
 const EXPECTED: &str = "a table such as { format = \"html\" }";
+const INTERCEPT: &str = "a list such as [\"404\", \"500-599\"]";
 const PAGES: &str = "a table such as { \"404\" = \"404.html\", \"5xx\" = \"oops.html\" }";
 
 /// What holds here; pages named here replace all of those around it, as nginx has it.
@@ -30,7 +31,11 @@ pub(crate) fn read(section: &Section<'_>, inherited: &Arc<Errors>) -> Arc<Errors
     let formats = ErrorFormat::ALL.map(|format| (format.name(), format));
     let format = section.read("format", "a word", |text| value::word(text, &formats));
     let pages = pages(&section).unwrap_or_else(|| inherited.pages.clone());
-    Arc::new(Errors { format: format.or(inherited.format), pages })
+    let intercept = section.list("intercept", INTERCEPT, intercepted).good().map_or_else(
+        || inherited.intercept.clone(),
+        |list| list.value.into_iter().map(|range| range.value).collect(),
+    );
+    Arc::new(Errors { format: format.or(inherited.format), pages, intercept })
 }
 
 fn pages(section: &Section<'_>) -> Option<BTreeMap<Statuses, PathBuf>> {
@@ -54,6 +59,16 @@ fn pages(section: &Section<'_>) -> Option<BTreeMap<Statuses, PathBuf>> {
         }
     }
     Some(pages)
+}
+
+/// Redirections are no errors, and a client that gets none of a success is not told so.
+fn intercepted(text: &str) -> Result<StatusRange, Flaw> {
+    let range = balancing::statuses(text)?;
+    if range.first < 400 {
+        let flaw = Flaw::new(format!("{} is not the status of an error", show(text)));
+        return Err(flaw.help("only 400 to 599 can be intercepted"));
+    }
+    Ok(range)
 }
 
 fn statuses(text: &str) -> Result<Statuses, Flaw> {
@@ -81,6 +96,15 @@ mod tests {
         assert_eq!(statuses("5xx"), Ok(Statuses::Class(5)));
         for bad in ["200", "600", "3xx", "", "4x4", "+404", "0404"] {
             assert!(statuses(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn intercepts_errors_only() {
+        assert_eq!(intercepted("500-599"), Ok(StatusRange { first: 500, last: 599 }));
+        assert_eq!(intercepted("404"), Ok(StatusRange { first: 404, last: 404 }));
+        for bad in ["200", "302", "200-599", "5xx", "600", ""] {
+            assert!(intercepted(bad).is_err(), "{bad}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns what a rule may say and that no two of a list have one name; counts nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -21,9 +21,11 @@ const REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
 const PER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 /// Each is a look-up for every request.
 const MOST_RULES: usize = 8;
+/// More would be a bucket for hardly more than one request.
+const MOST_KEYS: usize = 4;
 
 const RULE: &str = "{ requests = 100, per = \"1s\" } or a list of such";
-const BY: &str = "\"client_ip\", \"vhost\", \"path\" or \"header:NAME\"";
+const BY: &str = "\"client_ip\", \"vhost\", \"path\" or \"header:NAME\", or a list of these";
 
 /// The rules at `rate_limit`; those that hold around it where it is absent.
 pub(crate) fn read(section: &Section<'_>, inherited: &[RateLimit]) -> Vec<RateLimit> {
@@ -54,7 +56,7 @@ fn rule(section: &Section<'_>, node: Node<'_>) -> Option<At<RateLimit>> {
         read => read.good(),
     };
     let per = table.require("per", "a duration such as \"1s\"", per);
-    let by = table.read("by", BY, key).certain(RateKey::ClientIp);
+    let by = keys(&table);
     let burst = table.number("burst", REQUESTS);
     let name = table.read("name", "a name", value::name);
     let modes = [("enforce", true), ("observe", false)];
@@ -62,7 +64,7 @@ fn rule(section: &Section<'_>, node: Node<'_>) -> Option<At<RateLimit>> {
         table.read("mode", "\"enforce\" or \"observe\"", |text| value::word(text, &modes)).certain(true);
     let (requests, by) = (requests?.value, by?);
     let value = RateLimit {
-        name: name.certain(by.to_string().replace(':', "-"))?,
+        name: name.certain(named_after(&by))?,
         requests,
         per: per?.value,
         burst: burst.certain(requests)?,
@@ -70,6 +72,36 @@ fn rule(section: &Section<'_>, node: Node<'_>) -> Option<At<RateLimit>> {
         enforced: enforced?,
     };
     Some(At { at: node.at, value })
+}
+
+/// What is counted by: one key, or several together.
+fn keys(table: &Section<'_>) -> Option<Vec<RateKey>> {
+    let keys = match table.one_or_more("by", BY) {
+        Read::Absent => return Some(vec![RateKey::ClientIp]),
+        nodes => nodes.map_items(|node| {
+            let text = table.text("by", BY, node)?;
+            table.judge("by", node.at, key(text)).map(|value| At { at: node.at, value })
+        }),
+    };
+    let keys = keys.good()?;
+    let distinct: BTreeSet<_> = keys.value.iter().map(|key| &key.value).collect();
+    let flaw = match keys.value.len() {
+        0 => Flaw::new("the list is empty").help(format!("known are {BY}")),
+        count if count > MOST_KEYS => {
+            Flaw::new(format!("there are {count} keys")).help(format!("{MOST_KEYS} is the most"))
+        }
+        count if count > distinct.len() => Flaw::new("a key stands there twice").help("remove one of them"),
+        count if count > 1 && distinct.contains(&RateKey::Vhost) => {
+            Flaw::new("\"vhost\" counts all requests together, whatever stands beside it").help("remove it")
+        }
+        _ => return Some(keys.value.into_iter().map(|key| key.value).collect()),
+    };
+    table.here("by", keys.at, flaw);
+    None
+}
+
+fn named_after(keys: &[RateKey]) -> String {
+    keys.iter().map(|key| key.to_string().replace(':', "-")).collect::<Vec<_>>().join("-")
 }
 
 fn per(text: &str) -> Result<Duration, Flaw> {
