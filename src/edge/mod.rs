@@ -16,6 +16,7 @@ pub mod errors;
 mod failure;
 pub mod files;
 mod finish;
+pub mod fresh;
 pub mod identity;
 pub mod jwks;
 mod limiters;
