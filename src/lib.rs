@@ -1,7 +1,7 @@
 //! Fluxheim, the proxy: everything between an accepted connection and a logged response.
 //!
 //! Layers import only downward, and `tests/layers` holds the table: `app`, `cli` > `edge` >
-//! `listen`, `tls`, `upstream`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
+//! `listen`, `tls`, `upstream`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
 #![forbid(unsafe_code)]
 
 pub mod app;
@@ -10,6 +10,7 @@ pub mod edge;
 pub mod listen;
 pub mod policy;
 pub mod rewrite;
+pub mod rotation;
 pub mod route;
 pub mod telemetry;
 pub mod tls;

@@ -4,12 +4,14 @@
 //! ready. Key material is opened only after PID 1 has agreed. Decides nothing about requests.
 
 mod drain;
+mod expiry;
 mod export;
 mod fixed;
 mod handoff;
 mod password;
 mod patience;
 mod reload;
+mod rotate;
 mod serve;
 mod signals;
 

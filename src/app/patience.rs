@@ -23,4 +23,4 @@ where
 }
 
 /// Much longer than any disk or network filesystem that lives needs for all of them.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -13,11 +13,13 @@ use hickory_resolver::TokioResolver;
 use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinSet;
 
+use crate::app::rotate::{self, Rotating};
 use crate::app::{fixed, patience};
 use crate::cli::Configuration;
 use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{Crowd, Pace};
+use crate::rotation::Sight;
 use crate::telemetry::Telemetry;
 use crate::tls::{Certificates, KeysRead, Outwards, Termination};
 use crate::upstream::health::{self, Checking};
@@ -39,6 +41,8 @@ pub(super) struct Reloadable {
     /// How checks connect.
     pub connecting: ConnectorOptions,
     pub checking: Checking,
+    /// What is read anew when it is replaced.
+    pub rotating: Rotating,
     /// Whether PID 1 judged us as a process that holds secrets. Its verdict does not cover any that
     /// come later.
     pub judged_with_secrets: bool,
@@ -50,7 +54,7 @@ impl Reloadable {
     /// Reads `path` anew and swaps it in; on any mistake the old configuration stays.
     pub(super) async fn reload(&mut self, at: &Configuration) {
         match self.rehearse(at).await {
-            Ok((live, certificates, refreshing)) => {
+            Ok((Built { live, certificates, sights }, refreshing)) => {
                 warn_of_fixed(&self.live.load().config, &live.config);
                 self.termination.resolver().replace(certificates);
                 self.termination.replace(&live.config);
@@ -59,6 +63,8 @@ impl Reloadable {
                 self.telemetry.follow(&live.config);
                 self.fetching = jwks::start(&live);
                 self.checking = health::start(&live.pools, &self.connecting);
+                self.rotating.follow(&live.config, sights);
+                self.telemetry.metrics.files.follow(self.rotating.files());
                 let live = Arc::new(live);
                 let old = self.live.swap(Arc::clone(&live));
                 self.refreshing = refreshing;
@@ -73,15 +79,15 @@ impl Reloadable {
         }
     }
 
-    async fn rehearse(&self, at: &Configuration) -> Result<(Live, Certificates, Refreshing), String> {
+    async fn rehearse(&self, at: &Configuration) -> Result<(Built, Refreshing), String> {
         let (at, confined_to, secrets) = (at.clone(), self.confined_to.clone(), self.judged_with_secrets);
         let work = move || read_anew(&at, confined_to.as_ref(), secrets);
         let read = tokio::task::spawn_blocking(|| patience::reading(work)).await;
-        let (mut live, certificates) = read.map_err(|error| error.to_string())??;
-        live.inherit(&self.live.load());
-        let mut refreshing = resolve::start(&live.pools, &self.resolver, &self.telemetry);
+        let mut built = read.map_err(|error| error.to_string())??;
+        built.live.inherit(&self.live.load());
+        let mut refreshing = resolve::start(&built.live.pools, &self.resolver, &self.telemetry);
         refreshing.first_answers().await;
-        Ok((live, certificates, refreshing))
+        Ok((built, refreshing))
     }
 }
 
@@ -111,7 +117,7 @@ fn read_anew(
     at: &Configuration,
     confined_to: Option<&Reach>,
     judged_with_secrets: bool,
-) -> Result<(Live, Certificates), String> {
+) -> Result<Built, String> {
     let config = super::load(at)?;
     check_reach(&Reach::of(&config, &at.path), confined_to)?;
     if config.has_secrets() && !judged_with_secrets {
@@ -137,11 +143,21 @@ fn check_reach(wanted: &Reach, confined_to: Option<&Reach>) -> Result<(), String
 const FIRST_SECRETS: &str = "the new configuration names the first secrets (private keys, or a file of users), and whether this \
     process may hold any was not asked when it started: restart it";
 
+/// Everything that a configuration names, read.
+pub(super) struct Built {
+    pub live: Live,
+    pub certificates: Certificates,
+    /// What the files were like just before.
+    pub sights: Vec<Sight>,
+}
+
 /// Builds everything that a configuration names; the error lists all that is wrong with any of it.
 ///
 /// # Errors
 /// Text for people, one mistake a line.
-pub(super) fn build(config: Config) -> Result<(Live, Certificates), String> {
+pub(super) fn build(config: Config) -> Result<Built, String> {
+    // Before any of it is read: what is replaced meanwhile is then found to be another.
+    let sights = rotate::sights(&config);
     let terms = Terms::of(&config, Identity::current());
     let certificates = Certificates::load(&config, &terms).map_err(|errors| join(&errors));
     let outwards = Outwards::load(&config, &terms).map_err(|errors| join(&errors));
@@ -150,7 +166,7 @@ pub(super) fn build(config: Config) -> Result<(Live, Certificates), String> {
     match (live, certificates, outwards) {
         (Ok(live), Ok(certificates), Ok(outwards)) => {
             tell(&certificates, &outwards, &live.config);
-            Ok((live, certificates))
+            Ok(Built { live, certificates, sights })
         }
         (live, certificates, outwards) => {
             let mistakes = [live.err(), certificates.err(), outwards.err()];

@@ -21,10 +21,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::app::drain;
+use crate::app::expiry;
 use crate::app::export::Exporter;
 use crate::app::handoff::{self, Word};
 use crate::app::patience;
-use crate::app::reload::{self, Reloadable};
+use crate::app::reload::{self, Built, Reloadable};
+use crate::app::rotate::Rotating;
 use crate::app::signals::{self, Order};
 use crate::cli::Configuration;
 use crate::edge::Edge;
@@ -88,7 +90,8 @@ fn start(
     // Signals first: one that comes during the start is then an order, not a death.
     let orders = signals::listen()?;
     let built = patience::reading(|| reload::build(config));
-    let (live, certificates) = built.map_err(StartError::Refused)?;
+    let built = built.map_err(StartError::Refused)?;
+    let live = &built.live;
     let threads = live.config.server.threads.map_or_else(available_threads, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -99,7 +102,7 @@ fn start(
     let telemetry = Arc::new(Telemetry::new(access, word.posture.as_ref()));
     telemetry.follow(&live.config);
     let result = runtime.block_on(async {
-        let mut proxy = Proxy::open(live, certificates, telemetry, threads)?;
+        let mut proxy = Proxy::open(built, telemetry, threads)?;
         proxy.reloadable.confined_to = confined_to;
         proxy.serve(at, orders, word.supervisor).await
     });
@@ -137,13 +140,13 @@ struct Proxy {
 
 impl Proxy {
     /// Opens every listener or none.
-    fn open(
-        live: Live,
-        certificates: tls::Certificates,
-        telemetry: Arc<Telemetry>,
-        threads: usize,
-    ) -> Result<Self, StartError> {
+    fn open(built: Built, telemetry: Arc<Telemetry>, threads: usize) -> Result<Self, StartError> {
+        let Built { live, certificates, sights } = built;
         let certificates = Arc::new(tls::Resolver::new(certificates));
+        let rotating = Rotating::new(&live.config, sights);
+        telemetry.metrics.files.follow(rotating.files());
+        let seen = Arc::clone(&certificates);
+        telemetry.metrics.watch_certificates(move || expiry::samples(&seen));
         let resolver = resolve::resolver()?;
         let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
         let fetching = jwks::start(&live);
@@ -170,6 +173,7 @@ impl Proxy {
             fetching,
             connecting,
             checking,
+            rotating,
             judged_with_secrets,
             confined_to: None,
         };
@@ -206,7 +210,8 @@ impl Proxy {
             telemetry.lifecycle.set_resolved();
             tracing::info!(version = VERSION, "ready");
         });
-        while let Some(order) = orders.recv().await {
+        tokio::spawn(expiry::watch(Arc::clone(self.reloadable.termination.resolver())));
+        while let Some(order) = self.order(at, &mut orders).await {
             match order {
                 Order::Stop => break,
                 Order::Reload => {
@@ -218,6 +223,21 @@ impl Proxy {
         }
         self.stop().await;
         Ok(())
+    }
+
+    /// The next order; until it comes, files that are replaced are put to use.
+    async fn order(
+        &mut self,
+        at: &Configuration,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Option<Order> {
+        loop {
+            tokio::select! {
+                biased;
+                order = orders.recv() => return order,
+                found = self.reloadable.rotated(at) => found.into_iter().for_each(|found| self.reloadable.put(found)),
+            }
+        }
     }
 
     /// Reloads, and again if that was asked for meanwhile. A stop ends it at once: a reload may wait

@@ -13,6 +13,7 @@ use crate::edge::ask::Asker;
 use crate::edge::consult::Permits;
 use crate::edge::errors::Pages;
 use crate::edge::files::Site;
+use crate::edge::fresh;
 use crate::edge::jwks::Source;
 use crate::edge::limiters::Limiters;
 use crate::edge::local::Fixed;
@@ -27,8 +28,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::meters::VhostMeters;
 use crate::telemetry::servers::{ServerSample, UpstreamSample};
 use crate::tls::Outward;
+use crate::upstream::Pool;
 use crate::upstream::clock::Tick;
-use crate::upstream::{Pool, StickyKey};
 
 /// Immutable; shared by reference with every request.
 #[derive(Debug)]
@@ -235,6 +236,11 @@ impl Live {
         source.jwks.path == other.jwks.path && upstream(self, source) == upstream(earlier, other)
     }
 
+    /// The files of users and keys that policies name.
+    pub(super) const fn rule_table(&self) -> &RuleTable {
+        &self.rules
+    }
+
     /// The request fields that are only ours to send.
     #[must_use]
     pub fn claims(&self) -> &[HeaderName] {
@@ -303,15 +309,9 @@ fn pool(
     outward: Option<&Outward>,
     terms: &Terms,
 ) -> Result<Pool, LiveError> {
-    let unusable = |reason: String| LiveError::StickyKey { upstream: upstream.name.clone(), reason };
-    let sticky = match fluxheim_trust::sticky_key(upstream) {
-        Some(object) => {
-            let secret = fluxheim_trust::read(&object, terms).map_err(|error| unusable(error.to_string()))?;
-            let key = StickyKey::new(&upstream.name, secret.as_bytes());
-            Some(key.map_err(|error| unusable(format!("{}: {error}", object.path.display())))?)
-        }
-        None => None,
-    };
+    let sticky = fluxheim_trust::sticky_key(upstream);
+    let sticky = sticky.map(|object| fresh::sticky_key(&upstream.name, &object, terms)).transpose();
+    let sticky = sticky.map_err(|reason| LiveError::StickyKey { upstream: upstream.name.clone(), reason })?;
     Ok(Pool::new(upstream.clone(), outward, config.server.zone.as_deref(), sticky))
 }
 

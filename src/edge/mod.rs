@@ -16,6 +16,7 @@ pub mod errors;
 mod failure;
 pub mod files;
 mod finish;
+pub mod fresh;
 mod gone;
 pub mod identity;
 mod intercept;

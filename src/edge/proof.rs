@@ -25,7 +25,7 @@ pub(super) async fn password(session: &Session, ctx: &Ctx, basic: &Basic) -> Res
     // A whole /64 is one client here, even where requests are counted apart: hashing is dear.
     let client = Client::of(conn.client.0, ctx.live.config.limits.ipv6_prefix.min(64));
     let user = HeaderValue::from_str(credentials.user());
-    match ctx.live.passwords().judge(&basic.users, credentials, client).await {
+    match ctx.live.passwords().judge(&basic.users.users(), credentials, client).await {
         Judged::Fits => {}
         Judged::Wrong => return Err(unauthorized(Cause::WrongPassword)),
         Judged::Busy => {

@@ -14,7 +14,7 @@ use http::HeaderName;
 
 use crate::edge::jwks::Source;
 use crate::edge::live::LiveError;
-use crate::policy::basic::users::Users;
+use crate::policy::basic::users::{Register, Users};
 use crate::policy::jwt::keys::{KeyRing, Keys};
 use crate::policy::{Opened, Rules};
 
@@ -28,6 +28,9 @@ pub(super) struct RuleTable {
     pub(super) claims: Vec<HeaderName>,
     /// The key sets that upstreams serve.
     pub(super) sources: Vec<Source>,
+    /// By the files that they were read from, to be replaced when those are.
+    users: HashMap<PathBuf, Arc<Register>>,
+    keys: HashMap<PathBuf, Arc<KeyRing>>,
 }
 
 impl RuleTable {
@@ -48,10 +51,22 @@ impl RuleTable {
         }
         if files.errors.is_empty() {
             let claims = claims(&defaults, &vhosts);
-            Ok(Self { defaults, vhosts, claims, sources: files.sources })
+            let users = read(files.users);
+            let keys = read(files.keys);
+            Ok(Self { defaults, vhosts, claims, sources: files.sources, users, keys })
         } else {
             Err(files.errors)
         }
+    }
+
+    /// The users of a file.
+    pub(super) fn users(&self, path: &Path) -> Option<&Register> {
+        self.users.get(path).map(Arc::as_ref)
+    }
+
+    /// The keys of a file.
+    pub(super) fn keys(&self, path: &Path) -> Option<&KeyRing> {
+        self.keys.get(path).map(Arc::as_ref)
     }
 
     /// Those of the route, else of the vhost, else the defaults.
@@ -75,10 +90,14 @@ fn claims(defaults: &Rules, vhosts: &[OfVhost]) -> Vec<HeaderName> {
     claims
 }
 
+fn read<T>(files: HashMap<PathBuf, Option<Arc<T>>>) -> HashMap<PathBuf, Arc<T>> {
+    files.into_iter().filter_map(|(path, read)| Some((path, read?))).collect()
+}
+
 /// The files read so far, each once.
 struct Files {
     terms: Terms,
-    users: HashMap<PathBuf, Option<Arc<Users>>>,
+    users: HashMap<PathBuf, Option<Arc<Register>>>,
     keys: HashMap<PathBuf, Option<Arc<KeyRing>>>,
     sources: Vec<Source>,
     /// Of the rules made last.
@@ -112,14 +131,12 @@ impl Files {
         Rules::new(policy, Opened { users, keys, id: self.id })
     }
 
-    fn users(&mut self, path: &Path, name: &str) -> Option<Arc<Users>> {
+    fn users(&mut self, path: &Path, name: &str) -> Option<Arc<Register>> {
         if let Some(known) = self.users.get(path) {
             return known.clone();
         }
-        let users = self.read(Role::UsersFile, path, name, |bytes| {
-            Users::parse(bytes).map_err(|errors| errors.iter().map(ToString::to_string).collect())
-        });
-        let users = users.map(Arc::new);
+        let users = self.read(Role::UsersFile, path, name, parse_users);
+        let users = users.map(|users| Arc::new(Register::new(users)));
         self.users.insert(path.to_owned(), users.clone());
         users
     }
@@ -135,8 +152,7 @@ impl Files {
         if let Some(known) = self.keys.get(path) {
             return known.clone();
         }
-        let parse = |bytes: &[u8]| Keys::parse(bytes).map_err(|error| vec![error.to_string()]);
-        let keys = self.read(Role::KeySet, path, name, parse).map(|keys| Arc::new(KeyRing::with(keys)));
+        let keys = self.read(Role::KeySet, path, name, parse_keys).map(|keys| Arc::new(KeyRing::with(keys)));
         self.keys.insert(path.to_owned(), keys.clone());
         keys
     }
@@ -160,18 +176,48 @@ impl Files {
         parse: impl FnOnce(&[u8]) -> Result<T, Vec<String>>,
     ) -> Option<T> {
         let object = Object { role, name: name.to_owned(), path: path.to_owned() };
-        let reasons = match fluxheim_trust::read(&object, &self.terms) {
-            Ok(bytes) => match parse(bytes.as_bytes()) {
-                Ok(parsed) => return Some(parsed),
-                Err(reasons) => {
-                    reasons.into_iter().map(|reason| format!("{}: {reason}", path.display())).collect()
-                }
-            },
-            Err(refused) => vec![refused.to_string()],
-        };
-        self.errors.extend(reasons.into_iter().map(LiveError::Policy));
-        None
+        read_as(&object, &self.terms, parse)
+            .map_err(|reasons| self.errors.extend(reasons.into_iter().map(LiveError::Policy)))
+            .ok()
     }
+}
+
+/// What `parse` makes of a file.
+///
+/// # Errors
+/// Everything that is wrong with it.
+fn read_as<T>(
+    object: &Object,
+    terms: &Terms,
+    parse: impl FnOnce(&[u8]) -> Result<T, Vec<String>>,
+) -> Result<T, Vec<String>> {
+    let bytes = fluxheim_trust::read(object, terms).map_err(|refused| vec![refused.to_string()])?;
+    let named = |reason| format!("{}: {reason}", object.path.display());
+    parse(bytes.as_bytes()).map_err(|reasons| reasons.into_iter().map(named).collect())
+}
+
+fn parse_users(bytes: &[u8]) -> Result<Users, Vec<String>> {
+    Users::parse(bytes).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+}
+
+fn parse_keys(bytes: &[u8]) -> Result<Keys, Vec<String>> {
+    Keys::parse(bytes).map_err(|error| vec![error.to_string()])
+}
+
+/// Reads a file of users anew.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn read_users(object: &Object, terms: &Terms) -> Result<Users, Vec<String>> {
+    read_as(object, terms, parse_users)
+}
+
+/// The same for a key set.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn read_keys(object: &Object, terms: &Terms) -> Result<Keys, Vec<String>> {
+    read_as(object, terms, parse_keys)
 }
 
 fn is_same_policy(first: &Policy, second: &Policy) -> bool {

@@ -20,7 +20,7 @@ use http::header::{self, HeaderName};
 
 use crate::policy::access::Access;
 use crate::policy::basic::Basic;
-use crate::policy::basic::users::Users;
+use crate::policy::basic::users::Register;
 use crate::policy::cors::Cors;
 use crate::policy::forward::Forward;
 use crate::policy::headers::SecurityHeaders;
@@ -46,7 +46,7 @@ pub struct Rules {
 /// What the rules need of files.
 #[derive(Debug, Default)]
 pub struct Opened {
-    pub users: Option<Arc<Users>>,
+    pub users: Option<Arc<Register>>,
     pub keys: Option<Arc<KeyRing>>,
     /// A number that no other rules have.
     pub id: u64,

@@ -19,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, NativeHistogramConfig};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::telemetry::certificates::{CertificateSample, Certificates, Files};
 use crate::telemetry::lifecycle::Lifecycle;
 use crate::telemetry::servers::{Servers, UpstreamSample};
 use crate::types::{Scheme, TlsFacts};
@@ -64,6 +65,9 @@ pub struct Metrics {
     in_flight: Gauge,
     ready: Gauge,
     servers: Servers,
+    certificates: Certificates,
+    /// Files that are replaced while the proxy runs.
+    pub files: Files,
 }
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -221,11 +225,15 @@ impl Metrics {
             in_flight: Gauge::default(),
             ready: Gauge::default(),
             servers: Servers::default(),
+            certificates: Certificates::default(),
+            files: Files::default(),
         };
         metrics.register_http();
         metrics.register_upstreams();
         metrics.register_rest();
         metrics.registry.register_collector(Box::new(Process::starting_now()));
+        metrics.registry.register_collector(Box::new(metrics.certificates.clone()));
+        metrics.files.register(metrics.registry.sub_registry_with_prefix(PREFIX));
         metrics.reloaded(true);
         if let Some(posture) = posture {
             metrics.register_posture(posture);
@@ -492,6 +500,11 @@ impl Metrics {
     /// Where the gauges of upstream servers come from.
     pub fn watch_servers(&self, source: impl Fn() -> UpstreamSample + Send + Sync + 'static) {
         self.servers.watch(Box::new(source));
+    }
+
+    /// Where the dates of certificates come from.
+    pub fn watch_certificates(&self, source: impl Fn() -> Vec<CertificateSample> + Send + Sync + 'static) {
+        self.certificates.watch(Box::new(source));
     }
 }
 

@@ -4,6 +4,7 @@
 //! is read from here.
 
 pub mod access;
+pub mod certificates;
 pub mod diagnostics;
 pub mod endpoint;
 pub mod lifecycle;

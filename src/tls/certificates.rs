@@ -91,12 +91,14 @@ impl Certificates {
         Ok(Loaded { name, pair: Arc::new(pair), about, warnings: read.warnings, keys_read })
     }
 
-    /// The same with one pair in place of the old one.
+    /// The same with some pairs in place of the old ones, each at its index in the configuration.
     #[must_use]
-    pub fn with(&self, index: usize, pair: Loaded) -> Self {
+    pub fn with(&self, pairs: impl IntoIterator<Item = (usize, Loaded)>) -> Self {
         let mut loaded = self.loaded.clone();
-        if let Some(place) = loaded.get_mut(index) {
-            *place = pair;
+        for (index, pair) in pairs {
+            if let Some(place) = loaded.get_mut(index) {
+                *place = pair;
+            }
         }
         Self::of(loaded, Arc::clone(&self.hosts), Arc::clone(&self.named))
     }

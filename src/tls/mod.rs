@@ -21,7 +21,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 
 pub use about::About;
 pub use certificates::{Certificates, Loaded};
-pub use outward::{Outward, Outwards};
+pub use outward::{Outward, Outwards, read_outward};
 pub use pair::{CertificateError, KeysRead};
 pub use resolver::{Entry, Resolver, Source};
 pub use termination::{Chosen, Termination};

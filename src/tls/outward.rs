@@ -92,6 +92,14 @@ impl Outwards {
     }
 }
 
+/// Reads what one upstream names; `None` where it has no TLS.
+///
+/// # Errors
+/// Every file that can't be used.
+pub fn read_outward(upstream: &Upstream, terms: &Terms) -> Result<Option<Outward>, Vec<CertificateError>> {
+    Outwards::default().read(upstream, terms)
+}
+
 /// The CAs of its own, if it names any.
 fn own_cas(
     upstream: &Upstream,

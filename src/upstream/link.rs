@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use fluxheim_config::{ProxyVersion, TlsVersion, Upstream, UpstreamHost, UpstreamProtocol};
 use pingora::protocols::{ALPN, Digest};
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
@@ -24,7 +25,8 @@ use crate::wire::proxy::{Ends, Form};
 #[derive(Debug)]
 pub struct Link {
     /// Everything but the address.
-    template: HttpPeer,
+    template: ArcSwap<HttpPeer>,
+    protocol: UpstreamProtocol,
     /// Whether a server's certificate must be for its address.
     by_address: bool,
     proxy: Option<Form>,
@@ -60,14 +62,14 @@ impl Link {
         options.custom_l4 = Some(Arc::new(Dial::default()));
         let tls = upstream.tls.as_ref();
         if let Some(outward) = outward {
-            options.ca = Some(Arc::clone(&outward.ca));
             let verify = !tls.is_some_and(|tls| tls.insecure_skip_verify);
             (options.verify_cert, options.verify_hostname) = (verify, verify);
-            template.client_cert_key.clone_from(&outward.client);
+            show(&mut template, outward);
         }
-        template.group_key = hash(&(outward.map(|outward| outward.digest), upstream.protocol as u8));
+        template.group_key = group(outward, upstream.protocol);
         Self {
-            template,
+            template: ArcSwap::from_pointee(template),
+            protocol: upstream.protocol,
             by_address,
             proxy: upstream.proxy_protocol.map(|version| match version {
                 ProxyVersion::V1 => Form::Text,
@@ -80,6 +82,14 @@ impl Link {
             keepalive_time: upstream.keepalive_time,
             only_1_3: tls.is_some_and(|tls| tls.min_version == TlsVersion::V1_3),
         }
+    }
+
+    /// New connections believe and show what was read anew, and share nothing with those from before.
+    pub fn replace(&self, outward: &Outward) {
+        let mut template = HttpPeer::clone(&self.template.load());
+        show(&mut template, outward);
+        template.group_key = group(Some(outward), self.protocol);
+        self.template.store(Arc::new(template));
     }
 
     /// Whether connections begin with a PROXY header, for which [`Link::peer`] needs the ends.
@@ -97,7 +107,7 @@ impl Link {
     /// The peer at `address`, for a request that came between `ends` and has so much time `left`.
     #[must_use]
     pub fn peer(&self, address: SocketAddr, ends: Option<Ends>, left: Option<Duration>) -> Box<HttpPeer> {
-        let mut peer = Box::new(self.template.clone());
+        let mut peer = Box::new(HttpPeer::clone(&self.template.load()));
         if let Some(left) = left {
             let options = &mut peer.options;
             for wait in [
@@ -115,7 +125,7 @@ impl Link {
         }
         if let Some(form) = self.proxy {
             peer.options.custom_l4 = Some(Arc::new(Dial::announcing(form, ends)));
-            peer.group_key = hash(&(self.template.group_key, ends));
+            peer.group_key = hash(&(peer.group_key, ends));
         }
         peer
     }
@@ -158,6 +168,15 @@ impl Link {
         let kept = kept.and_then(|kept| kept.downcast_ref::<Kept>());
         Ok(kept.is_some_and(|kept| kept.use_once(self.keepalive_requests, self.keepalive_time)))
     }
+}
+
+fn show(template: &mut HttpPeer, outward: &Outward) {
+    template.options.ca = Some(Arc::clone(&outward.ca));
+    template.client_cert_key.clone_from(&outward.client);
+}
+
+fn group(outward: Option<&Outward>, protocol: UpstreamProtocol) -> u64 {
+    hash(&(outward.map(|outward| outward.digest), protocol as u8))
 }
 
 /// The name that every server's certificate must be for; `None` if it is each server's address.

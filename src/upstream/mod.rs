@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use fluxheim_config::{Upstream, UpstreamHost, UpstreamServer};
 
 use crate::telemetry::metrics::meters::UpstreamMeters;
@@ -56,7 +56,7 @@ pub struct Pool {
     pub meters: UpstreamMeters,
     pub link: Link,
     zone: Option<String>,
-    sticky: Option<StickyKey>,
+    sticky: ArcSwapOption<StickyKey>,
     table: ArcSwap<Table>,
     /// What each configured server resolved to last, in order.
     known: ArcSwap<Vec<Vec<Found>>>,
@@ -124,7 +124,7 @@ impl Pool {
             link: Link::new(&config, outward),
             config,
             zone: zone.map(str::to_owned),
-            sticky,
+            sticky: ArcSwapOption::from_pointee(sticky),
             table: ArcSwap::from_pointee(table),
             known: ArcSwap::from_pointee(known),
             turns: AtomicUsize::new(0),
@@ -184,11 +184,17 @@ impl Pool {
         }
     }
 
+    /// From now on, cookies are of this key; those of the one before are as good as none.
+    pub fn replace_sticky(&self, key: StickyKey) {
+        self.sticky.store(Some(Arc::new(key)));
+        self.rebuild(self.known(), None);
+    }
+
     fn rebuild(&self, known: Vec<Vec<Found>>, shared: Option<Arc<Shared>>) {
         let now = Tick::now();
         let shared = shared.unwrap_or_else(|| Arc::clone(&self.table.load().shared));
         let zone = self.zone.as_deref();
-        let table = Table::new(&self.config, zone, self.sticky.as_ref(), &known, shared, now);
+        let table = Table::new(&self.config, zone, self.sticky.load().as_deref(), &known, shared, now);
         self.known.store(Arc::new(known));
         self.table.store(Arc::new(table));
         self.change(now, |_| ());
@@ -204,7 +210,7 @@ impl Pool {
     /// sticky cookie, `now` in seconds since the Unix epoch.
     #[must_use]
     pub fn turn(&self, key: Option<&[&[u8]]>, cookie: Option<&str>, now: u64) -> Turn {
-        let pinned = cookie.and_then(|value| self.sticky.as_ref()?.open(value, now));
+        let pinned = cookie.and_then(|value| self.sticky.load().as_ref()?.open(value, now));
         let key = key.map(hash::of);
         Turn { table: self.table.load_full(), key, pinned, tried: Tried::default() }
     }
@@ -212,8 +218,8 @@ impl Pool {
     /// The `Set-Cookie` value for a client served by `lease`, where it needs one.
     #[must_use]
     pub fn set_cookie(&self, turn: &Turn, lease: &Lease, now: u64) -> Option<String> {
-        let (key, sticky) = (self.sticky.as_ref()?, self.config.sticky.as_ref()?);
-        key.set_cookie(sticky, turn.pinned, &lease.address(), now)
+        let (key, sticky) = (self.sticky.load(), self.config.sticky.as_ref()?);
+        key.as_ref()?.set_cookie(sticky, turn.pinned, &lease.address(), now)
     }
 
     /// A server for the next attempt, if one may be used at once.

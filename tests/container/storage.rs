@@ -124,13 +124,27 @@ fn an_init_container_and_then_the_proxy_take_a_kubernetes_secret_and_its_rotatio
     let flux = pod.start();
     flux.wait_for("listening");
     assert!(served(&flux).contains("DNS:a.test"), "{}", flux.logs());
-    // Another pair in the same moment, and the old one gone: what a reload reads is the new one.
+    // Another pair in the same moment, and the old one gone: the new one is taken by itself.
     let second = pair("renewed.a.test");
     pod.secret.rotate(&files(&second));
-    crate::docker::docker(&["kill", "-s", "HUP", &flux.0]);
-    flux.wait_for("configuration reloaded");
+    flux.wait_for("certificate replaced");
     assert!(served(&flux).contains("DNS:renewed.a.test"), "{}", flux.logs());
     assert!(flux.logs().contains("name-not-covered"), "it says what it is not for: {}", flux.logs());
+    assert!(!flux.logs().contains("no inotify"), "{}", flux.logs());
+    // Again and again: the folder of each is another one.
+    for number in 0..5 {
+        let name = format!("again-{number}.a.test");
+        pod.secret.rotate(&files(&pair(&name)));
+        let shown = wait(|| served(&flux).contains(&name).then_some(()));
+        assert!(shown.is_some(), "{name}: {}", flux.logs());
+    }
+    // What a reload reads is the new one too.
+    let last = pair("a.test");
+    pod.secret.rotate(&files(&last));
+    crate::docker::docker(&["kill", "-s", "HUP", &flux.0]);
+    flux.wait_for("configuration reloaded");
+    assert!(served(&flux).contains("DNS:a.test"), "{}", flux.logs());
+    assert!(!flux.logs().contains("what can't be used"), "{}", flux.logs());
 }
 
 #[test]

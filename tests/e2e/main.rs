@@ -36,6 +36,7 @@ mod protocols;
 mod proxy_headers;
 mod rates;
 mod reloading;
+mod rotating;
 mod routing;
 mod secure_upstreams;
 mod streaming;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -154,6 +154,7 @@ impl Stage {
         use_upstreams(&running, &app, &socket);
         use_tls(&running);
         watch(&running);
+        rotate(&running);
         reload(&running, &config.canonicalize().unwrap());
         stop(&mut running);
         Trace::read(&prefix, running.pid())
@@ -231,6 +232,19 @@ fn watch(flux: &Running) {
     for path in ["/metrics", "/livez", "/readyz"] {
         assert_eq!(request(flux.metrics(), "x", path).status, 200, "{path}");
     }
+}
+
+/// Another pair in place of the first, renamed over it, by the same owner and for nobody else.
+fn rotate(flux: &Running) {
+    let (folder, new) = (flux.dir.path(), flux.dir.path().join("new"));
+    std::fs::create_dir(&new).unwrap();
+    certificate(&new, "a", &["a.test"]);
+    let owner = std::fs::metadata(folder.join("a.key")).unwrap();
+    chown(new.join("a.key"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    for name in ["a.key", "a.pem"] {
+        std::fs::rename(new.join(name), folder.join(name)).unwrap();
+    }
+    flux.wait_for("certificate replaced");
 }
 
 fn reload(flux: &Running, config: &Path) {

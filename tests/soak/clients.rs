@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::site::{RESTARTED, Site};
 use crate::support::run;
@@ -69,17 +68,25 @@ pub(crate) fn http2(site: &Site) -> Outcome {
 
 /// A handshake, two requests, a close that is said.
 pub(crate) fn encrypted(site: &Site) -> Outcome {
-    let pem = std::fs::read(site.folder().join("a.pem")).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    let client = ClientConnection::new(Arc::new(config), "a.test".try_into().unwrap()).unwrap();
-    let mut stream = BufReader::new(StreamOwned::new(client, connect(site.https)?));
+    let mut stream = BufReader::new(handshake(site)?);
     get(&mut stream, "a.test", "/small", "")?;
     get(&mut stream, "a.test", paths(site.turn()), "Connection: close\r\n")?;
     Ok(Done::answered(2))
+}
+
+/// The certificate that a new handshake is shown.
+pub(crate) fn shown(site: &Site) -> Result<CertificateDer<'static>, String> {
+    let mut tls = handshake(site)?;
+    tls.conn.complete_io(&mut tls.sock).map_err(|error| error.to_string())?;
+    tls.conn.peer_certificates().and_then(<[_]>::first).cloned().ok_or_else(|| "no certificate".to_owned())
+}
+
+fn handshake(site: &Site) -> Result<StreamOwned<ClientConnection, TcpStream>, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_root_certificates(site.certificates()).with_no_client_auth();
+    let client = ClientConnection::new(Arc::new(config), "a.test".try_into().unwrap()).unwrap();
+    Ok(StreamOwned::new(client, connect(site.https)?))
 }
 
 /// A body with a length or in chunks; the origin says what came.

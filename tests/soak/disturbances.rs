@@ -79,5 +79,10 @@ pub(crate) fn reload(site: &Site) -> Outcome {
     Ok(Done::answered(1))
 }
 
+/// Another pair, by turns renamed over, written in place, and for a while only half of it.
+pub(crate) fn rotate(site: &Site) -> Outcome {
+    site.rotate(site.turn()).map(|()| Done::answered(1))
+}
+
 const MORE: &str = "[[upstreams]]\nname = \"more\"\nservers = [\"127.0.0.1:9\"]\n\
                     [[vhosts]]\nhosts = [\"more.test\"]\nroutes = [{ path = \"/\", upstream = \"more\" }]\n";

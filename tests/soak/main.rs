@@ -57,6 +57,7 @@ const LOADS: &[Load] = &[
         once: disturbances::restart_origin,
     },
     Load { name: "reloads", threads: 1, rest: Duration::from_secs(1), once: disturbances::reload },
+    Load { name: "rotations", threads: 1, rest: Duration::from_secs(1), once: disturbances::rotate },
 ];
 
 #[test]

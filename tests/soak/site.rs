@@ -6,11 +6,20 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::signal::Signal;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::clients;
 use crate::origin::{self, Restarted};
-use crate::support::{Flux, Nginx, Running, certificate, request, wait};
+use crate::support::{Flux, Nginx, Running, certificate, request, set_mode, wait};
 use crate::wire::pattern;
+
+/// A certificate and its key.
+struct Pair {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+}
 
 pub(crate) struct Site {
     flux: Running,
@@ -19,6 +28,10 @@ pub(crate) struct Site {
     metrics: SocketAddr,
     /// The text that is reloaded again and again.
     config: String,
+    /// Pairs that take each other's place.
+    pairs: Vec<Pair>,
+    /// Held while there is only half of one, which a reload would refuse, and told so.
+    replacing: Mutex<usize>,
     restarted: Mutex<Restarted>,
     _steady: Nginx,
     turns: AtomicUsize,
@@ -31,7 +44,7 @@ impl Site {
         let restarted = Restarted::start();
         let (own, steady_at, restarted_at) = (origin::start(), steady.address, restarted.address);
         let config = format!(
-            "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n\
+            "[[tls.certificates]]\nname = \"a\"\ncert = \"tls/a.pem\"\nkey = \"tls/a.key\"\n\
              [limits]\nmax_body_size = \"64MiB\"\n\
              [[upstreams]]\nname = \"steady\"\nservers = [\"{steady_at}\"]\nkeepalive_timeout = \"2s\"\nconnect_timeout = \"1m\"\n\
              [[upstreams]]\nname = \"own\"\nservers = [\"{own}\"]\nkeepalive_timeout = \"2s\"\nconnect_timeout = \"1m\"\n\
@@ -42,7 +55,12 @@ impl Site {
         );
         let flux = Flux::server("http = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\nthreads = 2", &config)
             .file("root/site/file", &medium);
-        certificate(flux.dir.path(), "a", &["a.test"]);
+        let pairs: Vec<_> = (0..PAIRS).map(|_| Pair::new(flux.dir.path())).collect();
+        std::fs::create_dir(flux.dir.path().join("tls")).unwrap();
+        pairs[0].put(flux.dir.path(), |path, content| {
+            std::fs::write(path, content).unwrap();
+            set_mode(path, 0o600);
+        });
         let path = flux.write();
         // The access log is written, and read by nobody: an hour of it has no place in our memory.
         let program = std::env::var("FLUXHEIM_SOAK_PROGRAM");
@@ -53,7 +71,18 @@ impl Site {
         let (http, https, metrics) = (flux.http(), flux.https(), flux.metrics());
         let config = std::fs::read_to_string(&flux.config).unwrap();
         let (restarted, turns) = (Mutex::new(restarted), AtomicUsize::new(0));
-        Self { flux, http, https, metrics, config, restarted, _steady: steady, turns }
+        Self {
+            flux,
+            http,
+            https,
+            metrics,
+            config,
+            pairs,
+            replacing: Mutex::new(0),
+            restarted,
+            _steady: steady,
+            turns,
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -69,8 +98,39 @@ impl Site {
         self.flux.dir.path()
     }
 
+    /// Every certificate that may be shown.
+    pub(crate) fn certificates(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        self.pairs.iter().for_each(|pair| roots.add(pair.der()).unwrap());
+        roots
+    }
+
+    /// Another pair in place of the one there is, by `how` of several ways; waits until it is shown.
+    pub(crate) fn rotate(&self, how: usize) -> Result<(), String> {
+        let mut at = self.replacing.lock().unwrap();
+        *at = (*at + 1) % self.pairs.len();
+        let pair = &self.pairs[*at];
+        match how % 3 {
+            0 => pair.put(self.folder(), |path, content| {
+                let new = path.with_extension("new");
+                std::fs::write(&new, content).unwrap();
+                set_mode(&new, 0o600);
+                std::fs::rename(new, path).unwrap();
+            }),
+            1 => pair.put(self.folder(), |path, content| std::fs::write(path, content).unwrap()),
+            _ => pair.put(self.folder(), |path, content| {
+                std::thread::sleep(std::time::Duration::from_millis(300));
+                std::fs::write(path, content).unwrap();
+            }),
+        }
+        drop(at);
+        let shown = || clients::shown(self).is_ok_and(|shown| shown == pair.der()).then_some(());
+        (0..3).any(|_| wait(shown).is_some()).then_some(()).ok_or_else(|| "never taken".to_owned())
+    }
+
     /// Writes the configuration with `more` after it and reloads; waits until that is `said`.
     pub(crate) fn reload(&self, more: &str, said: &str) -> Result<(), String> {
+        let _whole = self.replacing.lock().unwrap();
         std::fs::write(&self.flux.config, format!("{}{more}", self.config)).unwrap();
         let before = self.said(said);
         self.flux.signal(Signal::SIGHUP);
@@ -112,5 +172,22 @@ impl Site {
     }
 }
 
+impl Pair {
+    fn new(folder: &std::path::Path) -> Self {
+        let (cert, key) = certificate(folder, "made", &["a.test"]);
+        Self { cert: std::fs::read(cert).unwrap(), key: std::fs::read(key).unwrap() }
+    }
+
+    fn der(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(&self.cert).unwrap()
+    }
+
+    fn put(&self, folder: &std::path::Path, write: impl Fn(&std::path::Path, &[u8])) {
+        write(&folder.join("tls/a.pem"), &self.cert);
+        write(&folder.join("tls/a.key"), &self.key);
+    }
+}
+
+const PAIRS: usize = 4;
 /// The virtual host of the origin that is not steady.
 pub(crate) const RESTARTED: &str = "restarted.test";

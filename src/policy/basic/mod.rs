@@ -14,13 +14,13 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::policy::basic::users::Users;
+use crate::policy::basic::users::Register;
 use crate::policy::keyed::{Digest, DigestKey};
 
 /// The rules of one route.
 #[derive(Debug)]
 pub struct Basic {
-    pub users: Arc<Users>,
+    pub users: Arc<Register>,
     /// For `WWW-Authenticate`.
     pub challenge: HeaderValue,
     pub forward_authorization: bool,
@@ -31,7 +31,7 @@ impl Basic {
     /// Compiles the rules; a realm or name that can't be sent falls back, which the configuration rules
     /// out.
     #[must_use]
-    pub fn new(basic: &BasicAuth, users: Arc<Users>) -> Self {
+    pub fn new(basic: &BasicAuth, users: Arc<Register>) -> Self {
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", basic.realm);
         Self {
             users,

@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
@@ -17,6 +19,29 @@ pub struct Users {
     known: HashMap<String, Hash>,
     /// What a name that is not known is judged by: as costly as most of the others, met by nothing.
     nobody: Hash,
+}
+
+/// The users that hold now; a file that is replaced replaces them.
+#[derive(Debug)]
+pub struct Register(ArcSwap<Users>);
+
+impl Register {
+    /// With these users.
+    #[must_use]
+    pub fn new(users: Users) -> Self {
+        Self(ArcSwap::from_pointee(users))
+    }
+
+    /// Puts `users` in place of those there are.
+    pub fn replace(&self, users: Users) {
+        self.0.store(Arc::new(users));
+    }
+
+    /// Those there are.
+    #[must_use]
+    pub fn users(&self) -> Arc<Users> {
+        self.0.load_full()
+    }
 }
 
 /// One stored hash.

@@ -9,6 +9,7 @@ use fluxheim_posture::handoff::ControlOutcome;
 
 use super::meters::Request;
 use super::*;
+use crate::telemetry::certificates::{CertificateSample, FileLabels};
 use crate::telemetry::servers::{ServerSample, UpstreamSample};
 
 /// A vhost and an upstream that have counted one request.
@@ -86,6 +87,27 @@ fn shows_the_posture_that_was_judged_and_none_where_there_is_none() {
 }
 
 #[test]
+fn drops_the_series_of_files_and_certificates_that_are_gone() {
+    let metrics = Metrics::new(None);
+    let file =
+        |name: &str| FileLabels { role: "certificate", name: name.to_owned(), path: format!("/{name}") };
+    metrics.files.follow([file("a"), file("b")].into());
+    metrics.files.failed(&file("a"));
+    metrics.files.taken(&file("b"));
+    let labels = "{role=\"certificate\",name=\"a\",path=\"/a\"}";
+    let line = |name: &str, value| format!("fluxheim_file_{name}{labels} {value}\n");
+    let text = metrics.expose(&Lifecycle::default());
+    for line in [line("reload_failed", 1), line("reloads_refused_total", 1)] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("fluxheim_certificate"), "{text}");
+    // What a reload has read is good, whatever was there before.
+    metrics.files.follow([file("a")].into());
+    let text = metrics.expose(&Lifecycle::default());
+    assert!(text.contains(&line("reload_failed", 0)) && !text.contains("\"b\""), "{text}");
+}
+
+#[test]
 fn the_documentation_has_every_metric_with_its_labels() {
     let posture = Posture { controls: vec![control()], secrets_off_swap: Outcome::Inherited };
     let metrics = Metrics::new(Some(&posture));
@@ -116,6 +138,12 @@ fn the_documentation_has_every_metric_with_its_labels() {
         }],
         waiting: vec![("app".to_owned(), 2)],
     });
+    let certificate = CertificateSample { name: "a".to_owned(), source: "file", not_before: 1, not_after: 2 };
+    metrics.watch_certificates(move || vec![certificate.clone()]);
+    let file = FileLabels { role: "certificate", name: "a".to_owned(), path: "/a.pem".to_owned() };
+    metrics.files.follow([file.clone()].into());
+    metrics.files.taken(&file);
+    metrics.files.failed(&file);
     metrics.reload(false);
     metrics.spans_lost(SpansLost::QueueFull, 1);
     let text = metrics.expose(&Lifecycle::default());

@@ -28,6 +28,7 @@ mod tls;
 mod tree;
 mod upstreams;
 mod value;
+mod watch;
 
 pub use acme::*;
 pub use auth::*;
@@ -46,6 +47,7 @@ pub use sections::server::STOP_MARGIN;
 pub use tls::*;
 pub use upstreams::*;
 pub use value::template::{Part, Template, Variable};
+pub use watch::Watch;
 
 use std::path::PathBuf;
 

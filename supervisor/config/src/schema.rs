@@ -142,7 +142,7 @@ pub(crate) static STORAGE: Schema = Schema {
 };
 pub(crate) static TLS: Schema = Schema {
     title: "[tls]",
-    keys: &["min_version", "handshake_timeout", "certificates"],
+    keys: &["min_version", "handshake_timeout", "watch", "watch_poll", "certificates"],
     shared: &[],
     known_as: &[("ssl_protocols", "min_version"), ("certificate", "certificates"), ("cert", "certificates")],
     planned: &["ciphers", "client_ca"],

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::watch::Watch;
+
 /// The lowest TLS version spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -19,6 +21,8 @@ pub struct Tls {
     /// How long a client may take to finish the handshake. Default 10s.
     pub handshake_timeout: Duration,
     pub certificates: Vec<Certificate>,
+    /// How rotated files are found.
+    pub watch: Watch,
 }
 
 /// `[[tls.certificates]]`

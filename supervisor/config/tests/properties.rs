@@ -207,8 +207,10 @@ fn possible(profile: Profile, mut overrides: BTreeMap<Control, Level>) -> BTreeM
 
 fn tls() -> impl Strategy<Value = Tls> {
     let names = btree_map("[A-Za-z0-9_.-]{5,9}", (file(), file()), 1..4);
-    (select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), duration(1), names).prop_map(
-        |(min_version, handshake_timeout, names)| Tls {
+    let watch = (any::<bool>(), duration(1000)).prop_map(|(enabled, poll)| Watch { enabled, poll });
+    (select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), duration(1), names, watch).prop_map(
+        |(min_version, handshake_timeout, names, watch)| Tls {
+            watch,
             min_version,
             handshake_timeout,
             certificates: names

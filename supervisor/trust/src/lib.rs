@@ -36,6 +36,7 @@ mod sys;
 mod terms;
 mod tree;
 mod walk;
+pub mod way;
 
 #[cfg(test)]
 mod testing;

@@ -56,6 +56,11 @@ impl Facts {
         (self.size, self.modified) != (earlier.size, earlier.modified)
     }
 
+    /// The same of a folder, but for what every entry that comes or goes in it changes.
+    pub(crate) const fn apart_from_entries(self) -> Self {
+        Self { links: 0, size: 0, modified: (0, 0), ..self }
+    }
+
     /// The mode as ls(1) shows it, without the type.
     pub(crate) fn letters(&self) -> String {
         letters(self.mode)

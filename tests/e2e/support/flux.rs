@@ -43,6 +43,11 @@ impl Flux {
         self
     }
 
+    /// With something in the configuration that is only known now.
+    pub(crate) fn replacing(self, what: &str, with: &str) -> Self {
+        Self { config: self.config.replace(what, with), ..self }
+    }
+
     /// Where the configuration is, written with `$DIR` filled in.
     pub(crate) fn write(&self) -> PathBuf {
         let path = self.dir.path().join("fluxheim.toml");

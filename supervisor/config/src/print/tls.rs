@@ -7,6 +7,8 @@ pub(super) fn tls(out: &mut Out, tls: &Tls) {
     out.table("[tls]");
     out.key("min_version", quoted(version(tls.min_version)));
     out.time("handshake_timeout", tls.handshake_timeout);
+    out.key("watch", tls.watch.enabled.to_string());
+    out.time("watch_poll", tls.watch.poll);
     for certificate in &tls.certificates {
         out.table("[[tls.certificates]]");
         out.key("name", quoted(&certificate.name));

@@ -25,6 +25,7 @@ pub(crate) mod tracing;
 pub(crate) mod upstream_tls;
 pub(crate) mod upstreams;
 pub(crate) mod vhosts;
+mod watch;
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Names;
+use super::{Names, watch};
 use crate::flaw::Flaw;
 use crate::schema;
 use crate::section::{At, Section};
@@ -29,6 +29,7 @@ pub(crate) fn read(section: &Section<'_>) -> (Tls, Names) {
         min_version: min.or(TlsVersion::V1_2),
         handshake_timeout: handshake.or(HANDSHAKE_TIMEOUT),
         certificates,
+        watch: watch::read(section),
     };
     (tls, names)
 }

@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 85] = table![
+const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -50,6 +50,9 @@ const COMMON: [(&str, libc::c_long); 85] = table![
     SYS_getsockopt,
     SYS_gettid,
     SYS_gettimeofday,
+    SYS_inotify_add_watch,
+    SYS_inotify_init1,
+    SYS_inotify_rm_watch,
     SYS_kill,
     SYS_landlock_add_rule,
     SYS_landlock_create_ruleset,
