@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("edge", &["policy", "rewrite", "route", "telemetry", "tls", "types", "upstream", "wire"]),
     ("listen", &["policy", "telemetry", "tls", "types", "wire"]),
     ("tls", &["route", "types"]),
+    ("acme", &[]),
     ("upstream", &["telemetry", "tls", "wire"]),
     ("telemetry", &["types"]),
     ("route", &["types"]),
