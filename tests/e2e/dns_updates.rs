@@ -1,7 +1,7 @@
 //! Records of DNS-01 at a real name server, Knot: made, seen, taken away, and refused.
 
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fluxheim::acme::dns::{DnsError, Provider, Record, Rfc2136, TsigKey};
 use fluxheim_config::{TsigAlgorithm, UpstreamHost};
@@ -139,6 +139,19 @@ fn says_why_it_is_refused() {
     let error = refused(Wanted::of(&knot).zone("test"));
     assert!(error.contains("NOTAUTH"), "{error}");
     assert!(knot.ask("TXT", "_acme-challenge.a.test").is_empty());
+}
+
+/// Knot's own time comes with its answer.
+#[test]
+fn says_how_far_clocks_are_apart() {
+    let knot = Knot::serving(&[("a.test.", "")]);
+    let told =
+        |clock| present(&Wanted::of(&knot).provider(&knot).with_clock(clock), "_acme-challenge.a.test");
+    let error = told(|| SystemTime::now() - Duration::from_secs(3600)).unwrap_err();
+    assert!(error.contains("BADTIME: its clock is 36") && error.contains("s ahead of ours"), "{error}");
+    let error = told(|| SystemTime::now() + Duration::from_secs(3600)).unwrap_err();
+    assert!(error.contains("BADTIME: its clock is 3") && error.contains("s behind ours"), "{error}");
+    told(|| SystemTime::now() - Duration::from_secs(200)).unwrap();
 }
 
 /// As the documentation says it: TXT records of challenges, and nothing else.

@@ -12,13 +12,13 @@ use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::rdata::tsig::TsigError;
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record as DnsRecord, RecordType};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{DnsError, ProviderError, Refusal};
 use super::exchange::{ask, belongs, by_tcp};
 use super::key::TsigKey;
 use super::tsig::verdict;
-use super::zone::{Finder, Place, is_authoritative};
+use super::zone::{Finder, Place, Servers, is_authoritative};
 use super::{Provider, Record};
 
 /// A server that takes updates.
@@ -28,6 +28,7 @@ pub struct Rfc2136 {
     key: TsigKey,
     ttl: u32,
     propagation: Duration,
+    clock: fn() -> SystemTime,
 }
 
 #[derive(Clone, Copy)]
@@ -53,7 +54,18 @@ impl Rfc2136 {
         let finder =
             Finder { host: config.host.clone(), port: config.port, zone: zone.transpose()?, resolver };
         let ttl = u32::try_from(config.ttl.as_secs()).unwrap_or(u32::MAX);
-        Ok(Self { finder, key, ttl, propagation })
+        Ok(Self { finder, key, ttl, propagation, clock: SystemTime::now })
+    }
+
+    /// With another clock to sign by; for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> SystemTime) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Seconds of Unix time.
+    fn now(&self) -> u64 {
+        (self.clock)().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// Sends an update to the first address that takes it in.
@@ -79,14 +91,14 @@ impl Rfc2136 {
         change: Change,
     ) -> Result<(), DnsError> {
         let request = self.message(place, value, change);
-        let now = unix_now();
+        let now = self.now();
         let (octets, mac) =
             self.key.sign(request.clone(), now).map_err(|reason| DnsError::Nonsense { server, reason })?;
         let answer = by_tcp(server, &octets).await?;
         let nonsense = |reason: String| DnsError::Nonsense { server, reason };
         let told = Message::from_vec(&answer).map_err(|error| nonsense(error.to_string()))?;
         belongs(&request, &told, OpCode::Update).map_err(|reason| nonsense(reason.to_owned()))?;
-        let signed = self.key.verify(&answer, &mac, unix_now());
+        let signed = self.key.verify(&answer, &mac, self.now());
         // A refusal without a signature is one all the same: BADKEY and BADSIG come without (RFC 8945 section
         // 5.2). That it was done has to be signed.
         if let Some(reason) = refusal(told.metadata.response_code, &answer, now) {
@@ -121,53 +133,72 @@ impl Rfc2136 {
     /// Waits for the place's servers, all of them.
     async fn wait(&self, place: &Place, value: &str) -> Result<(), DnsError> {
         let deadline = Instant::now() + self.propagation;
+        let mut servers = None;
         let mut pause = FIRST_PAUSE;
+        let mut missing = "no server answered in time".to_owned();
         loop {
-            let missing = match self.missing(place, value).await {
-                Ok(missing) if missing.is_empty() => return Ok(()),
-                Ok(missing) => missing.join("; "),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() + pause > deadline {
+            match timeout_at(deadline, self.look(place, value, &mut servers)).await {
+                Ok(Ok(said)) if said.is_empty() => return Ok(()),
+                Ok(Ok(said)) => missing = said.join("; "),
+                Ok(Err(error)) => missing = error.to_string(),
+                Err(_) => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 let (name, waited) = (place.owner.to_string(), self.propagation);
                 return Err(DnsError::Invisible { name, waited, missing });
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.min(left)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Which servers have not got it. Of a server that can't be reached by one of its addresses, the others
-    /// count; one that can't be reached at all is not there for a CA either, unless it is only from here.
-    async fn missing(&self, place: &Place, value: &str) -> Result<Vec<String>, DnsError> {
-        let mut missing = Vec::new();
-        for (server, addresses) in self.finder.name_servers(&place.zone).await? {
-            let mut reasons = Vec::new();
-            let mut has = false;
-            for address in addresses {
-                match ask(address, &place.owner, RecordType::TXT).await {
-                    Ok(answer) if !is_authoritative(&answer) => reasons.push(format!(
-                        "{server} ({}) does not answer for the zone: {}",
-                        address.ip(),
-                        answer.metadata.response_code
-                    )),
-                    Ok(answer) if holds(&answer, &place.owner, value) => has = true,
-                    Ok(_) => {
-                        has = false;
-                        reasons.push(format!("{server} ({}) has not got it yet", address.ip()));
-                        break;
-                    }
-                    Err(error) => reasons.push(error.to_string()),
-                }
-            }
-            match (has, reasons.is_empty()) {
-                (true, _) => {}
-                (false, true) => missing.push(format!("{server} has no address")),
-                (false, false) => missing.append(&mut reasons),
-            }
-        }
+    /// One round; who the servers are is asked until it is known.
+    async fn look(
+        &self,
+        place: &Place,
+        value: &str,
+        servers: &mut Option<Servers>,
+    ) -> Result<Vec<String>, DnsError> {
+        let known = match servers.take() {
+            Some(known) => known,
+            None => self.finder.name_servers(&place.zone).await?,
+        };
+        let missing = missing(servers.insert(known), place, value).await;
         Ok(missing)
     }
+}
+
+/// Which servers have not got it. Of a server that can't be reached by one of its addresses the others count;
+/// one that can't be reached at all may be out of reach from here only, but nobody knows.
+async fn missing(servers: &Servers, place: &Place, value: &str) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (server, addresses) in servers {
+        let mut reasons = Vec::new();
+        let mut has = false;
+        for address in addresses {
+            match ask(*address, &place.owner, RecordType::TXT).await {
+                Ok(answer) if !is_authoritative(&answer) => reasons.push(format!(
+                    "{server} ({}) does not answer for the zone: {}",
+                    address.ip(),
+                    answer.metadata.response_code
+                )),
+                Ok(answer) if holds(&answer, &place.owner, value) => has = true,
+                Ok(_) => {
+                    has = false;
+                    reasons.push(format!("{server} ({}) has not got it yet", address.ip()));
+                    break;
+                }
+                Err(error) => reasons.push(error.to_string()),
+            }
+        }
+        match (has, reasons.is_empty()) {
+            (true, _) => {}
+            (false, true) => missing.push(format!("{server} has no address")),
+            (false, false) => missing.append(&mut reasons),
+        }
+    }
+    missing
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -236,10 +267,6 @@ fn holds(answer: &Message, owner: &Name, value: &str) -> bool {
         _ => false,
     };
     answer.answers.iter().any(is)
-}
-
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub(super) struct Place {
     pub(super) zone: Name,
 }
 
+/// The servers of a zone, each with its addresses.
+pub(super) type Servers = Vec<(Name, Vec<SocketAddr>)>;
+
 /// Finds places.
 #[derive(Debug)]
 pub(super) struct Finder {
@@ -94,7 +97,7 @@ impl Finder {
     }
 
     /// The servers of a zone, each with its addresses.
-    pub(super) async fn name_servers(&self, zone: &Name) -> Result<Vec<(Name, Vec<SocketAddr>)>, DnsError> {
+    pub(super) async fn name_servers(&self, zone: &Name) -> Result<Servers, DnsError> {
         let known = self.ask(zone, RecordType::NS).await?;
         let mut servers = Vec::new();
         for record in known.answers {
