@@ -4,6 +4,7 @@
 //! `listen`, `tls`, `upstream`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
 #![forbid(unsafe_code)]
 
+pub mod acme;
 pub mod app;
 pub mod cli;
 pub mod edge;

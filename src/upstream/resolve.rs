@@ -31,11 +31,25 @@ pub struct ResolverError(String);
 /// # Errors
 /// [`ResolverError`] when the configuration exists and can't be used.
 pub fn resolver() -> Result<TokioResolver, ResolverError> {
+    build(None)
+}
+
+/// One that remembers nothing: for records that are looked for until they are there.
+///
+/// # Errors
+/// As [`resolver`].
+pub fn forgetful() -> Result<TokioResolver, ResolverError> {
+    build(Some(0))
+}
+
+fn build(cache: Option<u64>) -> Result<TokioResolver, ResolverError> {
     let mut builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
         tracing::warn!(%error, "no usable /etc/resolv.conf: only addresses and /etc/hosts names will resolve");
         TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
     });
-    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    let options = builder.options_mut();
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.cache_size = cache.unwrap_or(options.cache_size);
     builder.build().map_err(|error| ResolverError(error.to_string()))
 }
 

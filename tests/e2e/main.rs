@@ -21,6 +21,8 @@ mod command_line;
 mod compression;
 mod consulting;
 mod directory;
+mod dns_standing;
+mod dns_updates;
 mod draining;
 mod errors;
 mod files;

@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("listen", &["policy", "telemetry", "tls", "types", "wire"]),
     ("tls", &["route", "types"]),
     ("rotation", &[]),
+    ("acme", &[]),
     ("upstream", &["telemetry", "tls", "wire"]),
     ("telemetry", &["types"]),
     ("route", &["types"]),

@@ -153,7 +153,6 @@ pub struct AcmeDns {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DnsProvider {
     Rfc2136(Rfc2136),
-    Exec(DnsExec),
 }
 
 /// A name server that takes dynamic updates (RFC 2136) signed by a shared key (RFC 8945).
@@ -172,15 +171,6 @@ pub struct Rfc2136 {
     pub algorithm: Option<TsigAlgorithm>,
     /// Of the records. Default 60s.
     pub ttl: Duration,
-}
-
-/// A program of the operator's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DnsExec {
-    /// Absolute.
-    pub command: PathBuf,
-    /// How long one call may take. Default 30s.
-    pub timeout: Duration,
 }
 
 /// What a TSIG key computes with (RFC 8945 section 6).

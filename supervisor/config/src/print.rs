@@ -442,7 +442,6 @@ http = ["0.0.0.0:80"]
 [acme]
 directory = "https://a.example/d"
 terms_of_service_agreed = true
-dns = { provider = "exec", command = "/hook" }
 "#;
 
     #[test]

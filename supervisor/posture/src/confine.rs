@@ -96,7 +96,7 @@ impl Reach {
     }
 }
 
-/// The folders of what ACME reads. What it writes and what it runs are not among them.
+/// The folders of what ACME reads. What it writes is not among them.
 fn of_acme(acme: &Acme) -> Vec<PathBuf> {
     let issuers = acme.issuers.iter().flat_map(|issuer| {
         let account = issuer.external_account.iter();
@@ -105,9 +105,8 @@ fn of_acme(acme: &Acme) -> Vec<PathBuf> {
             .iter()
             .chain(account.flat_map(|account| [&account.key_id_file, &account.hmac_key_file]))
     });
-    let dns = acme.dns.iter().filter_map(|dns| match &dns.provider {
-        DnsProvider::Rfc2136(update) => Some(&update.key_file),
-        DnsProvider::Exec(_) => None,
+    let dns = acme.dns.iter().map(|dns| match &dns.provider {
+        DnsProvider::Rfc2136(update) => &update.key_file,
     });
     let redis = match &acme.storage {
         AcmeStorage::Folder(_) => None,

@@ -46,8 +46,6 @@ pub enum Role {
     StoragePassword,
     /// Whoever can read it can open what instances share: private keys.
     SealKey,
-    /// A program that the proxy runs: whoever can write it commands the proxy.
-    Hook,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
     /// A folder whose content is published.
@@ -56,7 +54,7 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -71,7 +69,6 @@ impl Role {
         Self::DnsKey,
         Self::StoragePassword,
         Self::SealKey,
-        Self::Hook,
         Self::StateFolder,
         Self::StaticRoot,
     ];
@@ -94,7 +91,6 @@ impl Role {
             | Self::Certificate
             | Self::CaBundle
             | Self::KeySet
-            | Self::Hook
             | Self::StateFolder
             | Self::StaticRoot => false,
         }
@@ -119,8 +115,6 @@ impl Role {
             | Self::SealKey => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
-            // Never read, but a program linked with everything it needs may be large.
-            Self::Hook => 1 << 30,
             Self::StateFolder | Self::StaticRoot => 0,
         }
     }
@@ -143,7 +137,6 @@ impl Role {
             Self::DnsKey => "dns-key",
             Self::StoragePassword => "storage-password",
             Self::SealKey => "seal-key",
-            Self::Hook => "hook",
             Self::StateFolder => "state-folder",
             Self::StaticRoot => "static-root",
         }
@@ -174,7 +167,6 @@ impl fmt::Display for Role {
             Self::DnsKey => "TSIG key",
             Self::StoragePassword => "password of the storage",
             Self::SealKey => "seal key",
-            Self::Hook => "hook",
             Self::StateFolder => "state folder",
             Self::StaticRoot => "static root",
         })

@@ -4,6 +4,9 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine as _;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tempfile::TempDir;
 
 use super::{folder, run, wait};
@@ -92,6 +95,19 @@ impl Knot {
         let output = run("knsupdate", "knot-dnsutils", &["-y", &key, file.to_str().unwrap()]);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("NOERROR"), "{said}");
+    }
+
+    /// A resolver that asks this server alone, and remembers nothing.
+    pub(crate) fn resolver(&self) -> TokioResolver {
+        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+            connection.port = self.address.port();
+            connection
+        });
+        let server = NameServerConfig::new(self.address.ip(), true, connections.into());
+        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().cache_size = 0;
+        builder.build().unwrap()
     }
 
     /// What it has logged.

@@ -50,25 +50,16 @@ fn external(account: &ExternalAccount) -> String {
 }
 
 fn dns(dns: &AcmeDns) -> String {
-    let mut keys = match &dns.provider {
-        DnsProvider::Rfc2136(update) => {
-            let mut keys = vec![
-                ("provider", quoted("rfc2136")),
-                ("server", quoted(&print_server(&update.host, update.port))),
-                ("key_file", path(&update.key_file)),
-                ("ttl", quoted(&duration::print(update.ttl))),
-            ];
-            keys.extend(update.key_name.as_ref().map(|name| ("key_name", quoted(name))));
-            keys.extend(update.algorithm.map(|algorithm| ("algorithm", quoted(algorithm.name()))));
-            keys.extend(update.zone.as_ref().map(|zone| ("zone", quoted(zone))));
-            keys
-        }
-        DnsProvider::Exec(exec) => vec![
-            ("provider", quoted("exec")),
-            ("command", path(&exec.command)),
-            ("timeout", quoted(&duration::print(exec.timeout))),
-        ],
-    };
+    let DnsProvider::Rfc2136(update) = &dns.provider;
+    let mut keys = vec![
+        ("provider", quoted("rfc2136")),
+        ("server", quoted(&print_server(&update.host, update.port))),
+        ("key_file", path(&update.key_file)),
+        ("ttl", quoted(&duration::print(update.ttl))),
+    ];
+    keys.extend(update.key_name.as_ref().map(|name| ("key_name", quoted(name))));
+    keys.extend(update.algorithm.map(|algorithm| ("algorithm", quoted(algorithm.name()))));
+    keys.extend(update.zone.as_ref().map(|zone| ("zone", quoted(zone))));
     keys.push(("propagation_timeout", quoted(&duration::print(dns.propagation_timeout))));
     table(&keys)
 }

@@ -80,18 +80,7 @@ pub(crate) static EXTERNAL_ACCOUNT: Schema = Schema {
 };
 pub(crate) static ACME_DNS: Schema = Schema {
     title: "[acme.dns]",
-    keys: &[
-        "provider",
-        "server",
-        "zone",
-        "key_name",
-        "key_file",
-        "algorithm",
-        "ttl",
-        "command",
-        "timeout",
-        "propagation_timeout",
-    ],
+    keys: &["provider", "server", "zone", "key_name", "key_file", "algorithm", "ttl", "propagation_timeout"],
     shared: &[],
     known_as: &[
         ("nameserver", "server"),
@@ -99,7 +88,6 @@ pub(crate) static ACME_DNS: Schema = Schema {
         ("tsig_secret", "key_file"),
         ("tsig_algorithm", "algorithm"),
         ("key", "key_file"),
-        ("exec", "command"),
     ],
     planned: &[],
 };

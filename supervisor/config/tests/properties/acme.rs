@@ -77,9 +77,7 @@ prop_compose! {
 }
 
 fn dns() -> impl Strategy<Value = AcmeDns> {
-    let exec = ("/[a-z \"]{0,5}", duration(1))
-        .prop_map(|(command, timeout)| DnsProvider::Exec(DnsExec { command: command.into(), timeout }));
-    (prop_oneof![rfc2136(), exec], duration(1))
+    (rfc2136(), duration(1))
         .prop_map(|(provider, propagation_timeout)| AcmeDns { provider, propagation_timeout })
 }
 

@@ -31,14 +31,11 @@ pub fn acme_external_account(issuer: &AcmeIssuer) -> Option<[Object; 2]> {
     ])
 }
 
-/// What makes the records of DNS challenges: the key or the program, if there is either.
+/// The key that the records of DNS challenges are made with, if there is one.
 #[must_use]
 pub fn acme_dns(acme: &Acme) -> Option<Object> {
-    let (role, path) = match &acme.dns.as_ref()?.provider {
-        DnsProvider::Rfc2136(update) => (Role::DnsKey, &update.key_file),
-        DnsProvider::Exec(exec) => (Role::Hook, &exec.command),
-    };
-    Some(object(role, "acme.dns", path))
+    let DnsProvider::Rfc2136(update) = &acme.dns.as_ref()?.provider;
+    Some(object(Role::DnsKey, "acme.dns", &update.key_file))
 }
 
 /// The CAs that may vouch for the server that instances share, if any are named.
@@ -105,7 +102,7 @@ mod tests {
             challenge = "dns-01"
             ca_file = "ca.pem"
             external_account = {{ key_id_file = "kid", hmac_key_file = "hmac" }}
-            dns = {{ provider = "exec", command = "/hook" }}
+            dns = {{ provider = "rfc2136", server = "ns", key_file = "tsig" }}
             storage = {{ {storage} }}
         "#
         );
@@ -118,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_files_of_an_issuer_the_hook_and_the_folder() {
+    fn names_the_files_of_an_issuer_the_key_and_the_folder() {
         let row = |role, name: &str, path: &str| (role, name.to_owned(), path.to_owned());
         let issuer = "acme.issuers \"default\"";
         assert_eq!(
@@ -127,7 +124,7 @@ mod tests {
                 row(Role::CaBundle, issuer, "/etc/f/ca.pem"),
                 row(Role::EabKeyId, issuer, "/etc/f/kid"),
                 row(Role::EabHmac, issuer, "/etc/f/hmac"),
-                row(Role::Hook, "acme.dns", "/hook"),
+                row(Role::DnsKey, "acme.dns", "/etc/f/tsig"),
                 row(Role::StateFolder, "acme.storage", "/etc/f/state"),
             ]
         );

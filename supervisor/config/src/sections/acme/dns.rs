@@ -2,34 +2,22 @@
 //!
 //! Owns which keys go with which provider; makes no record.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{TSIG, file, needed_file};
-use crate::flaw::{Flaw, listed, show};
+use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Section};
 use crate::value::{self, address, duration, host};
-use crate::{AcmeDns, DnsExec, DnsProvider, Rfc2136, UpstreamHost};
+use crate::{AcmeDns, DnsProvider, Rfc2136, UpstreamHost};
 
 /// Secondaries are told at once (RFC 1996) or ask within minutes.
 const PROPAGATION: Duration = Duration::from_secs(120);
 /// Short: nobody shall keep a record that is made anew for each order.
 const TTL: Duration = Duration::from_secs(60);
-/// As long as a slow API of a DNS service may take.
-const EXEC: Duration = Duration::from_secs(30);
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Rfc2136,
-    Exec,
-}
-
-const KINDS: [(&str, Kind); 2] = [("rfc2136", Kind::Rfc2136), ("exec", Kind::Exec)];
-
 pub(super) fn read(acme: &Section<'_>) -> Option<AcmeDns> {
     let section = acme.optional("dns", &schema::ACME_DNS)?;
-    let kind = section.require("provider", "\"rfc2136\" or \"exec\"", |text| value::word(text, &KINDS));
+    let kind = section.require("provider", "\"rfc2136\"", kind);
     let propagation = section.read("propagation_timeout", duration::EXPECTED, duration::positive);
     let server = section.read("server", SERVER, server).good();
     let zone = section.read("zone", "the name of a zone", host::name).good();
@@ -37,11 +25,8 @@ pub(super) fn read(acme: &Section<'_>) -> Option<AcmeDns> {
     let key_file = file(&section, "key_file");
     let algorithm = section.read("algorithm", "a word", |text| value::word(text, &TSIG));
     let ttl = section.read("ttl", duration::EXPECTED, ttl);
-    let command = section.read("command", "the absolute path of a program", command).good();
-    let timeout = section.read("timeout", duration::EXPECTED, duration::positive);
     let provider = match kind?.value {
         Kind::Rfc2136 => {
-            refuse(&section, &["command", "timeout"], "rfc2136");
             let server = server.or_else(|| missing(&section, "server", SERVER));
             if !section.has("key_file") {
                 needed_file(&section, "key_file", "the path of a file that holds the TSIG key");
@@ -57,12 +42,6 @@ pub(super) fn read(acme: &Section<'_>) -> Option<AcmeDns> {
                 ttl: ttl.or(TTL),
             })
         }
-        Kind::Exec => {
-            refuse(&section, &["server", "zone", "key_name", "key_file", "algorithm", "ttl"], "exec");
-            let command =
-                command.or_else(|| missing(&section, "command", "the absolute path of the program"));
-            DnsProvider::Exec(DnsExec { command: command?.value, timeout: timeout.or(EXEC) })
-        }
     };
     Some(AcmeDns { provider, propagation_timeout: propagation.or(PROPAGATION) })
 }
@@ -77,14 +56,20 @@ fn missing<T>(section: &Section<'_>, key: &'static str, expected: &str) -> Optio
     None
 }
 
-fn refuse(section: &Section<'_>, keys: &[&'static str], provider: &str) {
-    let foreign: Vec<_> = keys.iter().copied().filter(|key| section.has(key)).collect();
-    if let Some(first) = foreign.first() {
-        let flaw = Flaw::new(format!(
-            "provider = \"{provider}\" has no use for {}",
-            listed(foreign.iter().copied())
-        ));
-        section.run().sink.here(section.place(first), flaw.help("remove it"));
+#[derive(Clone, Copy)]
+enum Kind {
+    Rfc2136,
+}
+
+/// A program of the operator's is what others have besides. It would need a process that may start programs,
+/// with whatever calls they make, beside one that may not.
+fn kind(text: &str) -> Result<Kind, Flaw> {
+    match text {
+        "exec" => Err(Flaw::new(
+            "\"exec\" is not offered: the proxy can start no program, by its own seccomp filter",
+        )
+        .help("use \"rfc2136\", delegate by a CNAME to a zone that takes updates, or use dns-persist-01")),
+        _ => value::word(text, &[("rfc2136", Kind::Rfc2136)]),
     }
 }
 
@@ -111,15 +96,6 @@ fn ttl(text: &str) -> Result<Duration, Flaw> {
         return Ok(time);
     }
     Err(Flaw::new(format!("{} is no TTL", show(text))).help("choose whole seconds, up to 1d"))
-}
-
-/// Nothing is searched for: which program runs must be plain from the configuration.
-fn command(text: &str) -> Result<PathBuf, Flaw> {
-    let path = value::path::file(text)?;
-    if path.is_absolute() {
-        return Ok(path);
-    }
-    Err(Flaw::new(format!("{} is not absolute", show(text))).help("write the whole path, from /"))
 }
 
 /// A server as the configuration writes it.
