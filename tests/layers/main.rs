@@ -18,8 +18,13 @@ use std::path::{Path, PathBuf};
 /// Each module of `src` with the modules it may import; layers only ever look down.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["app"]),
-    ("app", &["cli", "edge", "listen", "policy", "telemetry", "tls", "types", "upstream", "wire"]),
-    ("cli", &[]),
+    (
+        "app",
+        &["admin", "cli", "ctl", "edge", "listen", "policy", "telemetry", "tls", "types", "upstream", "wire"],
+    ),
+    ("cli", &["admin"]),
+    ("ctl", &["admin", "cli"]),
+    ("admin", &["telemetry", "wire"]),
     ("edge", &["policy", "rewrite", "route", "telemetry", "tls", "types", "upstream", "wire"]),
     ("listen", &["policy", "telemetry", "tls", "types", "wire"]),
     ("tls", &["route", "types"]),

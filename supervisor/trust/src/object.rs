@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fluxheim_config::{Action, Config, HostPattern, Upstream, VhostCertificate};
 
@@ -50,13 +50,15 @@ pub enum Role {
     Hook,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
+    /// A folder in which the proxy makes a socket: whoever can write it can pose as the proxy there.
+    SocketFolder,
     /// A folder whose content is published.
     StaticRoot,
 }
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -73,6 +75,7 @@ impl Role {
         Self::SealKey,
         Self::Hook,
         Self::StateFolder,
+        Self::SocketFolder,
         Self::StaticRoot,
     ];
 
@@ -96,6 +99,7 @@ impl Role {
             | Self::KeySet
             | Self::Hook
             | Self::StateFolder
+            | Self::SocketFolder
             | Self::StaticRoot => false,
         }
     }
@@ -103,7 +107,7 @@ impl Role {
     /// Whether it is a folder, and not one file.
     #[must_use]
     pub const fn is_folder(self) -> bool {
-        matches!(self, Self::StateFolder | Self::StaticRoot)
+        matches!(self, Self::StateFolder | Self::SocketFolder | Self::StaticRoot)
     }
 
     /// Most bytes of such a file; no burden on memory, and more than any real one has.
@@ -121,7 +125,7 @@ impl Role {
             Self::CaBundle | Self::UsersFile => 4 << 20,
             // Never read, but a program linked with everything it needs may be large.
             Self::Hook => 1 << 30,
-            Self::StateFolder | Self::StaticRoot => 0,
+            Self::StateFolder | Self::SocketFolder | Self::StaticRoot => 0,
         }
     }
 
@@ -145,6 +149,7 @@ impl Role {
             Self::SealKey => "seal-key",
             Self::Hook => "hook",
             Self::StateFolder => "state-folder",
+            Self::SocketFolder => "socket-folder",
             Self::StaticRoot => "static-root",
         }
     }
@@ -176,6 +181,7 @@ impl fmt::Display for Role {
             Self::SealKey => "seal key",
             Self::Hook => "hook",
             Self::StateFolder => "state folder",
+            Self::SocketFolder => "socket folder",
             Self::StaticRoot => "static root",
         })
     }
@@ -273,7 +279,9 @@ pub fn inventory(config: &Config) -> Inventory {
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
     let upstreams = config.upstreams.iter().flat_map(of_upstream);
     let acme = config.acme.iter().flat_map(acme::objects).map(Item::One);
-    let items = pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).collect();
+    let socket = socket_folder(config).map(Item::One);
+    let items =
+        pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).chain(socket).collect();
     let unnamed = vhosts().filter(|(_, vhost)| {
         vhost.certificate == VhostCertificate::ByName && !config.server.https.is_empty()
     });
@@ -333,6 +341,21 @@ pub fn sticky_key(upstream: &Upstream) -> Option<Object> {
     Some(Object { role: Role::StickyKey, name: upstream_name(upstream), path })
 }
 
+/// Where the admin API has its socket, if anywhere.
+#[must_use]
+pub fn socket_folder(config: &Config) -> Option<Object> {
+    let path = config.admin.socket.as_deref().map(folder_of)?;
+    Some(Object { role: Role::SocketFolder, name: "admin.socket".to_owned(), path })
+}
+
+/// The folder of a socket; the configuration has made sure that its path has a name at the end.
+pub(crate) fn folder_of(socket: &Path) -> PathBuf {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// As messages call it; a vhost has no name of its own.
 fn vhost_name(index: usize) -> String {
     format!("vhosts {}", index + 1)
@@ -354,8 +377,6 @@ pub fn pair(config: &Config, index: usize) -> Option<Pair> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use fluxheim_config::Source;
 
     use super::*;
@@ -387,6 +408,8 @@ mod tests {
         [[vhosts.routes]]
         path = "/again/"
         static = "/srv/a"
+        [admin]
+        socket = "/run/fluxheim/admin.sock"
     "#;
 
     #[test]
@@ -410,6 +433,7 @@ mod tests {
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
                 (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),
                 (Role::KeySet, "vhosts 2", Path::new("/etc/fluxheim/keys.json")),
+                (Role::SocketFolder, "admin.socket", Path::new("/run/fluxheim")),
             ]
         );
     }
