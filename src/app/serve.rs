@@ -4,6 +4,7 @@
 //! sleep its whole grace period on stop, and own listeners, signals and files in /tmp.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 use fluxheim_config::{Config, Listener, exit};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
+use fluxheim_trust::socket::OwnSocket;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
@@ -20,11 +22,16 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::admin;
+use crate::admin::seen;
+use crate::app::control::{Control, Evidence, started_now};
 use crate::app::drain;
 use crate::app::expiry;
 use crate::app::export::Exporter;
-use crate::app::handoff::{self, Word};
+use crate::app::handoff;
+use crate::app::orders;
 use crate::app::patience;
+use crate::app::record::Record;
 use crate::app::reload::{self, Built, Reloadable};
 use crate::app::rotate::Rotating;
 use crate::app::signals::{self, Order};
@@ -70,9 +77,17 @@ impl StartError {
     }
 }
 
+/// What was found and opened before the first thread.
+pub(super) struct Given {
+    pub supervisor: Option<ProxyEnd>,
+    pub evidence: Evidence,
+    pub confined_to: Option<Reach>,
+    pub socket: Option<(OwnSocket, UnixListener)>,
+}
+
 /// Serves until told to stop; the value is the exit code.
-pub(super) fn run(at: &Configuration, config: Config, word: Word, confined_to: Option<Reach>) -> u8 {
-    match start(at, config, word, confined_to) {
+pub(super) fn run(at: &Configuration, config: Config, given: Given) -> u8 {
+    match start(at, config, given) {
         Ok(()) => exit::OK,
         Err(error) => {
             tracing::error!(%error, "cannot start");
@@ -81,14 +96,10 @@ pub(super) fn run(at: &Configuration, config: Config, word: Word, confined_to: O
     }
 }
 
-fn start(
-    at: &Configuration,
-    config: Config,
-    word: Word,
-    confined_to: Option<Reach>,
-) -> Result<(), StartError> {
+fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartError> {
+    let Given { supervisor, evidence, confined_to, socket } = given;
     // Signals first: one that comes during the start is then an order, not a death.
-    let orders = signals::listen()?;
+    let (sender, orders) = signals::listen()?;
     let built = patience::reading(|| reload::build(config));
     let built = built.map_err(StartError::Refused)?;
     let live = &built.live;
@@ -99,12 +110,13 @@ fn start(
         .enable_all()
         .build()?;
     let (access, writer) = access_log(live.config.logging.access)?;
-    let telemetry = Arc::new(Telemetry::new(access, word.posture.as_ref()));
+    let telemetry = Arc::new(Telemetry::new(access, evidence.posture.as_ref()));
     telemetry.follow(&live.config);
     let result = runtime.block_on(async {
-        let mut proxy = Proxy::open(built, telemetry, threads)?;
+        let mut proxy = Proxy::open(at, built, telemetry, threads)?;
         proxy.reloadable.confined_to = confined_to;
-        proxy.serve(at, orders, word.supervisor).await
+        proxy.administer(socket, evidence, sender)?;
+        proxy.serve(at, orders, supervisor).await
     });
     // What is left past the drain's deadline is cut here; nothing may hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
@@ -136,11 +148,13 @@ struct Proxy {
     accepting: JoinSet<()>,
     metrics: Vec<Bound>,
     shutdown: (watch::Sender<bool>, ShutdownWatch),
+    /// The socket, whose name goes with it.
+    admin: Option<(OwnSocket, admin::Handle)>,
 }
 
 impl Proxy {
     /// Opens every listener or none.
-    fn open(built: Built, telemetry: Arc<Telemetry>, threads: usize) -> Result<Self, StartError> {
+    fn open(at: &Configuration, built: Built, telemetry: Arc<Telemetry>, threads: usize) -> Result<Self, StartError> {
         let Built { live, certificates, sights } = built;
         let certificates = Arc::new(tls::Resolver::new(certificates));
         let rotating = Rotating::new(&live.config, sights);
@@ -157,6 +171,7 @@ impl Proxy {
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
+        let record = Arc::new(Record::new(&at.path, &live.config));
         let live = Arc::new(ArcSwap::from_pointee(live));
         let crowd = Arc::new(ArcSwap::from_pointee(reload::crowd(&live.load().config)));
         let seen = Arc::clone(&live);
@@ -176,6 +191,7 @@ impl Proxy {
             rotating,
             judged_with_secrets,
             confined_to: None,
+            record,
         };
         let clients = Arc::new(Tally::default());
         Ok(Self {
@@ -187,13 +203,49 @@ impl Proxy {
             accepting: JoinSet::new(),
             metrics,
             shutdown: watch::channel(false),
+            admin: None,
         })
+    }
+
+    /// Serves the admin API, where there is a socket for it.
+    fn administer(
+        &mut self,
+        socket: Option<(OwnSocket, UnixListener)>,
+        evidence: Evidence,
+        orders: mpsc::UnboundedSender<Order>,
+    ) -> io::Result<()> {
+        let Some((socket, listener)) = socket else { return Ok(()) };
+        let control = Control {
+            live: Arc::clone(&self.reloadable.live),
+            termination: Arc::clone(&self.reloadable.termination),
+            telemetry: Arc::clone(&self.telemetry),
+            record: Arc::clone(&self.reloadable.record),
+            orders,
+            listeners: self.listeners(&socket),
+            evidence,
+            started: started_now(),
+            acme: None,
+        };
+        let server = admin::Server::new(listener, Arc::new(control), Arc::clone(&self.telemetry))?;
+        tracing::info!(socket = %socket.path().display(), "admin socket listening");
+        self.admin = Some((socket, server.handle()));
+        tokio::spawn(server.run());
+        Ok(())
+    }
+
+    fn listeners(&self, socket: &OwnSocket) -> Vec<seen::Listener> {
+        let listener = |address: String, kind: &str| seen::Listener { address, kind: kind.to_owned() };
+        let public =
+            self.bound.iter().map(|(bound, by, _)| listener(bound.address.to_string(), by.scheme().as_str()));
+        let metrics = self.metrics.iter().map(|bound| listener(bound.address.to_string(), "metrics"));
+        let admin = listener(socket.path().display().to_string(), "admin");
+        public.chain(metrics).chain(std::iter::once(admin)).collect()
     }
 
     async fn serve(
         mut self,
         at: &Configuration,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        orders: mpsc::UnboundedReceiver<Order>,
         supervisor: Option<ProxyEnd>,
     ) -> Result<(), StartError> {
         self.accept();
@@ -211,57 +263,9 @@ impl Proxy {
             tracing::info!(version = VERSION, "ready");
         });
         tokio::spawn(expiry::watch(Arc::clone(self.reloadable.termination.resolver())));
-        while let Some(order) = self.order(at, &mut orders).await {
-            match order {
-                Order::Stop => break,
-                Order::Reload => {
-                    if self.reload(at, &mut orders).await == Some(Order::Stop) {
-                        break;
-                    }
-                }
-            }
-        }
+        orders::obey(&mut self.reloadable, at, orders).await;
         self.stop().await;
         Ok(())
-    }
-
-    /// The next order; until it comes, files that are replaced are put to use.
-    async fn order(
-        &mut self,
-        at: &Configuration,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
-    ) -> Option<Order> {
-        loop {
-            tokio::select! {
-                biased;
-                order = orders.recv() => return order,
-                found = self.reloadable.rotated(at) => found.into_iter().for_each(|found| self.reloadable.put(found)),
-            }
-        }
-    }
-
-    /// Reloads, and again if that was asked for meanwhile. A stop ends it at once: a reload may wait
-    /// for a name server.
-    async fn reload(
-        &mut self,
-        at: &Configuration,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
-    ) -> Option<Order> {
-        loop {
-            let mut again = false;
-            let until_stop = async {
-                while orders.recv().await == Some(Order::Reload) {
-                    again = true
-                }
-            };
-            tokio::select! {
-                () = self.reloadable.reload(at) => {}
-                () = until_stop => return Some(Order::Stop),
-            }
-            if !again {
-                return None;
-            }
-        }
     }
 
     fn accept(&mut self) {
@@ -319,7 +323,12 @@ impl Proxy {
         };
         let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
         let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;
-        self.telemetry.spans.flush(LAST_SPANS).await;
+        let answered = async {
+            if let Some((_, admin)) = &self.admin {
+                admin.answered().await;
+            }
+        };
+        tokio::join!(self.telemetry.spans.flush(LAST_SPANS), answered);
         match drained.cut {
             0 => tracing::info!(took = ?drained.took, "stopped: everything in flight was finished"),
             cut => {

@@ -62,8 +62,14 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::WARN),
     };
-    Targets::new().with_default(frameworks).with_target("fluxheim", ours)
+    Targets::new()
+        .with_default(frameworks)
+        .with_target("fluxheim", ours)
+        .with_target(AUDIT, LevelFilter::INFO)
 }
+
+/// The target of lines that tell who gave which order: written at every level.
+pub const AUDIT: &str = "fluxheim::audit";
 
 /// Hands each event in as a line; the formatter writes it whole.
 #[derive(Debug, Clone)]

@@ -20,9 +20,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("main", &["app"]),
     (
         "app",
-        &["cli", "edge", "listen", "policy", "rotation", "telemetry", "tls", "types", "upstream", "wire"],
+        &[
+            "admin", "cli", "ctl", "edge", "listen", "policy", "rotation", "telemetry", "tls", "types", "upstream",
+            "wire",
+        ],
     ),
-    ("cli", &[]),
+    ("cli", &["admin"]),
+    ("ctl", &["admin", "cli"]),
+    ("admin", &["telemetry", "wire"]),
     ("edge", &["policy", "rewrite", "route", "telemetry", "tls", "types", "upstream", "wire"]),
     ("listen", &["policy", "telemetry", "tls", "types", "wire"]),
     ("tls", &["route", "types"]),

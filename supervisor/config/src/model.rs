@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::acme::Acme;
+use crate::admin::Admin;
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
@@ -39,6 +40,7 @@ pub struct Config {
     pub logging: Logging,
     pub tracing: Tracing,
     pub metrics: Metrics,
+    pub admin: Admin,
 }
 
 impl Config {

@@ -4,6 +4,7 @@
 //! ([`path`]; today secrets are named by path only).
 
 mod acme;
+mod admin;
 mod balancing;
 mod policies;
 mod routing;
@@ -52,6 +53,7 @@ impl Config {
         tracing(&mut out, self);
         out.table("[metrics]");
         out.key("listen", addresses(&self.metrics.listen));
+        admin::admin(&mut out, &self.admin);
         out.0
     }
 }

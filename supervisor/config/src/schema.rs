@@ -4,6 +4,7 @@
 //! their rules belong to `sections`.
 
 mod acme;
+mod admin;
 mod balancing;
 mod content;
 mod observing;
@@ -14,6 +15,7 @@ mod upstreams;
 use crate::flaw::{Flaw, listed, nearest, show};
 
 pub(crate) use acme::{ACME, ACME_DNS, ACME_ISSUER, ACME_REDIS, ACME_STORAGE, EXTERNAL_ACCOUNT};
+pub(crate) use admin::ADMIN;
 pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
 pub(crate) use content::{COMPRESSION, ERRORS, STATIC};
 pub(crate) use observing::{LOGGING, METRICS, OTLP, REQUEST_ID, TRACING};
@@ -49,6 +51,7 @@ pub(crate) static ROOT: Schema = Schema {
         "logging",
         "tracing",
         "metrics",
+        "admin",
     ],
     shared: &[],
     known_as: &[
@@ -57,7 +60,7 @@ pub(crate) static ROOT: Schema = Schema {
         ("backends", "upstreams"),
         ("log", "logging"),
     ],
-    planned: &["cache", "admin"],
+    planned: &["cache"],
 };
 pub(crate) static SERVER: Schema = Schema {
     title: "[server]",
@@ -308,7 +311,7 @@ pub(crate) static LIMITS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 48] = [
+pub(crate) static ALL: [&Schema; 49] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -357,6 +360,7 @@ pub(crate) static ALL: [&Schema; 48] = [
     &REQUEST_ID,
     &OTLP,
     &METRICS,
+    &ADMIN,
 ];
 
 /// What to say to an unknown key, and whether it stands for a key that then must not be called missing.

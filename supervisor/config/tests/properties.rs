@@ -88,6 +88,8 @@ request_id = { header = "X-Correlation-Id", trust = "never" }
 sample_ratio = "12.5%"
 [metrics]
 listen = ["127.0.0.1:9100"]
+[admin]
+socket = "/run/fluxheim/admin.sock"
 "#;
 
 fn read(text: &str) -> Result<Config, Mistakes> {
@@ -712,6 +714,7 @@ prop_compose! {
         tracing in tracing().boxed(),
         listen in listeners(10_000),
         defaults in policy().boxed(),
+        socket in option::of("[a-z \"\\\\é#]{1,12}/[a-z]{1,4}"),
     ) -> Config {
         Config {
             server,
@@ -732,6 +735,7 @@ prop_compose! {
             logging,
             tracing,
             metrics: Metrics { listen },
+            admin: Admin { socket: socket.map(Into::into) },
         }
     }
 }

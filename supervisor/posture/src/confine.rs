@@ -22,6 +22,8 @@ pub use trial::Trial;
 pub struct Reach {
     /// Folders with all that is below them, and single files; to be read.
     files: BTreeMap<PathBuf, Option<Inode>>,
+    /// Folders with a socket of ours, which is removed at the end.
+    sockets: BTreeMap<PathBuf, Option<Inode>>,
     /// TCP ports to listen on; 0 is any that the kernel chooses.
     ports: BTreeSet<u16>,
 }
@@ -75,6 +77,7 @@ impl Reach {
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))
                 .collect(),
+            sockets: config.admin.socket.iter().filter_map(|path| socket_folder(path)).collect(),
             ports: listeners.map(std::net::SocketAddr::port).collect(),
         }
     }
@@ -128,6 +131,13 @@ fn folder_of(file: &Path) -> PathBuf {
     }
 }
 
+/// The folder of a socket. `/` is none of ours to remove anything from.
+fn socket_folder(socket: &Path) -> Option<(PathBuf, Option<Inode>)> {
+    let folder = absolute(socket).parent().filter(|folder| folder.parent().is_some())?.to_owned();
+    let inode = inode_of(&folder);
+    Some((folder, inode))
+}
+
 /// Device and number.
 type Inode = (u64, u64);
 
@@ -168,9 +178,11 @@ mod tests {
     #[test]
     fn reaches_the_folders_of_what_it_names_and_its_ports() {
         let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"tls/a.pem\"\nkey = \"/run/secrets/a.key\"\n";
-        let reach = reach(&format!("[metrics]\nlisten = [\"127.0.0.1:9090\"]\n{pair}{STATIC}"));
+        let admin = "[admin]\nsocket = \"/run/fluxheim/admin.sock\"\n";
+        let reach = reach(&format!("[metrics]\nlisten = [\"127.0.0.1:9090\"]\n{pair}{STATIC}{admin}"));
         let files: Vec<_> = reach.files.keys().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(files, ["/etc/fluxheim", "/etc/fluxheim/tls", "/run/secrets", "/srv/site"]);
+        assert_eq!(reach.sockets.keys().collect::<Vec<_>>(), [Path::new("/run/fluxheim")]);
         assert_eq!(reach.ports.into_iter().collect::<Vec<_>>(), [81, 8080, 9090]);
     }
 

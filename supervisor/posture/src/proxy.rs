@@ -122,6 +122,18 @@ pub enum OpenFds {
 /// starts.
 #[must_use]
 pub fn harden(hardening: &Hardening, secrets: bool, reach: &Reach) -> ProxyReport {
+    harden_after(hardening, secrets, reach, || ())
+}
+
+/// [`harden`], with something to do last before the process is confined: what `prepare` opens needs rights
+/// that it has no more afterwards. It must not start a thread.
+#[must_use]
+pub fn harden_after(
+    hardening: &Hardening,
+    secrets: bool,
+    reach: &Reach,
+    prepare: impl FnOnce(),
+) -> ProxyReport {
     let applies = |control| hardening.applies(control);
     let fds = open_fds();
     if applies(Control::Umask) {
@@ -136,6 +148,7 @@ pub fn harden(hardening: &Hardening, secrets: bool, reach: &Reach) -> ProxyRepor
     let personality = sys::personality().map_err(Errno::from);
     let root = statvfs("/").map(|seen| seen.flags().contains(FsFlags::ST_RDONLY)).map_err(Errno::from);
     let environment = environment::secrets();
+    prepare();
     // Files before calls: the filter no longer has what makes a ruleset.
     let landlock =
         if applies(Control::Landlock) { landlock::confine(reach) } else { LandlockAttempt::NotAsked };

@@ -27,6 +27,7 @@ mod rules;
 mod secret;
 mod seen;
 mod sense;
+pub mod socket;
 mod static_root;
 #[expect(
     unsafe_code,
@@ -50,7 +51,7 @@ pub use memory::{Keeping, SecretPages};
 pub use object::{
     Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
     acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_pair, inventory, pair,
-    sticky_key,
+    socket_folder, sticky_key,
 };
 pub use pair::{PairRead, read_pair};
 pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain};

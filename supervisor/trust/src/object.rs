@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fluxheim_config::{Action, Config, HostPattern, Upstream, VhostCertificate};
 
@@ -48,13 +48,15 @@ pub enum Role {
     SealKey,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
+    /// A folder in which the proxy makes a socket: whoever can write it can pose as the proxy there.
+    SocketFolder,
     /// A folder whose content is published.
     StaticRoot,
 }
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -70,6 +72,7 @@ impl Role {
         Self::StoragePassword,
         Self::SealKey,
         Self::StateFolder,
+        Self::SocketFolder,
         Self::StaticRoot,
     ];
 
@@ -92,6 +95,7 @@ impl Role {
             | Self::CaBundle
             | Self::KeySet
             | Self::StateFolder
+            | Self::SocketFolder
             | Self::StaticRoot => false,
         }
     }
@@ -99,7 +103,7 @@ impl Role {
     /// Whether it is a folder, and not one file.
     #[must_use]
     pub const fn is_folder(self) -> bool {
-        matches!(self, Self::StateFolder | Self::StaticRoot)
+        matches!(self, Self::StateFolder | Self::SocketFolder | Self::StaticRoot)
     }
 
     /// Most bytes of such a file; no burden on memory, and more than any real one has.
@@ -115,7 +119,7 @@ impl Role {
             | Self::SealKey => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
-            Self::StateFolder | Self::StaticRoot => 0,
+            Self::StateFolder | Self::SocketFolder | Self::StaticRoot => 0,
         }
     }
 
@@ -138,6 +142,7 @@ impl Role {
             Self::StoragePassword => "storage-password",
             Self::SealKey => "seal-key",
             Self::StateFolder => "state-folder",
+            Self::SocketFolder => "socket-folder",
             Self::StaticRoot => "static-root",
         }
     }
@@ -168,6 +173,7 @@ impl fmt::Display for Role {
             Self::StoragePassword => "password of the storage",
             Self::SealKey => "seal key",
             Self::StateFolder => "state folder",
+            Self::SocketFolder => "socket folder",
             Self::StaticRoot => "static root",
         })
     }
@@ -265,7 +271,9 @@ pub fn inventory(config: &Config) -> Inventory {
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
     let upstreams = config.upstreams.iter().flat_map(of_upstream);
     let acme = config.acme.iter().flat_map(acme::objects).map(Item::One);
-    let items = pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).collect();
+    let socket = socket_folder(config).map(Item::One);
+    let items =
+        pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).chain(socket).collect();
     let unnamed = vhosts().filter(|(_, vhost)| {
         vhost.certificate == VhostCertificate::ByName && !config.server.https.is_empty()
     });
@@ -325,6 +333,21 @@ pub fn sticky_key(upstream: &Upstream) -> Option<Object> {
     Some(Object { role: Role::StickyKey, name: upstream_name(upstream), path })
 }
 
+/// Where the admin API has its socket, if anywhere.
+#[must_use]
+pub fn socket_folder(config: &Config) -> Option<Object> {
+    let path = config.admin.socket.as_deref().map(folder_of)?;
+    Some(Object { role: Role::SocketFolder, name: "admin.socket".to_owned(), path })
+}
+
+/// The folder of a socket; the configuration has made sure that its path has a name at the end.
+pub(crate) fn folder_of(socket: &Path) -> PathBuf {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// As messages call it; a vhost has no name of its own.
 fn vhost_name(index: usize) -> String {
     format!("vhosts {}", index + 1)
@@ -346,8 +369,6 @@ pub fn pair(config: &Config, index: usize) -> Option<Pair> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use fluxheim_config::Source;
 
     use super::*;
@@ -379,6 +400,8 @@ mod tests {
         [[vhosts.routes]]
         path = "/again/"
         static = "/srv/a"
+        [admin]
+        socket = "/run/fluxheim/admin.sock"
     "#;
 
     #[test]
@@ -402,6 +425,7 @@ mod tests {
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
                 (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),
                 (Role::KeySet, "vhosts 2", Path::new("/etc/fluxheim/keys.json")),
+                (Role::SocketFolder, "admin.socket", Path::new("/run/fluxheim")),
             ]
         );
     }

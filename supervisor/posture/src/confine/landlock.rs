@@ -8,7 +8,7 @@ use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, make_bitflags,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,10 @@ fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
         let Ok(fd) = PathFd::new(path) else { continue };
         ruleset = ruleset.add_rule(PathBeneath::new(fd, rights(path)))?;
     }
+    for folder in reach.sockets.keys() {
+        let Ok(fd) = PathFd::new(folder) else { continue };
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, SOCKETS))?;
+    }
     // Forgotten on purpose: while it is open, /proc/self stays the inode that the rule names.
     if let Ok(own) = PathFd::new("/proc/self") {
         std::mem::forget(own);
@@ -93,6 +97,10 @@ fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
 fn rights(path: &Path) -> BitFlags<AccessFs> {
     if path.is_dir() { AccessFs::ReadFile | AccessFs::ReadDir } else { AccessFs::ReadFile.into() }
 }
+
+/// To remove a socket that was made before, and to open its folder, for the lock. There is no right to make
+/// another.
+const SOCKETS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | ReadDir});
 
 /// What can be done just now of what shall not be possible.
 struct Tried {

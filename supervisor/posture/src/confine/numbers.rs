@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 88] = table![
+const COMMON: [(&str, libc::c_long); 91] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -31,7 +31,9 @@ const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_exit,
     SYS_exit_group,
     SYS_fcntl,
+    SYS_fchmod,
     SYS_fgetxattr,
+    SYS_flock,
     SYS_fstat,
     SYS_fstatfs,
     SYS_ftruncate,
@@ -101,6 +103,7 @@ const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_tgkill,
     SYS_umask,
     SYS_uname,
+    SYS_unlinkat,
     SYS_write,
     SYS_writev,
 ];
