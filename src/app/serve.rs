@@ -15,7 +15,6 @@ use fluxheim_posture::handoff::ProxyEnd;
 use fluxheim_trust::socket::OwnSocket;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -47,7 +46,7 @@ use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::endpoint::Endpoint;
-use crate::telemetry::lines::{Lines, Writer};
+use crate::telemetry::lines::Lines;
 use crate::tls::{self, Termination};
 use crate::types::{Scheme, VERSION};
 use crate::upstream::health;
@@ -109,8 +108,9 @@ fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartEr
         .thread_name("worker")
         .enable_all()
         .build()?;
-    let (access, writer) = access_log(live.config.logging.access)?;
-    let telemetry = Arc::new(Telemetry::new(access, evidence.posture.as_ref()));
+    // Also where nobody wants it yet: a reload may.
+    let (lines, writer) = Lines::start("access-log", io::stdout())?;
+    let telemetry = Arc::new(Telemetry::new(AccessLog::to(lines), evidence.posture.as_ref()));
     telemetry.follow(&live.config);
     let result = runtime.block_on(async {
         let mut proxy = Proxy::open(at, built, telemetry, threads)?;
@@ -120,22 +120,12 @@ fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartEr
     });
     // What is left past the drain's deadline is cut here; nothing may hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
-    if let Some(writer) = writer {
-        writer.finish();
-    }
+    writer.finish();
     result
 }
 
 fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn access_log(wanted: bool) -> io::Result<(AccessLog, Option<Writer>)> {
-    if !wanted {
-        return Ok((AccessLog::off(), None));
-    }
-    let (lines, writer) = Lines::start("access-log", io::stdout())?;
-    Ok((AccessLog::to(lines), Some(writer)))
 }
 
 /// Everything between the open sockets and the orders.
@@ -377,14 +367,7 @@ fn framework(threads: usize) -> ServerConf {
 /// What sends spans.
 fn exporter(live: &Arc<ArcSwap<Live>>, telemetry: &Arc<Telemetry>) -> Option<Exporter> {
     let orders = telemetry.take_orders()?;
-    let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&framework(1))));
-    Some(Exporter {
-        live: Arc::clone(live),
-        telemetry: Arc::clone(telemetry),
-        connector,
-        orders,
-        failing: false,
-    })
+    Some(Exporter { live: Arc::clone(live), telemetry: Arc::clone(telemetry), orders, failing: false })
 }
 
 fn http_proxy(

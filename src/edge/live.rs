@@ -215,7 +215,7 @@ impl Live {
     }
 
     /// Who asks upstreams questions of our own.
-    pub(super) const fn asker(&self) -> &Arc<Asker> {
+    pub(crate) const fn asker(&self) -> &Arc<Asker> {
         &self.asker
     }
 

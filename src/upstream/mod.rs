@@ -166,12 +166,13 @@ impl Pool {
     /// What its servers are called, for `Host` in requests of our own: as the first of them is.
     #[must_use]
     pub fn authority(&self) -> String {
-        let Some(server) = self.config.servers.first() else { return self.config.name.clone() };
-        match &server.host {
-            UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
-            UpstreamHost::Name(name) => format!("{name}:{}", server.port),
-            UpstreamHost::Service(name) => name.clone(),
-        }
+        self.config.servers.first().map_or_else(|| self.config.name.clone(), authority)
+    }
+
+    /// What each of its servers is called.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<String> {
+        self.config.servers.iter().map(authority).collect()
     }
 
     /// What each configured server resolved to last, in order.
@@ -333,6 +334,14 @@ impl Turn {
 }
 
 /// Addresses of a server that needs no resolver.
+fn authority(server: &UpstreamServer) -> String {
+    match &server.host {
+        UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
+        UpstreamHost::Name(name) => format!("{name}:{}", server.port),
+        UpstreamHost::Service(name) => name.clone(),
+    }
+}
+
 fn literal(server: &UpstreamServer) -> Vec<Found> {
     match &server.host {
         UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port).into()],

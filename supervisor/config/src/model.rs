@@ -19,7 +19,9 @@ use crate::hardening::{Control, Level, Profile};
 use crate::limits::{Limits, LocalLimits, RateLimit};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
-use crate::routing::{Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores};
+use crate::routing::{
+    Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores, UpstreamLocation,
+};
 use crate::tls::{Tls, VhostCertificate};
 use crate::upstreams::Upstream;
 
@@ -259,6 +261,7 @@ pub struct Policy {
     pub response_headers: HeaderEdits,
     /// The `Host` that the upstream gets; `None` (`"preserve"`) is the client's.
     pub upstream_host: Option<String>,
+    pub upstream_location: UpstreamLocation,
     pub underscores_in_headers: Underscores,
     /// `%2F` in a path. A path that has it goes only where it would go with a slash in its place.
     pub encoded_slash: Ambiguous,
@@ -284,6 +287,7 @@ impl Policy {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             upstream_host: None,
+            upstream_location: UpstreamLocation::default(),
             underscores_in_headers: Underscores::default(),
             encoded_slash: Ambiguous::default(),
             non_utf8_path: Ambiguous::default(),

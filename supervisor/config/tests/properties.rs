@@ -569,7 +569,8 @@ prop_compose! {
         errors in errors().boxed(),
         (request_headers, response_headers, upstream_host) in
             (edits(), edits(), option::of("[a-z]{3,9}\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?")).boxed(),
-        (underscores_in_headers, encoded_slash, non_utf8_path) in (
+        (upstream_location, underscores_in_headers, encoded_slash, non_utf8_path) in (
+            select(vec![UpstreamLocation::Host, UpstreamLocation::Prefix, UpstreamLocation::Pass]),
             select(vec![Underscores::Drop, Underscores::Pass, Underscores::Refuse]),
             select(vec![Ambiguous::Refuse, Ambiguous::Pass]),
             select(vec![Ambiguous::Refuse, Ambiguous::Pass]),
@@ -589,6 +590,7 @@ prop_compose! {
             request_headers,
             response_headers,
             upstream_host,
+            upstream_location,
             underscores_in_headers,
             encoded_slash,
             non_utf8_path,
