@@ -27,6 +27,7 @@ mod rules;
 mod secret;
 mod seen;
 mod sense;
+mod state;
 mod static_root;
 #[expect(
     unsafe_code,
@@ -59,6 +60,7 @@ pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
 pub use seen::{DeliverySeen, MountSeen, Seen};
 pub use sense::{CertificateFacts, judge_contents};
+pub use state::{Failure, Stamp, StateError, StateFolder, StateLock};
 pub use static_root::{
     Listed, Listing, StaticEntry, StaticError, StaticRoot, StaticRootUnusable, read_cached,
 };
