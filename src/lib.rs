@@ -1,7 +1,7 @@
 //! Fluxheim, the proxy: everything between an accepted connection and a logged response.
 //!
 //! Layers import only downward, and `tests/layers` holds the table: `app`, `cli` > `edge` >
-//! `listen`, `tls`, `upstream`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
+//! `listen`, `tls`, `acme`, `upstream`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
 #![forbid(unsafe_code)]
 
 pub mod acme;
