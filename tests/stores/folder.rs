@@ -168,7 +168,7 @@ fn a_file_that_others_can_read_is_refused_and_stays() {
 #[test]
 fn a_full_disk_loses_nothing() {
     let shared = Shared::new();
-    let disk = Disk::at(shared.path().join("disk"), "size=256k,mode=0700");
+    let disk = Disk::at(shared.path().join("disk"), "size=128k,mode=0700");
     run(async {
         let (store, key) = (open(&disk.0).unwrap(), Key::account("ca"));
         store.put(&key, b"KEY", Expect::Absent, None).await.unwrap();

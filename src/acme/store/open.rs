@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{AcmeRedis, AcmeStorage};
+use fluxheim_config::{AcmeRedis, AcmeStorage, UpstreamHost};
 use fluxheim_trust::{Object, Secret, Terms, ca_certificates};
 use hickory_resolver::TokioResolver;
 use rustls::{ClientConfig, RootCertStore};
@@ -35,7 +35,11 @@ fn server(redis: &AcmeRedis, terms: &Terms, resolver: TokioResolver) -> Result<R
         fluxheim_trust::acme_redis_password(redis).map(|object| read(&object, terms)).transpose()?;
     let seal_keys = fluxheim_trust::acme_seal_keys(redis).map(|object| read(&object, terms));
     let settings = RedisSettings {
-        host: redis.host.to_string(),
+        host: match &redis.host {
+            UpstreamHost::Ip(address) => address.to_string(),
+            // The configuration takes no service here.
+            UpstreamHost::Name(name) | UpstreamHost::Service(name) => name.clone(),
+        },
         port: redis.port,
         tls: redis.tls.then(|| believing(redis, terms)).transpose()?,
         username: redis.username.clone(),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, RenameFlags, renameat2};
+use nix::fcntl::{OFlag, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, fsync, unlinkat};
 
@@ -31,7 +31,7 @@ impl StateFolder {
         one_name(name, &path)?;
         let (fresh, file) = self.fresh(&path)?;
         let written = self.fill(&file, &path, parts).and_then(|facts| {
-            let renamed = renameat2(&self.fd, &*fresh, &self.fd, name, RenameFlags::empty());
+            let renamed = renameat(&self.fd, &*fresh, &self.fd, name);
             renamed.map_err(|errno| StateError::failed(&path, "renaming it into place", errno))?;
             Ok(facts)
         });
@@ -76,7 +76,7 @@ impl StateFolder {
         let free = names.into_iter().find(|aside| self.peek(aside) == Err(Errno::ENOENT));
         let deed = "setting it aside";
         let aside = free.ok_or_else(|| StateError::failed(&path, deed, Errno::EEXIST))?;
-        renameat2(&self.fd, name, &self.fd, &*aside, RenameFlags::empty())
+        renameat(&self.fd, name, &self.fd, &*aside)
             .map_err(|errno| StateError::failed(&path, deed, errno))?;
         self.settle(&path)?;
         Ok(self.path.join(aside))
