@@ -1,6 +1,7 @@
 //! Where ACME keeps its state: both places against one model, under kills, races and full disks.
 #![allow(
     clippy::disallowed_methods,
+    clippy::exit,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
@@ -8,6 +9,7 @@
     reason = "tests write their own fixtures; a failure here fails the test, which is the point"
 )]
 
+mod confined;
 #[path = "../fixtures.rs"]
 mod fixtures;
 mod folder;

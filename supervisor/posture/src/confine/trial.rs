@@ -57,7 +57,9 @@ impl fmt::Display for Trial {
 
 /// A folder outside `reach` that is most likely readable without confinement.
 pub(super) fn foreign_folder(reach: &Reach) -> &'static str {
-    let outside = |folder: &&str| !reach.files.keys().any(|root| Path::new(folder).starts_with(root));
+    let outside = |folder: &&str| {
+        !reach.files.keys().chain(reach.written.keys()).any(|root| Path::new(folder).starts_with(root))
+    };
     let readable = |folder: &&str| open_folder(folder).is_none();
     CANDIDATES.into_iter().filter(outside).find(readable).unwrap_or("/")
 }
@@ -119,7 +121,8 @@ mod tests {
 
     #[test]
     fn tries_what_is_outside() {
-        let reach = Reach { files: [("/".into(), None)].into(), ports: [65535, 65534].into() };
+        let reach =
+            Reach { files: [("/".into(), None)].into(), ports: [65535, 65534].into(), ..Reach::default() };
         assert_eq!(foreign_port(&reach.ports), 65533);
         assert_eq!(foreign_folder(&Reach::default()), "/");
     }
