@@ -20,7 +20,7 @@ use crate::report::Errno;
 use crate::{environment, handoff, kernel, parse, sys};
 
 /// Version of [`ProxyReport`]; init refuses any other.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What the proxy did and saw. Sent to init through the handoff.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,6 +28,7 @@ mod secret;
 mod seen;
 mod sense;
 pub mod socket;
+mod state;
 mod static_root;
 #[expect(
     unsafe_code,
@@ -60,6 +61,7 @@ pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
 pub use seen::{DeliverySeen, MountSeen, Seen};
 pub use sense::{CertificateFacts, judge_contents};
+pub use state::{Failure, Stamp, StateError, StateFolder, StateLock};
 pub use static_root::{
     Listed, Listing, StaticEntry, StaticError, StaticRoot, StaticRootUnusable, read_cached,
 };

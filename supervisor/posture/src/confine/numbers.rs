@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 91] = table![
+const COMMON: [(&str, libc::c_long); 94] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -36,6 +36,7 @@ const COMMON: [(&str, libc::c_long); 91] = table![
     SYS_flock,
     SYS_fstat,
     SYS_fstatfs,
+    SYS_fsync,
     SYS_ftruncate,
     SYS_futex,
     SYS_getcwd,
@@ -63,6 +64,7 @@ const COMMON: [(&str, libc::c_long); 91] = table![
     SYS_lseek,
     SYS_madvise,
     SYS_memfd_secret,
+    SYS_mkdirat,
     SYS_mlock,
     SYS_mlockall,
     SYS_mmap,
@@ -82,6 +84,7 @@ const COMMON: [(&str, libc::c_long); 91] = table![
     SYS_read,
     SYS_readlinkat,
     SYS_recvfrom,
+    SYS_renameat,
     SYS_restart_syscall,
     SYS_rseq,
     SYS_rt_sigaction,

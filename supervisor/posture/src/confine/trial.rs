@@ -57,7 +57,7 @@ impl fmt::Display for Trial {
 
 /// A folder outside `reach` that is most likely readable without confinement.
 pub(super) fn foreign_folder(reach: &Reach) -> &'static str {
-    let roots = || reach.files.keys().chain(reach.sockets.keys());
+    let roots = || reach.files.keys().chain(reach.sockets.keys()).chain(reach.written.keys());
     let outside = |folder: &&str| !roots().any(|root| Path::new(folder).starts_with(root));
     let readable = |folder: &&str| open_folder(folder).is_none();
     CANDIDATES.into_iter().filter(outside).find(readable).unwrap_or("/")
