@@ -12,6 +12,7 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.https", server.0.https != server.1.https),
         ("server.threads", server.0.threads != server.1.threads),
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
+        ("tls.offload_threads", old.tls.offload_threads != new.tls.offload_threads),
         ("hardening", old.hardening != new.hardening),
         ("logging.level", old.logging.level != new.logging.level),
         ("logging.access", old.logging.access != new.logging.access),
