@@ -1,6 +1,7 @@
 //! TLS as real clients see it.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 
 use nix::sys::signal::Signal;
 
@@ -21,7 +22,7 @@ fn two_names() -> (Flux, Nginx) {
     (flux, nginx)
 }
 
-fn handshake(address: std::net::SocketAddr, args: &[&str]) -> String {
+fn handshake(address: SocketAddr, args: &[&str]) -> String {
     let connect = address.to_string();
     let output = run("openssl", "openssl", &[&["s_client", "-connect", &connect], args].concat());
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -210,12 +211,12 @@ fn a_request_for_a_host_that_the_certificate_is_not_for_is_misdirected() {
 }
 
 /// What a session that was taken up looks like to OpenSSL; `version` is one of its flags.
-fn resumes(at: std::net::SocketAddr, to: std::net::SocketAddr, name: &str, version: &str) -> bool {
+fn resumes(at: SocketAddr, to: SocketAddr, names: [&str; 2], version: &str) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let session = folder.path().join("session");
     let session = session.to_str().unwrap();
     // Tickets of TLS 1.3 come after the handshake: the client has to read for a moment.
-    let ask = |address: std::net::SocketAddr, flag: &str| {
+    let ask = |address: SocketAddr, name: &str, flag: &str| {
         let line = format!(
             "(printf 'GET / HTTP/1.1\\r\\nHost: {name}\\r\\nConnection: close\\r\\n\\r\\n'; sleep 1) | \
              openssl s_client -connect {address} -servername {name} {version} -ign_eof {flag} {session} 2>&1"
@@ -223,11 +224,27 @@ fn resumes(at: std::net::SocketAddr, to: std::net::SocketAddr, name: &str, versi
         let output = run("sh", "dash", &["-c", &line]);
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let first = ask(at, "-sess_out");
+    let first = ask(at, names[0], "-sess_out");
     assert!(first.contains("\nNew, TLSv1"), "{first}");
-    let second = ask(to, "-sess_in");
+    let second = ask(to, names[1], "-sess_in");
     assert!(second.contains("\nReused, TLSv1") || second.contains("\nNew, TLSv1"), "{second}");
     second.contains("\nReused, TLSv1")
+}
+
+const SAME: [&str; 2] = ["a.test", "a.test"];
+
+/// What a server does not ask again of a session that it takes up, it has to have asked for that name.
+#[test]
+fn takes_up_no_session_for_another_name() {
+    for more in ["", "[tls]\nsession_cache_size = 100\n[tls.session_tickets]\nenabled = false\n"] {
+        let (flux, _nginx) = two_names();
+        let flux = flux.also(more).start();
+        for version in ["-tls1_2", "-tls1_3"] {
+            let resumes = |names| resumes(flux.https(), flux.https(), names, version);
+            assert!(resumes(SAME) && !resumes(["a.test", "x.b.test"]), "{version} {more}");
+            assert!(!resumes(["x.b.test", "y.b.test"]), "{version} {more}");
+        }
+    }
 }
 
 #[test]
@@ -238,7 +255,7 @@ fn takes_up_sessions_by_ticket_or_from_memory_or_not_at_all() {
     {
         let flux = two_kinds("").also(more).start();
         for version in ["-tls1_2", "-tls1_3"] {
-            assert_eq!(resumes(flux.https(), flux.https(), "a.test", version), expected, "{version} {more}");
+            assert_eq!(resumes(flux.https(), flux.https(), SAME, version), expected, "{version} {more}");
         }
         if expected {
             let counted = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
@@ -259,14 +276,14 @@ fn replicas_with_one_key_file_take_up_each_other_s_sessions_over_a_change_of_key
     };
     let (one, other) = (replica(&format!("{old}\n")), replica(&format!("# from today\n{new}\n{old}\n")));
     for version in ["-tls1_2", "-tls1_3"] {
-        assert!(resumes(one.https(), other.https(), "a.test", version), "{version}");
-        assert!(!resumes(other.https(), one.https(), "a.test", version), "{version}");
+        assert!(resumes(one.https(), other.https(), SAME, version), "{version}");
+        assert!(!resumes(other.https(), one.https(), SAME, version), "{version}");
     }
     let keys = one.dir.path().join("tickets.key");
     std::fs::write(&keys, format!("{old}\n{new}\n")).unwrap();
     one.signal(Signal::SIGHUP);
     one.wait_for("configuration reloaded");
-    assert!(resumes(other.https(), one.https(), "a.test", "-tls1_3"));
+    assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
     // What is no key, or can be read by others, leaves the old ones in use.
     for (content, mode) in [("short\n", 0o600), (new, 0o644)] {
         std::fs::write(&keys, content).unwrap();
@@ -275,7 +292,7 @@ fn replicas_with_one_key_file_take_up_each_other_s_sessions_over_a_change_of_key
         let refused = one.wait_for_start_of("reload refused");
         assert!(refused.to_string().contains("tickets.key"), "{refused}");
     }
-    assert!(resumes(other.https(), one.https(), "a.test", "-tls1_3"));
+    assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
 }
 
 #[test]
@@ -328,7 +345,7 @@ fn handshakes_may_have_threads_of_their_own() {
     let names = names.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
     assert_eq!(names.filter(|name| name.trim_end() == "handshakes").count(), 2);
     for version in ["-tls1_2", "-tls1_3"] {
-        assert!(resumes(flux.https(), flux.https(), "a.test", version), "{version}");
+        assert!(resumes(flux.https(), flux.https(), SAME, version), "{version}");
     }
     let failed = handshake(flux.https(), &["-alpn", "smtp", "-servername", "a.test"]);
     assert!(failed.contains("alert no application protocol"), "{failed}");
