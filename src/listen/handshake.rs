@@ -27,7 +27,8 @@ pub(super) async fn shake(termination: &Termination, socket: Socket) -> io::Resu
         Ok(start) => start,
         Err(error) => return Err(told(error, first.take_io()).await),
     };
-    let chosen = match termination.choose(&start.client_hello()) {
+    let chosen = termination.choose(&start.client_hello());
+    let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(unrecognized) => {
             let mut socket = start.io;
