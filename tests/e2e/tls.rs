@@ -144,7 +144,7 @@ fn with_strict_sni_no_certificate_stands_in_for_another_name() {
     for args in [&["-servername", "other.test"][..], &["-servername", "x.y.b.test"], &["-noservername"]] {
         for version in ["-tls1_2", "-tls1_3"] {
             let seen = handshake(flux.https(), &[args, &[version]].concat());
-            assert!(seen.contains("alert unrecognized name"), "{args:?}: {seen}");
+            assert!(seen.contains("unrecognized name"), "{args:?}: {seen}");
         }
     }
 }
@@ -226,6 +226,9 @@ fn resumes(at: SocketAddr, to: SocketAddr, names: [&str; 2], version: &str) -> b
     };
     let first = ask(at, names[0], "-sess_out");
     assert!(first.contains("\nNew, TLSv1"), "{first}");
+    if !std::path::Path::new(session).exists() {
+        return false;
+    }
     let second = ask(to, names[1], "-sess_in");
     assert!(second.contains("\nReused, TLSv1") || second.contains("\nNew, TLSv1"), "{second}");
     second.contains("\nReused, TLSv1")
@@ -297,7 +300,7 @@ fn replicas_with_one_key_file_take_up_each_other_s_sessions_over_a_change_of_key
 
 #[test]
 fn sends_an_ocsp_response_along_and_no_stale_one() {
-    let staple = |days: &str| {
+    let staple = |is_over: bool| {
         let rest = "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\nocsp = \"a.ocsp\"\n\
                     [[vhosts]]\nhosts = [\"a.test\"]\nroutes = [{ path = \"/\", respond = { status = 200 } }]\n";
         let flux = Flux::server("https = [\"127.0.0.1:0\"]", rest);
@@ -306,14 +309,22 @@ fn sends_an_ocsp_response_along_and_no_stale_one() {
             "cd {} && serial=$(openssl x509 -in a.pem -noout -serial | cut -d= -f2) && \
              printf 'V\\t351231235959Z\\t\\t%s\\tunknown\\t/CN=a.test\\n' $serial > index && \
              openssl ocsp -index index -CA a.pem -rsigner a.pem -rkey a.key -issuer a.pem -cert a.pem \
-             -noverify -respout a.ocsp {days}",
+             -noverify -respout a.ocsp -ndays 2",
             flux.dir.path().display()
         );
         let output = run("sh", "dash", &["-c", &line]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if is_over {
+            // The last time in it is nextUpdate.
+            let file = flux.dir.path().join("a.ocsp");
+            let mut response = std::fs::read(&file).unwrap();
+            let at = response.windows(4).rposition(|bytes| bytes == b"\x18\x0f20").unwrap();
+            response[at + 2..at + 6].copy_from_slice(b"2020");
+            std::fs::write(&file, response).unwrap();
+        }
         flux.start()
     };
-    let flux = staple("-ndays 2");
+    let flux = staple(false);
     for version in ["-tls1_2", "-tls1_3"] {
         let seen = handshake(flux.https(), &["-status", "-servername", "a.test", version]);
         assert!(
@@ -321,7 +332,7 @@ fn sends_an_ocsp_response_along_and_no_stale_one() {
             "{seen}"
         );
     }
-    let flux = staple("-ndays 0");
+    let flux = staple(true);
     let seen = handshake(flux.https(), &["-status", "-servername", "a.test"]);
     assert!(seen.contains("OCSP response: no response sent"), "{seen}");
     let said = flux.said();

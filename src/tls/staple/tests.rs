@@ -1,4 +1,5 @@
 //! Responses as OpenSSL's responder makes them.
+#![expect(clippy::disallowed_methods, reason = "reads and writes its own fixtures")]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
