@@ -284,18 +284,27 @@ fn replicas_with_one_key_file_take_up_each_other_s_sessions_over_a_change_of_key
     }
     let keys = one.dir.path().join("tickets.key");
     std::fs::write(&keys, format!("{old}\n{new}\n")).unwrap();
+    one.wait_for("file replaced");
+    assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
+    // What is no key leaves the old ones in use, and keeps a configuration from being used.
+    std::fs::write(&keys, "short\n").unwrap();
+    let alarm = one.wait_for_start_of("replaced by what can't be used").to_string();
+    assert!(alarm.contains("line 1 is no key"), "{alarm}");
     one.signal(Signal::SIGHUP);
-    one.wait_for("configuration reloaded");
+    let refused = one.wait_for_start_of("reload refused").to_string();
+    assert!(refused.contains("tickets.key") && refused.contains("line 1 is no key"), "{refused}");
     assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
-    // What is no key, or can be read by others, leaves the old ones in use.
-    for (content, mode) in [("short\n", 0o600), (new, 0o644)] {
-        std::fs::write(&keys, content).unwrap();
-        set_mode(&keys, mode);
-        one.signal(Signal::SIGHUP);
-        let refused = one.wait_for_start_of("reload refused");
-        assert!(refused.to_string().contains("tickets.key"), "{refused}");
-    }
-    assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
+}
+
+#[test]
+fn refuses_to_start_on_ticket_keys_that_others_can_read() {
+    let flux = two_kinds("").also("[tls.session_tickets]\nkey_file = \"tickets.key\"\n");
+    let flux = flux.file("tickets.key", b"b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w=\n");
+    set_mode(&flux.dir.path().join("tickets.key"), 0o644);
+    let output = flux.run_to_end();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("keys of session tickets") && said.contains("chmod 0600"), "{said}");
 }
 
 #[test]
@@ -318,6 +327,7 @@ fn sends_an_ocsp_response_along_and_no_stale_one() {
             // The last time in it is nextUpdate.
             let file = flux.dir.path().join("a.ocsp");
             let mut response = std::fs::read(&file).unwrap();
+            std::fs::copy(&file, flux.dir.path().join("good.ocsp")).unwrap();
             let at = response.windows(4).rposition(|bytes| bytes == b"\x18\x0f20").unwrap();
             response[at + 2..at + 6].copy_from_slice(b"2020");
             std::fs::write(&file, response).unwrap();
@@ -337,6 +347,11 @@ fn sends_an_ocsp_response_along_and_no_stale_one() {
     assert!(seen.contains("OCSP response: no response sent"), "{seen}");
     let said = flux.said();
     assert!(said.contains("a.ocsp") && said.contains("its time is over"), "{said}");
+    let folder = flux.dir.path();
+    std::fs::rename(folder.join("good.ocsp"), folder.join("a.ocsp")).unwrap();
+    flux.wait_for("file replaced");
+    let seen = handshake(flux.https(), &["-status", "-servername", "a.test"]);
+    assert!(seen.contains("OCSP Response Status: successful"), "{seen}");
 }
 
 #[test]
