@@ -48,7 +48,7 @@ prepare() {
     need_build_tools
     need_packages acl:setfacl bind9-dnsutils:dig bindfs:bindfs curl:curl docker.io:docker iproute2:ip \
         jq:jq knot:knotd knot-dnsutils:knsupdate nghttp2-client:h2load nginx-light:nginx openssl:openssl pebble:pebble \
-        procps:ps redis-server:redis-server shellcheck:shellcheck strace:strace testssl.sh:testssl tini:tini \
+        procps:ps redis-server:redis-server redis-tools:redis-cli shellcheck:shellcheck strace:strace testssl.sh:testssl tini:tini \
         util-linux:unshare wrk:wrk
     need_cargo_tool cargo-nextest 0.9.143
     scripts/peers

@@ -2,11 +2,15 @@
 //!
 //! Owns flags and usage text; runs nothing.
 
+mod ctl;
+
 use std::path::PathBuf;
 
 use fluxheim_config::Profile;
 use fluxheim_trust::command::{Request, parse_also, parse_wait};
-use lexopt::prelude::{Long, Short, ValueExt};
+use lexopt::prelude::{Long, Short, Value, ValueExt};
+
+pub use ctl::{Ctl, HELP as CTL_HELP, Order};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,9 @@ pub enum Command {
     CheckTlsStorage(Request),
     /// Print the effective configuration.
     PrintConfig(Configuration),
+    /// Ask the running proxy.
+    Ctl(Ctl),
+    CtlHelp,
     /// Make a hash of the password on stdin.
     HashPassword,
     Help,
@@ -60,6 +67,19 @@ where
             Long("check-tls-storage") => set(&mut action, "--check-tls-storage")?,
             Long("hash-password") => set(&mut action, "--hash-password")?,
             Long("print-config") => set(&mut action, "--print-config")?,
+            Value(word) if word == "ctl" && action.is_none() => {
+                let before = [
+                    ("--profile", profile.is_some()),
+                    ("--format", json.is_some()),
+                    ("--also", !also.is_empty()),
+                    ("--repair", repair),
+                    ("--wait", wait.is_some()),
+                ];
+                if let Some((flag, _)) = before.iter().find(|(_, given)| *given) {
+                    return Err(format!("{flag} does not go before ctl"));
+                }
+                return Ok(ctl::parse(&mut parser, config)?.map_or(Command::CtlHelp, Command::Ctl));
+            }
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("version") | Short('V') => return Ok(Command::Version),
             other => return Err(other.unexpected().to_string()),
@@ -122,6 +142,7 @@ pub const HELP: &str = "\
 fluxheim: the edge proxy. fluxheim-init starts it hardened; by itself it runs unverified.
 
 Usage: fluxheim [--config PATH] [--profile NAME] [ACTION]
+       fluxheim ctl ORDER    ask the running proxy; fluxheim ctl --help lists the orders
 
       --config PATH        a file, or a folder of *.toml [default: /etc/fluxheim/fluxheim.toml]
       --profile NAME       hardening profile, instead of the configuration's own

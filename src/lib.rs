@@ -1,12 +1,15 @@
 //! Fluxheim, the proxy: everything between an accepted connection and a logged response.
 //!
 //! Layers import only downward, and `tests/layers` holds the table: `app`, `cli` > `edge` >
-//! `listen`, `tls`, `upstream`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` > `types`.
+//! `listen`, `tls`, `upstream`, `admin`, `acme`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` >
+//! `types`.
 #![forbid(unsafe_code)]
 
 pub mod acme;
+pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod ctl;
 pub mod edge;
 pub mod listen;
 pub mod policy;

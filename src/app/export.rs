@@ -1,7 +1,7 @@
 //! Sends finished spans to the collector that the running configuration names.
 //!
-//! Owns the batches and their timing. The collector is an upstream like any other, so names, TLS and
-//! timeouts are its; nothing is sent twice: what a collector does not take is counted and lost.
+//! Owns the batches and their timing. The collector is an upstream like any other, asked as others are for leave; nothing
+//! is sent twice: what a collector does not take is counted and lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +10,21 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use fluxheim_config::Otlp;
 use http::{Method, header};
-use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::edge::ask::Question;
 use crate::edge::live::Live;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::SpansLost;
 use crate::telemetry::spans::{Order, RequestSpan, otlp};
-use crate::upstream::Found;
 use crate::upstream::Pool;
 
 /// What the exporter works with.
 pub(super) struct Exporter {
     pub live: Arc<ArcSwap<Live>>,
     pub telemetry: Arc<Telemetry>,
-    pub connector: Connector,
     pub orders: mpsc::Receiver<Order>,
     /// Whether the last batch failed, so that an outage is said once.
     pub failing: bool,
@@ -74,8 +72,7 @@ impl Exporter {
         // A reload has turned it off meanwhile.
         let Some((otlp, pool)) = found else { return };
         let body = Bytes::from(otlp::export(&otlp.service_name, batch));
-        let sent = tokio::time::timeout(LONGEST, self.deliver(otlp, pool, body)).await;
-        let outcome = sent.unwrap_or_else(|_| Err(format!("no answer within {LONGEST:?}")));
+        let outcome = deliver(&live, otlp, pool, &body).await;
         let (metrics, count) = (&self.telemetry.metrics, batch.len() as u64);
         match outcome {
             Ok(()) => {
@@ -92,39 +89,16 @@ impl Exporter {
             }
         }
     }
+}
 
-    /// To the first of the collector's addresses that can be connected to.
-    async fn deliver(&self, otlp: &Otlp, pool: &Pool, body: Bytes) -> Result<(), String> {
-        let mut last = "it has no address".to_owned();
-        for Found { address, .. } in pool.known().into_iter().flatten() {
-            let peer = pool.link.peer(address, None, None);
-            let mut session = match self.connector.get_http_session(&*peer).await {
-                Ok((session, _)) => session,
-                Err(error) => {
-                    last = format!("cannot connect to {address}: {}", error.etype().as_str());
-                    continue;
-                }
-            };
-            session.set_read_timeout(Some(pool.config.read_timeout));
-            session.set_write_timeout(Some(pool.config.write_timeout));
-            let failed = |error: Box<pingora::Error>| format!("{address}: {}", error.etype().as_str());
-            let head = head(otlp, pool, body.len()).map_err(failed)?;
-            session.write_request_header(Box::new(head)).await.map_err(failed)?;
-            session.write_request_body(body, true).await.map_err(failed)?;
-            session.finish_request_body().await.map_err(failed)?;
-            session.read_response_header().await.map_err(failed)?;
-            let status = session.response_header().map_or(0, |head| head.status.as_u16());
-            // To the end, so that the connection can be used again; a long answer ends at the time limit.
-            while session.read_response_body().await.map_err(failed)?.is_some() {}
-            let idle = pool.config.keepalive_timeout;
-            self.connector.release_http_session(session, &*peer, Some(idle)).await;
-            return if (200..300).contains(&status) {
-                Ok(())
-            } else {
-                Err(format!("{address} answers {status}"))
-            };
-        }
-        Err(last)
+/// Hands a batch to the collector, once: it would count a span twice.
+async fn deliver(live: &Live, otlp: &Otlp, pool: &Arc<Pool>, body: &Bytes) -> Result<(), String> {
+    let head = head(otlp, pool, body.len()).map_err(|error| error.etype().as_str().to_owned())?;
+    let question = Question { head: &head, body, is_safe: false };
+    let answer = live.asker().put(pool, question, MOST_ANSWERED, LONGEST).await;
+    match answer.map_err(|error| error.to_string())?.head.status {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("it answers {}", status.as_u16())),
     }
 }
 
@@ -141,3 +115,5 @@ fn head(otlp: &Otlp, pool: &Pool, length: usize) -> pingora::Result<RequestHeade
 const BATCH: usize = 512;
 /// The same: for one batch to be taken.
 const LONGEST: Duration = Duration::from_secs(10);
+/// What it says to that is a few words.
+const MOST_ANSWERED: usize = 64 << 10;

@@ -13,9 +13,8 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.threads", server.0.threads != server.1.threads),
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
         ("tls.offload_threads", old.tls.offload_threads != new.tls.offload_threads),
+        ("admin.socket", old.admin.socket != new.admin.socket),
         ("hardening", old.hardening != new.hardening),
-        ("logging.level", old.logging.level != new.logging.level),
-        ("logging.access", old.logging.access != new.logging.access),
         ("limits.max_connections", limits.0.max_connections != limits.1.max_connections),
         ("limits.max_h2_streams", limits.0.max_h2_streams != limits.1.max_h2_streams),
         ("limits.keepalive_requests", limits.0.keepalive_requests != limits.1.keepalive_requests),
@@ -52,8 +51,8 @@ mod tests {
                 .is_empty()
         );
         let new = config(
-            "threads = 3\n[limits]\nmax_connections = 9\n[logging]\nlevel = \"warn\"\nquery = \"off\"\n",
+            "threads = 3\n[limits]\nmax_connections = 9\n[logging]\nlevel = \"warn\"\naccess = false\nquery = \"off\"\n",
         );
-        assert_eq!(changed(&old, &new), ["server.threads", "logging.level", "limits.max_connections"]);
+        assert_eq!(changed(&old, &new), ["server.threads", "limits.max_connections"]);
     }
 }

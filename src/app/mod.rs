@@ -3,31 +3,41 @@
 //! Owns the order of the start: configuration, own hardening, the word of PID 1, keys, listeners,
 //! ready. Key material is opened only after PID 1 has agreed. Decides nothing about requests.
 
+mod control;
 mod drain;
 mod expiry;
 mod export;
 mod fixed;
 mod handoff;
+mod orders;
 mod password;
 mod patience;
+mod record;
 mod reload;
 mod rotate;
 mod serve;
 mod signals;
 
 use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fluxheim_config::{Config, exit};
 use fluxheim_posture::apply::{becomes, protect_reader};
 use fluxheim_posture::confine::Reach;
-use fluxheim_posture::proxy::harden;
-use fluxheim_trust::Identity;
+use fluxheim_posture::proxy::harden_after;
 use fluxheim_trust::command::{Answer, Request, answer};
+use fluxheim_trust::socket::{OwnSocket, SocketError};
+use fluxheim_trust::{Identity, Terms};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::cli::{self, Command, Configuration};
+use crate::app::control::Evidence;
+use crate::app::handoff::Word;
+use crate::app::serve::Given;
+use crate::cli::{self, Command, Configuration, Ctl};
+use crate::ctl;
 use crate::types::{BUILD_PROFILE, COMMIT, VERSION};
 
 /// Runs the program; the value is its exit code.
@@ -50,6 +60,8 @@ where
         Command::PrintConfig(at) => with_config(&at, |config| print(&config.to_toml())),
         Command::HashPassword => password::hash(),
         Command::CheckTlsStorage(request) => check_storage(&request),
+        Command::Ctl(ask) => control(&ask),
+        Command::CtlHelp => print(cli::CTL_HELP),
         Command::Run(at) => run(&at),
     }
 }
@@ -98,6 +110,46 @@ fn check_storage(request: &Request) -> u8 {
     }
 }
 
+/// Asks the running proxy.
+fn control(ask: &Ctl) -> u8 {
+    let socket = match &ask.socket {
+        Some(socket) => socket.clone(),
+        None => match configured_socket(&ask.config) {
+            Ok(socket) => socket,
+            Err(said) => {
+                say(&said);
+                return exit::REFUSED;
+            }
+        },
+    };
+    match ctl::run(&socket, &ask.order, ask.json) {
+        Ok(text) => print(&text),
+        Err(ctl::Failure { text, said, code }) => {
+            if let Some(text) = text {
+                // What went wrong decides, whether it can be printed or not.
+                let _ = print(&text);
+            }
+            say(&format!("fluxheim: {said}"));
+            code
+        }
+    }
+}
+
+/// The admin socket, which is needed most when something else in the configuration is wrong.
+fn configured_socket(at: &Configuration) -> Result<PathBuf, String> {
+    let sources =
+        fluxheim_trust::read_config(&at.path, &Identity::current()).map_err(|error| error.to_string())?;
+    if let Some(socket) = fluxheim_config::admin_socket(&sources) {
+        return Ok(socket);
+    }
+    fluxheim_config::parse(&sources).map_err(|mistakes| mistakes.to_string())?;
+    Err(format!(
+        "fluxheim: {} names no admin socket: set socket = \"/run/fluxheim/admin.sock\" in [admin] and start the \
+         proxy anew, or say --socket PATH",
+        at.path.display()
+    ))
+}
+
 fn run(at: &Configuration) -> u8 {
     let config = match load(at) {
         Ok(config) => config,
@@ -117,7 +169,17 @@ fn run(at: &Configuration) -> u8 {
     // Before anything starts a thread: memory is locked, files and calls are confined, for all of
     // them or for none.
     let reach = Reach::of(&config, &at.path);
-    let report = harden(&config.hardening, config.has_secrets(), &reach);
+    let mut socket = Ok(None);
+    let report =
+        harden_after(&config.hardening, config.has_secrets(), &reach, || socket = admin_socket(&config));
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(error) => {
+            say(&format!("fluxheim: {error}"));
+            return if error.may_heal() { exit::TRY_AGAIN } else { exit::REFUSED };
+        }
+    };
+    let evidence = report.clone();
     let confined_to = report.is_confined().then_some(reach);
     let Ok(_diagnostics) = crate::telemetry::diagnostics::install(config.logging.level) else {
         say("fluxheim: cannot start a thread");
@@ -131,7 +193,16 @@ fn run(at: &Configuration) -> u8 {
         tracing::error!(reason, "cannot start");
         return exit::INTERNAL;
     }
-    serve::run(at, config, word, confined_to)
+    let Word { supervisor, posture } = word;
+    let evidence = Evidence { posture, report: evidence };
+    serve::run(at, config, Given { supervisor, evidence, confined_to, socket })
+}
+
+/// The admin socket, where there is to be one: once the process is confined, it can make none.
+fn admin_socket(config: &Config) -> Result<Option<(OwnSocket, UnixListener)>, SocketError> {
+    let Some(path) = &config.admin.socket else { return Ok(None) };
+    let terms = Terms::of(config, Identity::current());
+    OwnSocket::listen("admin.socket", path, &terms).map(Some)
 }
 
 /// Prints to stdout; 70 when nobody can read it.

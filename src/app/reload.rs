@@ -13,6 +13,7 @@ use hickory_resolver::TokioResolver;
 use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinSet;
 
+use crate::app::record::{Record, hash};
 use crate::app::rotate::{self, Rotating};
 use crate::app::{fixed, patience};
 use crate::cli::Configuration;
@@ -49,14 +50,34 @@ pub(super) struct Reloadable {
     pub judged_with_secrets: bool,
     /// The files this process was confined to at its start, for good; `None` when it wasn't.
     pub confined_to: Option<Reach>,
+    pub record: Arc<Record>,
+}
+
+/// What came of a reload: what was taken, or every mistake.
+pub(super) type Outcome = Result<Taken, Vec<String>>;
+
+/// A configuration that is in use now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub sha256: String,
+    /// Keys that differ and stay as they were until a restart.
+    pub until_restart: Vec<&'static str>,
 }
 
 impl Reloadable {
     /// Reads `path` anew and swaps it in; on any mistake the old configuration stays.
-    pub(super) async fn reload(&mut self, at: &Configuration) {
+    pub(super) async fn reload(&mut self, at: &Configuration) -> Outcome {
+        let outcome = self.try_reload(at).await;
+        self.record.tried(&outcome);
+        outcome
+    }
+
+    async fn try_reload(&mut self, at: &Configuration) -> Outcome {
         match self.rehearse(at).await {
             Ok((Built { live, certificates, sights }, refreshing)) => {
-                warn_of_fixed(&self.live.load().config, &live.config);
+                let until_restart = fixed::changed(&self.live.load().config, &live.config);
+                warn_of_fixed(&until_restart);
+                let sha256 = hash(&live.config);
                 self.termination.replace(&live.config, certificates);
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.handshakes.follow(&live.config.limits);
@@ -68,14 +89,17 @@ impl Reloadable {
                 self.telemetry.metrics.files.follow(self.rotating.files());
                 let live = Arc::new(live);
                 let old = self.live.swap(Arc::clone(&live));
+                live.pools.iter().for_each(|pool| pool.follow_drains());
                 self.refreshing = refreshing;
                 old.forget(&live, &self.telemetry.metrics);
                 self.telemetry.metrics.reload(true);
-                tracing::info!("configuration reloaded");
+                tracing::info!(sha256, "configuration reloaded");
+                Ok(Taken { sha256, until_restart })
             }
             Err(mistakes) => {
                 self.telemetry.metrics.reload(false);
                 tracing::error!(%mistakes, "reload refused: the running configuration stays");
+                Err(mistakes.lines().map(str::to_owned).collect())
             }
         }
     }
@@ -212,8 +236,7 @@ fn tell_keeping(keys: &KeysRead) {
 }
 
 /// What a reload can't change is said, not silently ignored.
-fn warn_of_fixed(old: &Config, new: &Config) {
-    let keys = fixed::changed(old, new);
+fn warn_of_fixed(keys: &[&str]) {
     if !keys.is_empty() {
         let keys = keys.join(", ");
         tracing::warn!(keys, "changed, and as before until a restart");

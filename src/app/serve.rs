@@ -4,6 +4,7 @@
 //! sleep its whole grace period on stop, and own listeners, signals and files in /tmp.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use arc_swap::ArcSwap;
 use fluxheim_config::{Config, Listener, exit};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
+use fluxheim_trust::socket::OwnSocket;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -21,11 +22,16 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::admin;
+use crate::admin::seen;
+use crate::app::control::{Control, Evidence, started_now};
 use crate::app::drain;
 use crate::app::expiry;
 use crate::app::export::Exporter;
-use crate::app::handoff::{self, Word};
+use crate::app::handoff;
+use crate::app::orders;
 use crate::app::patience;
+use crate::app::record::Record;
 use crate::app::reload::{self, Built, Reloadable};
 use crate::app::rotate::Rotating;
 use crate::app::signals::{self, Order};
@@ -42,7 +48,7 @@ use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::endpoint::Endpoint;
-use crate::telemetry::lines::{Lines, Writer};
+use crate::telemetry::lines::Lines;
 use crate::tls::{self, Termination};
 use crate::types::{Scheme, VERSION};
 use crate::upstream::health;
@@ -74,9 +80,17 @@ impl StartError {
     }
 }
 
+/// What was found and opened before the first thread.
+pub(super) struct Given {
+    pub supervisor: Option<ProxyEnd>,
+    pub evidence: Evidence,
+    pub confined_to: Option<Reach>,
+    pub socket: Option<(OwnSocket, UnixListener)>,
+}
+
 /// Serves until told to stop; the value is the exit code.
-pub(super) fn run(at: &Configuration, config: Config, word: Word, confined_to: Option<Reach>) -> u8 {
-    match start(at, config, word, confined_to) {
+pub(super) fn run(at: &Configuration, config: Config, given: Given) -> u8 {
+    match start(at, config, given) {
         Ok(()) => exit::OK,
         Err(error) => {
             tracing::error!(%error, "cannot start");
@@ -85,14 +99,10 @@ pub(super) fn run(at: &Configuration, config: Config, word: Word, confined_to: O
     }
 }
 
-fn start(
-    at: &Configuration,
-    config: Config,
-    word: Word,
-    confined_to: Option<Reach>,
-) -> Result<(), StartError> {
+fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartError> {
+    let Given { supervisor, evidence, confined_to, socket } = given;
     // Signals first: one that comes during the start is then an order, not a death.
-    let orders = signals::listen()?;
+    let (sender, orders) = signals::listen()?;
     let built = patience::reading(|| reload::build(config));
     let built = built.map_err(StartError::Refused)?;
     let live = &built.live;
@@ -103,23 +113,23 @@ fn start(
         .enable_all()
         .build()?;
     let aside = handshake_threads(live.config.tls.offload_threads)?;
-    let (access, writer) = access_log(live.config.logging.access)?;
-    let telemetry = Arc::new(Telemetry::new(access, word.posture.as_ref()));
+    // Also where nobody wants it yet: a reload may.
+    let (lines, writer) = Lines::start("access-log", io::stdout())?;
+    let telemetry = Arc::new(Telemetry::new(AccessLog::to(lines), evidence.posture.as_ref()));
     telemetry.follow(&live.config);
     let result = runtime.block_on(async {
         let handshakes = aside.as_ref().map(|aside| aside.handle().clone());
-        let mut proxy = Proxy::open(built, telemetry, threads, handshakes)?;
+        let mut proxy = Proxy::open(at, built, telemetry, threads, handshakes)?;
         proxy.reloadable.confined_to = confined_to;
-        proxy.serve(at, orders, word.supervisor).await
+        proxy.administer(socket, evidence, sender)?;
+        proxy.serve(at, orders, supervisor).await
     });
     // What is left past the drain's deadline is cut here; nothing may hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     if let Some(aside) = aside {
         aside.shutdown_background();
     }
-    if let Some(writer) = writer {
-        writer.finish();
-    }
+    writer.finish();
     result
 }
 
@@ -136,14 +146,6 @@ fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn access_log(wanted: bool) -> io::Result<(AccessLog, Option<Writer>)> {
-    if !wanted {
-        return Ok((AccessLog::off(), None));
-    }
-    let (lines, writer) = Lines::start("access-log", io::stdout())?;
-    Ok((AccessLog::to(lines), Some(writer)))
-}
-
 /// Everything between the open sockets and the orders.
 struct Proxy {
     plain: Arc<Timed>,
@@ -154,11 +156,14 @@ struct Proxy {
     accepting: JoinSet<()>,
     metrics: Vec<Bound>,
     shutdown: (watch::Sender<bool>, ShutdownWatch),
+    /// The socket, whose name goes with it.
+    admin: Option<(OwnSocket, admin::Handle)>,
 }
 
 impl Proxy {
     /// Opens every listener or none.
     fn open(
+        at: &Configuration,
         built: Built,
         telemetry: Arc<Telemetry>,
         threads: usize,
@@ -185,6 +190,7 @@ impl Proxy {
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
+        let record = Arc::new(Record::new(&at.path, &live.config));
         let live = Arc::new(ArcSwap::from_pointee(live));
         let seen = Arc::clone(&live);
         telemetry.metrics.watch_servers(move || seen.load().sample_servers());
@@ -204,6 +210,7 @@ impl Proxy {
             rotating,
             judged_with_secrets,
             confined_to: None,
+            record,
         };
         let clients = Arc::new(Tally::default());
         Ok(Self {
@@ -215,13 +222,49 @@ impl Proxy {
             accepting: JoinSet::new(),
             metrics,
             shutdown: watch::channel(false),
+            admin: None,
         })
+    }
+
+    /// Serves the admin API, where there is a socket for it.
+    fn administer(
+        &mut self,
+        socket: Option<(OwnSocket, UnixListener)>,
+        evidence: Evidence,
+        orders: mpsc::UnboundedSender<Order>,
+    ) -> io::Result<()> {
+        let Some((socket, listener)) = socket else { return Ok(()) };
+        let control = Control {
+            live: Arc::clone(&self.reloadable.live),
+            termination: Arc::clone(&self.reloadable.termination),
+            telemetry: Arc::clone(&self.telemetry),
+            record: Arc::clone(&self.reloadable.record),
+            orders,
+            listeners: self.listeners(&socket),
+            evidence,
+            started: started_now(),
+            acme: None,
+        };
+        let server = admin::Server::new(listener, Arc::new(control), Arc::clone(&self.telemetry))?;
+        tracing::info!(socket = %socket.path().display(), "admin socket listening");
+        self.admin = Some((socket, server.handle()));
+        tokio::spawn(server.run());
+        Ok(())
+    }
+
+    fn listeners(&self, socket: &OwnSocket) -> Vec<seen::Listener> {
+        let listener = |address: String, kind: &str| seen::Listener { address, kind: kind.to_owned() };
+        let public =
+            self.bound.iter().map(|(bound, by, _)| listener(bound.address.to_string(), by.scheme().as_str()));
+        let metrics = self.metrics.iter().map(|bound| listener(bound.address.to_string(), "metrics"));
+        let admin = listener(socket.path().display().to_string(), "admin");
+        public.chain(metrics).chain(std::iter::once(admin)).collect()
     }
 
     async fn serve(
         mut self,
         at: &Configuration,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        orders: mpsc::UnboundedReceiver<Order>,
         supervisor: Option<ProxyEnd>,
     ) -> Result<(), StartError> {
         self.accept();
@@ -239,57 +282,9 @@ impl Proxy {
             tracing::info!(version = VERSION, "ready");
         });
         tokio::spawn(expiry::watch(Arc::clone(self.reloadable.termination.resolver())));
-        while let Some(order) = self.order(at, &mut orders).await {
-            match order {
-                Order::Stop => break,
-                Order::Reload => {
-                    if self.reload(at, &mut orders).await == Some(Order::Stop) {
-                        break;
-                    }
-                }
-            }
-        }
+        orders::obey(&mut self.reloadable, at, orders).await;
         self.stop().await;
         Ok(())
-    }
-
-    /// The next order; until it comes, files that are replaced are put to use.
-    async fn order(
-        &mut self,
-        at: &Configuration,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
-    ) -> Option<Order> {
-        loop {
-            tokio::select! {
-                biased;
-                order = orders.recv() => return order,
-                found = self.reloadable.rotated(at) => found.into_iter().for_each(|found| self.reloadable.put(found)),
-            }
-        }
-    }
-
-    /// Reloads, and again if that was asked for meanwhile. A stop ends it at once: a reload may wait
-    /// for a name server.
-    async fn reload(
-        &mut self,
-        at: &Configuration,
-        orders: &mut mpsc::UnboundedReceiver<Order>,
-    ) -> Option<Order> {
-        loop {
-            let mut again = false;
-            let until_stop = async {
-                while orders.recv().await == Some(Order::Reload) {
-                    again = true
-                }
-            };
-            tokio::select! {
-                () = self.reloadable.reload(at) => {}
-                () = until_stop => return Some(Order::Stop),
-            }
-            if !again {
-                return None;
-            }
-        }
     }
 
     fn accept(&mut self) {
@@ -347,7 +342,12 @@ impl Proxy {
         };
         let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
         let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;
-        self.telemetry.spans.flush(LAST_SPANS).await;
+        let answered = async {
+            if let Some((_, admin)) = &self.admin {
+                admin.answered().await;
+            }
+        };
+        tokio::join!(self.telemetry.spans.flush(LAST_SPANS), answered);
         match drained.cut {
             0 => tracing::info!(took = ?drained.took, "stopped: everything in flight was finished"),
             cut => {
@@ -393,14 +393,7 @@ fn framework(threads: usize) -> ServerConf {
 /// What sends spans.
 fn exporter(live: &Arc<ArcSwap<Live>>, telemetry: &Arc<Telemetry>) -> Option<Exporter> {
     let orders = telemetry.take_orders()?;
-    let connector = Connector::new(Some(ConnectorOptions::from_server_conf(&framework(1))));
-    Some(Exporter {
-        live: Arc::clone(live),
-        telemetry: Arc::clone(telemetry),
-        connector,
-        orders,
-        failing: false,
-    })
+    Some(Exporter { live: Arc::clone(live), telemetry: Arc::clone(telemetry), orders, failing: false })
 }
 
 fn http_proxy(

@@ -19,18 +19,28 @@ use crate::upstream::clock::Tick;
 use crate::upstream::{NoServer, Pool};
 
 /// Asks upstreams; keeps connections for the next question.
-pub(super) struct Asker(Connector);
+pub struct Asker(Connector);
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) head: &'a RequestHeader,
+    /// Empty for none.
+    pub(crate) body: &'a Bytes,
+    /// Whether it changes nothing, and so may be asked twice.
+    pub(crate) is_safe: bool,
+}
 
 /// What came back, in full.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) head: ResponseHeader,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) head: ResponseHeader,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     #[error("its upstream has no address")]
     NoAddress,
     #[error("no server of its upstream could be connected to")]
@@ -78,28 +88,42 @@ impl Asker {
         Self(Connector::new(Some(options)))
     }
 
-    /// The answer to `request`, which has no body, of `most` bytes and `within` that time.
+    /// The answer to a `GET`, of `most` bytes and `within` that time.
     ///
     /// # Errors
-    /// [`AskError`] when there is none that can be trusted to be whole.
+    /// As [`Asker::put`].
     pub(super) async fn ask(
         &self,
         pool: &Arc<Pool>,
-        request: &RequestHeader,
+        head: &RequestHeader,
         most: usize,
         within: Duration,
     ) -> Result<Answer, AskError> {
-        tokio::time::timeout(within, self.attempts(pool, request, most))
+        self.put(pool, Question { head, body: &Bytes::new(), is_safe: true }, most, within).await
+    }
+
+    /// The answer to `question`, of `most` bytes and `within` that time.
+    ///
+    /// # Errors
+    /// [`AskError`] when there is none that can be trusted to be whole.
+    pub(crate) async fn put(
+        &self,
+        pool: &Arc<Pool>,
+        question: Question<'_>,
+        most: usize,
+        within: Duration,
+    ) -> Result<Answer, AskError> {
+        tokio::time::timeout(within, self.attempts(pool, question, most))
             .await
             .map_err(|_| AskError::Timeout)?
     }
 
     /// The next server when one can't be connected to; the same question again when it went to a kept
-    /// connection that was closing: it changes nothing, so it may be asked twice.
+    /// connection that was closing, if it may be asked twice.
     async fn attempts(
         &self,
         pool: &Arc<Pool>,
-        request: &RequestHeader,
+        question: Question<'_>,
         most: usize,
     ) -> Result<Answer, AskError> {
         let mut turn = pool.turn(None, None, 0);
@@ -115,8 +139,8 @@ impl Asker {
                     lease.failed(Tick::now());
                     last = Some(AskError::Connect);
                 }
-                Ok((session, reused)) => match self.exchange(pool, session, &peer, request, most).await {
-                    Err(AskError::Failed) if reused && again < MOST_KEPT_TRIED => {
+                Ok((session, reused)) => match self.exchange(pool, session, &peer, question, most).await {
+                    Err(AskError::Failed) if reused && question.is_safe && again < MOST_KEPT_TRIED => {
                         // Not the server's fault, so it may be tried once more.
                         turn.forgive();
                         again += 1;
@@ -141,12 +165,15 @@ impl Asker {
         pool: &Pool,
         mut session: HttpSession,
         peer: &HttpPeer,
-        request: &RequestHeader,
+        question: Question<'_>,
         most: usize,
     ) -> Result<Answer, AskError> {
         let failed = |_| AskError::Failed;
         let last = pool.link.use_once(session.digest()).map_err(failed)?;
-        session.write_request_header(Box::new(request.clone())).await.map_err(failed)?;
+        session.write_request_header(Box::new(question.head.clone())).await.map_err(failed)?;
+        if !question.body.is_empty() {
+            session.write_request_body(question.body.clone(), true).await.map_err(failed)?;
+        }
         session.finish_request_body().await.map_err(failed)?;
         let head = loop {
             session.read_response_header().await.map_err(failed)?;

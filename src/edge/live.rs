@@ -28,8 +28,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::meters::VhostMeters;
 use crate::telemetry::servers::{ServerSample, UpstreamSample};
 use crate::tls::Outward;
-use crate::upstream::Pool;
 use crate::upstream::clock::Tick;
+use crate::upstream::{Pool, ServerListed};
 
 /// Immutable; shared by reference with every request.
 #[derive(Debug)]
@@ -215,7 +215,7 @@ impl Live {
     }
 
     /// Who asks upstreams questions of our own.
-    pub(super) const fn asker(&self) -> &Arc<Asker> {
+    pub(crate) const fn asker(&self) -> &Arc<Asker> {
         &self.asker
     }
 
@@ -266,6 +266,7 @@ impl Live {
                 address: seen.address.to_string(),
                 healthy: seen.healthy,
                 ejected: seen.ejected,
+                draining: seen.draining,
                 in_flight: seen.in_flight,
             }));
             if pool.config.queue.is_some() {
@@ -273,6 +274,12 @@ impl Live {
             }
         }
         sample
+    }
+
+    /// Every upstream with its servers as they are now.
+    pub fn list_upstreams(&self) -> impl Iterator<Item = (&Arc<Pool>, Vec<ServerListed>)> {
+        let now = Tick::now();
+        self.pools.iter().map(move |pool| (pool, pool.listed(now)))
     }
 
     /// What the vhost counts, and its name in logs; `None` where no vhost answers.

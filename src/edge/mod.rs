@@ -4,7 +4,7 @@
 //! Owns the only `impl ProxyHttp` and nothing else: each stage's rules live in the module it calls.
 
 pub mod admit;
-mod ask;
+pub mod ask;
 mod attempt;
 pub mod cause;
 mod compression;
@@ -259,7 +259,7 @@ impl ProxyHttp for Edge {
         ctx.timing.first_byte(response.status.as_u16());
         attempt::answered(session, ctx.proxying()?, response)?;
         send_on::rewrite_response(response);
-        Ok(())
+        send_on::relocate(session, response, ctx)
     }
 
     async fn response_filter(

@@ -5,7 +5,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use fluxheim_config::{Limits, Underscores};
+use fluxheim_config::{Limits, Underscores, UpstreamLocation};
+use http::uri::Authority;
 use http::{HeaderName, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -15,6 +16,7 @@ use crate::edge::ctx::Ctx;
 use crate::edge::shape;
 use crate::policy;
 use crate::rewrite::fields::Edit;
+use crate::rewrite::location::{self, Seen};
 use crate::rewrite::{crumbs, forwarded, hop};
 use crate::types::field;
 
@@ -160,6 +162,41 @@ pub(super) fn fit_to_version(session: &mut Session, response: &mut ResponseHeade
         response.remove_header(&header::TRANSFER_ENCODING);
         session.set_keepalive(None);
     }
+}
+
+/// Sends the client where it can follow, and not to a server of the upstream.
+pub(super) fn relocate(session: &Session, response: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+    let how = ctx.policy().upstream_location;
+    let places = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];
+    if how == UpstreamLocation::Pass || !places.iter().any(|name| response.headers.contains_key(name)) {
+        return Ok(());
+    }
+    let route = ctx
+        .vhost
+        .zip(ctx.route)
+        .and_then(|(vhost, route)| ctx.live.config.vhosts.get(vhost)?.routes.get(route));
+    let (Some(route), Some(proxying)) = (route, ctx.upstream()) else { return Ok(()) };
+    let request = session.req_header();
+    let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri.authority().map(Authority::as_str).or(host).unwrap_or_default();
+    let mut names = proxying.pool.authorities();
+    names.extend(route.policy.upstream_host.clone());
+    // What the client calls it, it can follow.
+    names.retain(|name| !name.eq_ignore_ascii_case(host));
+    let seen = Seen { how, names: &names, host, rewrite: route.rewrite.as_ref(), route: &route.path };
+    for name in places {
+        let of = if name == header::REFRESH { location::refresh } else { location::as_seen };
+        // One that can't be told from others, or read, is not ours to change.
+        let Some(value) = alone(response, &name).and_then(|value| of(value, &seen)) else { continue };
+        response.insert_header(name, value)?;
+    }
+    Ok(())
+}
+
+/// The value of a field that stands there once.
+fn alone<'r>(response: &'r ResponseHeader, name: &HeaderName) -> Option<&'r str> {
+    let mut values = response.headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())?.to_str().ok()
 }
 
 /// Drops what belongs to the connection with the upstream.

@@ -13,6 +13,7 @@ pub mod fields;
 pub mod forwarded;
 pub mod hop;
 pub mod html;
+pub mod location;
 pub mod path;
 pub mod ranges;
 pub mod redirect;

@@ -8,6 +8,7 @@ mod text;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fluxheim_config::{LogField, LogFields, LogFormat, LogQuery, Logging};
 
@@ -155,31 +156,39 @@ impl Style {
 
 /// Where requests are logged, if anywhere.
 #[derive(Debug)]
-pub struct AccessLog(Option<Lines>);
+pub struct AccessLog {
+    lines: Option<Lines>,
+    wanted: AtomicBool,
+}
 
 impl AccessLog {
     /// A log that takes nothing.
     #[must_use]
     pub const fn off() -> Self {
-        Self(None)
+        Self { lines: None, wanted: AtomicBool::new(false) }
     }
 
     /// A log of these lines.
     #[must_use]
     pub const fn to(lines: Lines) -> Self {
-        Self(Some(lines))
+        Self { lines: Some(lines), wanted: AtomicBool::new(true) }
     }
 
     /// Whether lines are wanted at all.
     #[must_use]
-    pub const fn enabled(&self) -> bool {
-        self.0.is_some()
+    pub fn enabled(&self) -> bool {
+        self.lines.is_some() && self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// From now on, whether they are.
+    pub(super) fn want(&self, wanted: bool) {
+        self.wanted.store(wanted, Ordering::Relaxed);
     }
 
     /// Hands a line in; false when it was lost.
     #[must_use]
     pub fn write(&self, line: &AccessLine<'_>, style: &Style) -> bool {
-        let Some(lines) = &self.0 else { return true };
+        let Some(lines) = self.lines.as_ref().filter(|_| self.enabled()) else { return true };
         style.skips(line) || style.write(line).is_some_and(|bytes| lines.push(&bytes))
     }
 }

@@ -5,6 +5,7 @@
 //! errors of theirs.
 
 use std::io;
+use std::sync::OnceLock;
 
 use fluxheim_config::LogLevel;
 use tracing::Subscriber;
@@ -14,7 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::telemetry::lines::{Lines, Writer};
 
@@ -36,10 +37,25 @@ impl Drop for Diagnostics {
 /// When the writer's thread can't be started.
 pub fn install(level: LogLevel) -> io::Result<Diagnostics> {
     let (lines, writer) = Lines::start("diagnostics", io::stderr())?;
-    let installed = Registry::default().with(layer(Stderr(lines)).with_filter(filter(level))).try_init();
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let installed = Registry::default().with(layer(Stderr(lines)).with_filter(filter)).try_init();
+    if installed.is_ok() {
+        // There is one subscriber, and so one of these.
+        let _ = FILTER.set(handle);
+    }
     // Already installed, as in tests: the first one stays.
     Ok(Diagnostics(installed.is_ok().then_some(writer)))
 }
+
+/// From now on as much is said as `level` asks for.
+pub fn follow(level: LogLevel) {
+    if let Some(handle) = FILTER.get() {
+        // Fails only once the subscriber has gone, with the process.
+        let _ = handle.reload(filter(level));
+    }
+}
+
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 fn layer<S>(out: Stderr) -> impl Layer<S>
 where
@@ -62,8 +78,14 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => (LevelFilter::DEBUG, LevelFilter::WARN),
         LogLevel::Trace => (LevelFilter::TRACE, LevelFilter::WARN),
     };
-    Targets::new().with_default(frameworks).with_target("fluxheim", ours)
+    Targets::new()
+        .with_default(frameworks)
+        .with_target("fluxheim", ours)
+        .with_target(AUDIT, LevelFilter::INFO)
 }
+
+/// The target of lines that tell who gave which order: written at every level.
+pub const AUDIT: &str = "fluxheim::audit";
 
 /// Hands each event in as a line; the formatter writes it whole.
 #[derive(Debug, Clone)]

@@ -50,6 +50,8 @@ pub struct Metrics {
     upstream_connects: Histograms<UpstreamLabel>,
     upstream_responses: Histograms<UpstreamLabel>,
     reloads: Family<ResultLabel, Counter>,
+    admin_requests: Family<AdminLabels, Counter>,
+    admin_refused: Family<ReasonLabel, Counter>,
     reload_success: Gauge,
     reload_time: Gauge<f64, AtomicU64>,
     /// What requests count that no vhost answers for.
@@ -127,6 +129,12 @@ struct UpstreamLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabel {
     upstream: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AdminLabels {
+    operation: &'static str,
+    code: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -214,6 +222,8 @@ impl Metrics {
             upstream_connects: Family::new_with_constructor(seconds),
             upstream_responses: Family::new_with_constructor(seconds),
             reloads: Family::default(),
+            admin_requests: Family::default(),
+            admin_refused: Family::default(),
             reload_success: Gauge::default(),
             reload_time: Gauge::default(),
             no_vhost: VhostMeters::new("-"),
@@ -350,6 +360,16 @@ impl Metrics {
             Unit::Seconds,
             self.reload_time.clone(),
         );
+        r.register(
+            "admin_requests",
+            "Requests on the admin socket, by operation and status",
+            self.admin_requests.clone(),
+        );
+        r.register(
+            "admin_connections_refused",
+            "Connections to the admin socket that were closed unheard, by reason",
+            self.admin_refused.clone(),
+        );
         r.register("ready", "1 when ready for requests", self.ready.clone());
         let build = Info::new([("version", crate::types::VERSION), ("commit", crate::types::COMMIT)]);
         r.register("build", "Version and commit of this build", build);
@@ -438,6 +458,16 @@ impl Metrics {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             self.reload_time.set(now.as_secs_f64());
         }
+    }
+
+    /// One request on the admin socket.
+    pub fn admin_request(&self, operation: &'static str, code: u16) {
+        self.admin_requests.get_or_create(&AdminLabels { operation, code }).inc();
+    }
+
+    /// One connection to the admin socket that nobody listened to.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.admin_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Drops the series of a vhost that no longer is.

@@ -69,6 +69,8 @@ impl Telemetry {
 
     /// From now on, as this configuration has it.
     pub fn follow(&self, config: &Config) {
+        diagnostics::follow(config.logging.level);
+        self.access.want(config.logging.access);
         self.style.store(Arc::new(Style::from(&config.logging)));
         self.request_id.store(Arc::new(request_id_field(&config.tracing)));
     }

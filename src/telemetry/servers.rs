@@ -21,6 +21,7 @@ pub struct ServerSample {
     pub address: String,
     pub healthy: bool,
     pub ejected: bool,
+    pub draining: bool,
     pub in_flight: u32,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Servers {
     source: Mutex<Option<Source>>,
     healthy: Family<Labels, Gauge>,
     ejected: Family<Labels, Gauge>,
+    draining: Family<Labels, Gauge>,
     in_flight: Family<Labels, Gauge>,
     waiting: Family<UpstreamLabel, Gauge>,
 }
@@ -70,6 +72,11 @@ impl Servers {
             "1 while a server is left out because requests failed",
             self.ejected.clone(),
         );
+        r.register(
+            "upstream_server_draining",
+            "1 while a server gets no new requests because it drains",
+            self.draining.clone(),
+        );
         r.register("upstream_server_in_flight", "Requests a server has", self.in_flight.clone());
         r.register("upstream_queued", "Requests that wait for a server", self.waiting.clone());
     }
@@ -91,12 +98,16 @@ impl Servers {
     fn fill(&self, sample: UpstreamSample) {
         self.healthy.clear();
         self.ejected.clear();
+        self.draining.clear();
         self.in_flight.clear();
         self.waiting.clear();
-        for ServerSample { upstream, server, address, healthy, ejected, in_flight } in sample.servers {
+        for ServerSample { upstream, server, address, healthy, ejected, draining, in_flight } in
+            sample.servers
+        {
             let labels = Labels { upstream, server, address };
             self.healthy.get_or_create(&labels).set(i64::from(healthy));
             self.ejected.get_or_create(&labels).set(i64::from(ejected));
+            self.draining.get_or_create(&labels).set(i64::from(draining));
             self.in_flight.get_or_create(&labels).set(i64::from(in_flight));
         }
         for (upstream, count) in sample.waiting {

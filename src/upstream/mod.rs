@@ -40,7 +40,7 @@ use clock::Tick;
 pub use lease::Lease;
 pub use link::Link;
 use pick::{Ask, Refused, Tried};
-pub use seen::ServerSeen;
+pub use seen::{ServerListed, ServerSeen};
 pub use service::Found;
 use shared::Shared;
 use sticky::Pinned;
@@ -65,6 +65,8 @@ pub struct Pool {
     due: AtomicU64,
     /// Held while a state or the table changes, never while a server is picked.
     changing: Mutex<()>,
+    /// Held while a table is made, so that none is made of what is no longer so.
+    rebuilding: Mutex<()>,
 }
 
 /// A request's way through an upstream: what it asks for, and where it was.
@@ -130,6 +132,7 @@ impl Pool {
             turns: AtomicUsize::new(0),
             due: AtomicU64::new(u64::MAX),
             changing: Mutex::default(),
+            rebuilding: Mutex::default(),
         };
         pool.change(now, |_| ());
         pool
@@ -148,7 +151,7 @@ impl Pool {
         }
         let namesake = earlier.iter().find(|pool| pool.config.name == self.config.name);
         let shared = namesake.map(|pool| Arc::clone(&pool.table.load().shared));
-        self.rebuild(known, shared);
+        self.rebuild(Some(known), shared);
     }
 
     fn known_of(&self, server: &UpstreamServer) -> Option<Vec<Found>> {
@@ -163,12 +166,13 @@ impl Pool {
     /// What its servers are called, for `Host` in requests of our own: as the first of them is.
     #[must_use]
     pub fn authority(&self) -> String {
-        let Some(server) = self.config.servers.first() else { return self.config.name.clone() };
-        match &server.host {
-            UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
-            UpstreamHost::Name(name) => format!("{name}:{}", server.port),
-            UpstreamHost::Service(name) => name.clone(),
-        }
+        self.config.servers.first().map_or_else(|| self.config.name.clone(), authority)
+    }
+
+    /// What each of its servers is called.
+    #[must_use]
+    pub fn authorities(&self) -> Vec<String> {
+        self.config.servers.iter().map(authority).collect()
     }
 
     /// What each configured server resolved to last, in order.
@@ -180,17 +184,42 @@ impl Pool {
     /// Replaces the addresses; `resolved` has one list for each configured server, in order.
     pub fn replace(&self, resolved: Vec<Vec<Found>>) {
         if **self.known.load() != resolved {
-            self.rebuild(resolved, None);
+            self.rebuild(Some(resolved), None);
         }
     }
 
     /// From now on, cookies are of this key; those of the one before are as good as none.
     pub fn replace_sticky(&self, key: StickyKey) {
         self.sticky.store(Some(Arc::new(key)));
-        self.rebuild(self.known(), None);
+        self.rebuild(None, None);
     }
 
-    fn rebuild(&self, known: Vec<Vec<Found>>, shared: Option<Arc<Shared>>) {
+    /// Keeps new requests away from the server of that name, or lets them come again, whatever the
+    /// configuration says; over reloads too, until it says the same or has the server no more. Whether there
+    /// is such a server.
+    #[must_use]
+    pub fn set_drain(&self, name: &str, drain: bool) -> bool {
+        let Some(server) = self.config.servers.iter().find(|server| seen::name(server) == name) else {
+            return false;
+        };
+        self.table.load().shared.set_drain(server, drain);
+        self.rebuild(None, None);
+        true
+    }
+
+    /// Follows what was set on its predecessor while this pool was being made.
+    pub fn follow_drains(&self) {
+        let table = self.table.load();
+        table.shared.keep_drains(&self.config.servers);
+        if table.drain_changes != table.shared.drain_changes() {
+            self.rebuild(None, None);
+        }
+    }
+
+    /// A new table: of other addresses, or with another state, where these are given.
+    fn rebuild(&self, known: Option<Vec<Vec<Found>>>, shared: Option<Arc<Shared>>) {
+        let _rebuilding = self.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.unwrap_or_else(|| self.known());
         let now = Tick::now();
         let shared = shared.unwrap_or_else(|| Arc::clone(&self.table.load().shared));
         let zone = self.zone.as_deref();
@@ -305,6 +334,14 @@ impl Turn {
 }
 
 /// Addresses of a server that needs no resolver.
+fn authority(server: &UpstreamServer) -> String {
+    match &server.host {
+        UpstreamHost::Ip(ip) => SocketAddr::new(*ip, server.port).to_string(),
+        UpstreamHost::Name(name) => format!("{name}:{}", server.port),
+        UpstreamHost::Service(name) => name.clone(),
+    }
+}
+
 fn literal(server: &UpstreamServer) -> Vec<Found> {
     match &server.host {
         UpstreamHost::Ip(ip) => vec![SocketAddr::new(*ip, server.port).into()],

@@ -1,4 +1,4 @@
-//! What is shown of each server, in metrics.
+//! What is shown of each server, in metrics and by the admin API.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,19 @@ pub struct ServerSeen {
     pub healthy: bool,
     /// Left out after failures.
     pub ejected: bool,
+    /// Gets no new requests.
+    pub draining: bool,
     pub in_flight: u32,
+}
+
+/// One server as the configuration has it, resolved or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerListed {
+    pub server: String,
+    pub draining: bool,
+    /// Whether the configuration says otherwise.
+    pub overridden: bool,
+    pub addresses: Vec<ServerSeen>,
 }
 
 impl Pool {
@@ -28,8 +40,10 @@ impl Pool {
         let table = self.table.load();
         let seen = table.members.iter().filter_map(|member| {
             let standing = member.endpoint.standing(now);
+            let server = self.config.servers.get(member.server)?;
             Some(ServerSeen {
-                server: name(self.config.servers.get(member.server)?),
+                server: name(server),
+                draining: table.shared.drains(server).0,
                 address: member.endpoint.address,
                 healthy: standing != Standing::Unhealthy,
                 ejected: standing == Standing::Ejected,
@@ -37,6 +51,20 @@ impl Pool {
             })
         });
         seen.collect()
+    }
+
+    /// Every server there is, with its addresses.
+    #[must_use]
+    pub fn listed(&self, now: Tick) -> Vec<ServerListed> {
+        let seen = self.servers(now);
+        let table = self.table.load();
+        let listed = self.config.servers.iter().map(|server| {
+            let (draining, overridden) = table.shared.drains(server);
+            let name = name(server);
+            let addresses = seen.iter().filter(|seen| seen.server == name).cloned().collect();
+            ServerListed { server: name, draining, overridden, addresses }
+        });
+        listed.collect()
     }
 
     /// Requests that wait for a server now.

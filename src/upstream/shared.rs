@@ -4,13 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use fluxheim_config::UpstreamServer;
 
 use super::clock::Tick;
 use super::endpoint::Endpoint;
 use super::queue::Line;
+use super::seen;
 
 /// Of one upstream, by name.
 #[derive(Debug)]
@@ -21,6 +24,10 @@ pub(super) struct Shared {
     /// Requests in flight that are retries of ones that were sent before.
     retrying: AtomicU32,
     pub(super) line: Line,
+    /// Which servers drain, or don't, whatever the configuration says; by what it calls them.
+    drains: Mutex<BTreeMap<String, bool>>,
+    /// How often that changed.
+    drain_changes: AtomicU64,
 }
 
 impl Shared {
@@ -31,6 +38,8 @@ impl Shared {
             in_flight: AtomicU32::new(0),
             retrying: AtomicU32::new(0),
             line: Line::default(),
+            drains: Mutex::default(),
+            drain_changes: AtomicU64::new(0),
         }
     }
 
@@ -42,6 +51,35 @@ impl Shared {
         // The first addresses are no newcomers among others.
         let fresh = (now.since(self.born) > SETTLING).then_some(now);
         Arc::clone(endpoints.entry(address).or_insert_with(|| Arc::new(Endpoint::new(address, fresh))))
+    }
+
+    /// Whether new requests stay away from `server`, and whether the configuration says otherwise.
+    pub(super) fn drains(&self, server: &UpstreamServer) -> (bool, bool) {
+        let drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        drains.get(&seen::name(server)).map_or((server.drain, false), |drain| (*drain, true))
+    }
+
+    /// From now on; what is as the configuration has it needs no other word.
+    pub(super) fn set_drain(&self, server: &UpstreamServer, drain: bool) {
+        let mut drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        if drain == server.drain {
+            drains.remove(&seen::name(server));
+        } else {
+            drains.insert(seen::name(server), drain);
+        }
+        self.drain_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Forgets what is said of servers that are no more, or as the configuration has it by now.
+    pub(super) fn keep_drains(&self, servers: &[UpstreamServer]) {
+        let mut drains = self.drains.lock().unwrap_or_else(PoisonError::into_inner);
+        drains.retain(|name, drain| {
+            servers.iter().any(|server| seen::name(server) == *name && server.drain != *drain)
+        });
+    }
+
+    pub(super) fn drain_changes(&self) -> u64 {
+        self.drain_changes.load(Ordering::Acquire)
     }
 
     /// Counts a request in unless there are `most` already.

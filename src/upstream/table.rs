@@ -28,6 +28,8 @@ pub(super) struct Table {
     /// Members by the name that a sticky cookie has for them, in order.
     by_cookie: Vec<(u64, u16)>,
     choice: AtomicU32,
+    /// How many changes of what drains it has seen.
+    pub(super) drain_changes: u64,
 }
 
 /// One address and its part in the upstream.
@@ -80,10 +82,13 @@ impl Table {
         shared: Arc<Shared>,
         now: Tick,
     ) -> Self {
+        // Before what it counts is looked at.
+        let drain_changes = shared.drain_changes();
         let members = members(upstream, resolved, &shared, now);
         let mut ranks: BTreeMap<(bool, u8, u16, bool), Vec<u16>> = BTreeMap::new();
         for (index, member) in (0_u16..).zip(&members) {
-            if let Some(server) = upstream.servers.get(member.server).filter(|server| !server.drain) {
+            let server = upstream.servers.get(member.server).filter(|server| !shared.drains(server).0);
+            if let Some(server) = server {
                 ranks.entry(rank(server, member.priority, zone)).or_default().push(index);
             }
         }
@@ -92,7 +97,7 @@ impl Table {
             |(index, member): (u16, &Member)| sticky.map(|key| (key.name(&member.endpoint.address), index));
         let mut by_cookie: Vec<_> = (0..).zip(&members).filter_map(name).collect();
         by_cookie.sort_unstable();
-        Self { shared, members, levels, by_cookie, choice: AtomicU32::new(0) }
+        Self { shared, members, levels, by_cookie, choice: AtomicU32::new(0), drain_changes }
     }
 
     pub(super) fn member(&self, index: u16) -> Option<&Member> {

@@ -11,6 +11,7 @@
     reason = "tests write their own fixtures; a failure here fails the test, which is the point"
 )]
 
+mod admin;
 #[path = "../callers.rs"]
 mod callers;
 mod cell;

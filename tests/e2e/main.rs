@@ -12,6 +12,7 @@
 mod support;
 
 mod access;
+mod admin;
 mod admission;
 mod auth;
 mod balancing;
@@ -20,6 +21,7 @@ mod channels;
 mod command_line;
 mod compression;
 mod consulting;
+mod ctl;
 mod directory;
 mod dns_standing;
 mod dns_updates;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,7 +16,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::{
-    Call, Flux, Running, Scripted, Trace, certificate, curl, exchange, request, run, set_mode, strace, tls,
+    ADMIN, Call, Flux, Running, Scripted, Trace, certificate, curl, exchange, request, run, set_mode, strace,
+    tls,
 };
 
 #[derive(Deserialize)]
@@ -126,7 +128,7 @@ impl Stage {
             ("nowhere", "\"no-such-host.invalid:80\"".to_owned()),
             ("socket", format!("\"{}\"", socket.address)),
         ];
-        let mut rest = format!("{hardening}\n");
+        let mut rest = format!("{hardening}\n{ADMIN}");
         for (name, servers) in &upstreams {
             rest.push_str(&format!("[[upstreams]]\nname = \"{name}\"\nservers = [{servers}]\n"));
         }
@@ -141,6 +143,7 @@ impl Stage {
             .file("site/folder/index.html", b"folder")
             .file("site/big", &vec![b'x'; 4 << 20]);
         certificate(flux.dir.path(), "a", &["a.test"]);
+        admin_folder(&flux);
         Self { flux, app, socket }
     }
 
@@ -159,6 +162,14 @@ impl Stage {
         stop(&mut running);
         Trace::read(&prefix, running.pid())
     }
+}
+
+/// With what a killed process left there.
+fn admin_folder(flux: &Flux) {
+    let folder = flux.dir.path().join("run");
+    std::fs::create_dir(&folder).unwrap();
+    set_mode(&folder, 0o700);
+    drop(UnixListener::bind(folder.join("admin.sock")).unwrap());
 }
 
 fn unused_port() -> u16 {
@@ -229,6 +240,7 @@ fn use_tls(flux: &Running) {
 }
 
 fn watch(flux: &Running) {
+    assert_eq!(flux.admin("GET", "/v1/status", "").0, 200);
     for path in ["/metrics", "/livez", "/readyz"] {
         assert_eq!(request(flux.metrics(), "x", path).status, 200, "{path}");
     }
@@ -299,6 +311,9 @@ fn by_init(flux: &Flux, options: &[&str]) -> Command {
     let copied = run("cp", "coreutils", &[program("fluxheim").to_str().unwrap(), proxy.to_str().unwrap()]);
     assert!(copied.status.success());
     set_mode(folder, 0o755);
+    for name in ["run", "run/admin.sock"] {
+        chown(folder.join(name), SERVICE, SERVICE).unwrap_or_else(|error| panic!("run it as root: {error}"));
+    }
     chown(folder.join("a.key"), SERVICE, SERVICE).unwrap_or_else(|error| panic!("run it as root: {error}"));
     let mut command = strace(&traces(flux), &program("fluxheim-init"));
     command.args(options).arg("--proxy").arg(proxy);

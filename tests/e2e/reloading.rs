@@ -205,3 +205,32 @@ fn loses_no_request_to_reloads_under_load() {
         stop.store(true, Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_reload_changes_what_is_said_and_whether_requests_are_logged() {
+    let logging = |level: &str, access: bool| format!("[logging]\nlevel = \"{level}\"\naccess = {access}\n");
+    let first = logging("info", false);
+    let flux = Flux::with(&format!("{first}{SITE}")).file("one/index.html", b"one").start();
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    let reload = |level: &str, access: bool| {
+        std::fs::write(&flux.config, text.replace(&first, &logging(level, access))).unwrap();
+        flux.signal(Signal::SIGHUP);
+    };
+    request(flux.http(), "a", "/quiet");
+    reload("error", true);
+    let logged = crate::support::wait(|| {
+        request(flux.http(), "a", "/loud");
+        flux.said().contains("/loud").then_some(())
+    });
+    assert!(logged.is_some(), "{}", flux.said());
+    assert!(!flux.said().contains("configuration reloaded"), "{}", flux.said());
+    reload("info", false);
+    flux.wait_for("configuration reloaded");
+    request(flux.http(), "a", "/silent");
+    reload("info", true);
+    flux.wait_for_times("configuration reloaded", 2);
+    request(flux.http(), "a", "/last");
+    flux.access_line("/last");
+    let said = flux.said();
+    assert!(!said.contains("/quiet") && !said.contains("/silent"), "{said}");
+}

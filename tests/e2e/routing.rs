@@ -286,3 +286,63 @@ fn answers_with_a_file_that_was_read_at_the_start() {
     assert_eq!(request(flux.http(), "a.test", "/down").body, b"changed");
     assert_eq!(Flux::with(config).run_to_end().status.code(), Some(78));
 }
+
+#[test]
+fn a_client_is_sent_to_no_server_of_the_upstream() {
+    for (how, at, tail, expected) in [
+        ("", "/api/x", "login?a=b", "/login?a=b"),
+        ("upstream_location = \"prefix\"", "/api/x", "login", "/api/login"),
+        ("upstream_location = \"pass\"", "/api/x", "login", "http://ORIGIN/login"),
+        ("upstream_host = \"inner.test\"", "/", "x", "/x"),
+    ] {
+        // The origin names itself, in all three fields.
+        let origin = naming_itself(tail);
+        let flux = Flux::with(&vhost(
+            origin,
+            how,
+            r#"{ path = "/", upstream = "app" }, { path = "/api", upstream = "app", rewrite = { strip_prefix = "/api" } }"#,
+        ))
+        .start();
+        let expected = expected.replace("ORIGIN", &origin.to_string());
+        let response = request(flux.http(), "a.test", at);
+        for field in ["location", "content-location"] {
+            assert!(
+                response.head.contains(&format!("\r\n{field}: {expected}\r\n")),
+                "{how}: {}",
+                response.head
+            );
+        }
+        assert!(
+            response.head.contains(&format!("\r\nrefresh: 1; url={expected}\r\n")),
+            "{how}: {}",
+            response.head
+        );
+        assert!(response.head.contains("\r\nlink: <http://other.test/>"), "{}", response.head);
+    }
+}
+
+/// An origin that sends its clients to its own address, or to `inner.test` if it is asked for that.
+fn naming_itself(tail: &'static str) -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).unwrap_or(0);
+            let asked = String::from_utf8_lossy(&buffer[..read]).to_ascii_lowercase();
+            let name = if asked.contains("host: inner.test") {
+                "inner.test".to_owned()
+            } else {
+                address.to_string()
+            };
+            let url = format!("http://{name}/{tail}");
+            let answer = format!(
+                "HTTP/1.1 302 Found\r\nLocation: {url}\r\nContent-Location: {url}\r\nRefresh: 1; url={url}\r\n\
+                 Link: <http://other.test/>\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}

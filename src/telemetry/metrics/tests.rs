@@ -135,6 +135,7 @@ fn the_documentation_has_every_metric_with_its_labels() {
             address: "10.0.0.1:80".to_owned(),
             healthy: true,
             ejected: false,
+            draining: true,
             in_flight: 1,
         }],
         waiting: vec![("app".to_owned(), 2)],
@@ -146,6 +147,8 @@ fn the_documentation_has_every_metric_with_its_labels() {
     metrics.files.taken(&file);
     metrics.files.failed(&file);
     metrics.reload(false);
+    metrics.admin_request("status", 200);
+    metrics.admin_refused("peer");
     metrics.spans_lost(SpansLost::QueueFull, 1);
     let text = metrics.expose(&Lifecycle::default());
     let mut exposed: BTreeMap<String, String> = BTreeMap::new();

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod acme;
+mod admin;
 mod auth;
 mod balancing;
 mod content;
@@ -31,6 +32,7 @@ mod value;
 mod watch;
 
 pub use acme::*;
+pub use admin::*;
 pub use auth::*;
 pub use balancing::*;
 pub use content::*;
@@ -40,7 +42,7 @@ pub use memory::Memory;
 pub use mistake::{Mistake, Mistakes};
 pub use model::*;
 pub use observing::*;
-pub use parse::{parse, parse_under};
+pub use parse::{admin_socket, parse, parse_under};
 pub use policies::*;
 pub use routing::*;
 pub use sections::server::STOP_MARGIN;

@@ -12,13 +12,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::acme::Acme;
+use crate::admin::Admin;
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
 use crate::limits::{Limits, LocalLimits, RateLimit};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
-use crate::routing::{Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores};
+use crate::routing::{
+    Ambiguous, Conditions, HeaderEdits, Redirect, Respond, Rewrite, Underscores, UpstreamLocation,
+};
 use crate::tls::{Tls, VhostCertificate};
 use crate::upstreams::Upstream;
 
@@ -39,6 +42,7 @@ pub struct Config {
     pub logging: Logging,
     pub tracing: Tracing,
     pub metrics: Metrics,
+    pub admin: Admin,
 }
 
 impl Config {
@@ -258,6 +262,7 @@ pub struct Policy {
     pub response_headers: HeaderEdits,
     /// The `Host` that the upstream gets; `None` (`"preserve"`) is the client's.
     pub upstream_host: Option<String>,
+    pub upstream_location: UpstreamLocation,
     pub underscores_in_headers: Underscores,
     /// `%2F` in a path. A path that has it goes only where it would go with a slash in its place.
     pub encoded_slash: Ambiguous,
@@ -283,6 +288,7 @@ impl Policy {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             upstream_host: None,
+            upstream_location: UpstreamLocation::default(),
             underscores_in_headers: Underscores::default(),
             encoded_slash: Ambiguous::default(),
             non_utf8_path: Ambiguous::default(),

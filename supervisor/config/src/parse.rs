@@ -2,11 +2,13 @@
 //!
 //! Owns the order of steps and the rules that bind several tables; pure, so it can be fuzzed.
 
+use std::path::PathBuf;
+
 use crate::flaw::Flaw;
 use crate::section::{Run, Section};
 use crate::sections::vhosts::References;
 use crate::sections::{
-    acme, hardening, limits, observe, policy, server, storage, tls, tracing, upstreams, vhosts,
+    acme, admin, hardening, limits, observe, policy, server, storage, tls, tracing, upstreams, vhosts,
 };
 use crate::sink::{Lines, Place, Sink};
 use crate::value::pattern::Captures;
@@ -38,6 +40,13 @@ pub fn parse_under(sources: &[Source], profile: Option<Profile>) -> Result<Confi
         Some(mistakes) => Err(mistakes),
         None => Ok(config),
     }
+}
+
+/// The admin socket that `sources` name, whatever else is wrong with them: a proxy that runs can be asked all
+/// the same.
+#[must_use]
+pub fn admin_socket(sources: &[Source]) -> Option<PathBuf> {
+    read(sources, None, &Sink::default()).admin.socket
 }
 
 fn read(sources: &[Source], profile: Option<Profile>, sink: &Sink) -> Config {
@@ -76,6 +85,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
     let tracing = tracing::read(&root.table("tracing", &schema::TRACING), &references.upstreams);
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
+    let admin = admin::read(&root.table("admin", &schema::ADMIN));
     server::check_listeners(&server_table, &listeners);
     let config = Config {
         server,
@@ -90,6 +100,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
         logging,
         tracing,
         metrics,
+        admin,
     };
     check_listening(root, &server_table, &config, certified);
     check_redirects(root, &config);
@@ -156,6 +167,15 @@ mod tests {
                 None => format!("{title}\n"),
             },
         }
+    }
+
+    #[test]
+    fn finds_the_admin_socket_beside_mistakes() {
+        let found =
+            |text: &str| admin_socket(&[Source { path: "/etc/f.toml".into(), text: text.to_owned() }]);
+        assert_eq!(found("[admin]\nsocket = \"run/s\"\n[limitz]\n"), Some("/etc/run/s".into()));
+        assert_eq!(found("[server]\nhttp = [\"0.0.0.0:80\"]\n"), None);
+        assert_eq!(found("[admin]\nsocket = \"run/\"\n"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! ([`path`]; today secrets are named by path only).
 
 mod acme;
+mod admin;
 mod balancing;
 mod policies;
 mod routing;
@@ -14,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::sections::observe::{FORMATS, LEVELS, QUERIES};
-use crate::sections::policy::{AMBIGUOUS, UNDERSCORES};
+use crate::sections::policy::{AMBIGUOUS, LOCATIONS, UNDERSCORES};
 use crate::sections::routes::print_path;
 use crate::sections::tracing::TRUST;
 use crate::sections::upstreams::{PROTOCOLS, PROXY_VERSIONS};
@@ -52,6 +53,7 @@ impl Config {
         tracing(&mut out, self);
         out.table("[metrics]");
         out.key("listen", addresses(&self.metrics.listen));
+        admin::admin(&mut out, &self.admin);
         out.0
     }
 }
@@ -230,6 +232,7 @@ fn policy(out: &mut Out, settings: &Policy, config: &Config) {
     routing::edits(out, "request_headers", &settings.request_headers);
     routing::edits(out, "response_headers", &settings.response_headers);
     out.key("upstream_host", quoted(settings.upstream_host.as_deref().unwrap_or("preserve")));
+    out.key("upstream_location", word(settings.upstream_location, &LOCATIONS));
     out.key("underscores_in_headers", word(settings.underscores_in_headers, &UNDERSCORES));
     out.key("encoded_slash", word(settings.encoded_slash, &AMBIGUOUS));
     out.key("non_utf8_path", word(settings.non_utf8_path, &AMBIGUOUS));

@@ -137,6 +137,17 @@ pub enum Underscores {
     Refuse,
 }
 
+/// What becomes of `Location`, `Content-Location` and `Refresh` in what an upstream answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UpstreamLocation {
+    /// The name of a server of the upstream goes, so that the client stays where it is.
+    #[default]
+    Host,
+    /// The same, and prefixes that `rewrite` took off or put on are put back.
+    Prefix,
+    Pass,
+}
+
 /// What becomes of something in a path that its readers may take differently.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ambiguous {

@@ -4,6 +4,7 @@
 //! their rules belong to `sections`.
 
 mod acme;
+mod admin;
 mod balancing;
 mod content;
 mod observing;
@@ -15,6 +16,7 @@ mod upstreams;
 use crate::flaw::{Flaw, listed, nearest, show};
 
 pub(crate) use acme::{ACME, ACME_DNS, ACME_ISSUER, ACME_REDIS, ACME_STORAGE, EXTERNAL_ACCOUNT};
+pub(crate) use admin::ADMIN;
 pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
 pub(crate) use content::{COMPRESSION, ERRORS, STATIC};
 pub(crate) use observing::{LOGGING, METRICS, OTLP, REQUEST_ID, TRACING};
@@ -51,6 +53,7 @@ pub(crate) static ROOT: Schema = Schema {
         "logging",
         "tracing",
         "metrics",
+        "admin",
     ],
     shared: &[],
     known_as: &[
@@ -59,7 +62,7 @@ pub(crate) static ROOT: Schema = Schema {
         ("backends", "upstreams"),
         ("log", "logging"),
     ],
-    planned: &["cache", "admin"],
+    planned: &["cache"],
 };
 pub(crate) static SERVER: Schema = Schema {
     title: "[server]",
@@ -176,6 +179,7 @@ pub(crate) static ROUTE: Schema = Schema {
         ("gzip", "compression"),
         ("error_page", "errors"),
         ("handle_errors", "errors"),
+        ("proxy_redirect", "upstream_location"),
         ("method", "methods"),
         ("header", "headers"),
         ("query_params", "query"),
@@ -201,6 +205,7 @@ pub(crate) static DEFAULTS: Schema = Schema {
         "request_headers",
         "response_headers",
         "upstream_host",
+        "upstream_location",
         "underscores_in_headers",
         "encoded_slash",
         "non_utf8_path",
@@ -291,7 +296,7 @@ pub(crate) static LIMITS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 50] = [
+pub(crate) static ALL: [&Schema; 51] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -342,6 +347,7 @@ pub(crate) static ALL: [&Schema; 50] = [
     &REQUEST_ID,
     &OTLP,
     &METRICS,
+    &ADMIN,
 ];
 
 /// What to say to an unknown key, and whether it stands for a key that then must not be called missing.

@@ -309,7 +309,7 @@ fn columns_count_characters_behind_bom_and_wide_text() {
     assert_eq!(
         told("\u{feff}x = 1\r\nserver = { \"ü\" = 1, http = [\"0.0.0.0:80\"] }\r\n"),
         "f.toml:1:1: unknown key \"x\" in the file; known keys are server, hardening, storage, tls, acme, upstreams, \
-         vhosts, defaults, limits, logging, tracing, metrics\n\
+         vhosts, defaults, limits, logging, tracing, metrics, admin\n\
          f.toml:2:12: unknown key \"ü\" in [server]; known keys are http, https, trusted_proxies, zone, threads, \
          drain_delay, drain_timeout, stop_timeout"
     );

@@ -92,6 +92,8 @@ request_id = { header = "X-Correlation-Id", trust = "never" }
 sample_ratio = "12.5%"
 [metrics]
 listen = ["127.0.0.1:9100"]
+[admin]
+socket = "/run/fluxheim/admin.sock"
 "#;
 
 fn read(text: &str) -> Result<Config, Mistakes> {
@@ -592,7 +594,8 @@ prop_compose! {
         errors in errors().boxed(),
         (request_headers, response_headers, upstream_host) in
             (edits(), edits(), option::of("[a-z]{3,9}\\.[a-z]{2,3}(:[1-9][0-9]{0,3})?")).boxed(),
-        (underscores_in_headers, encoded_slash, non_utf8_path) in (
+        (upstream_location, underscores_in_headers, encoded_slash, non_utf8_path) in (
+            select(vec![UpstreamLocation::Host, UpstreamLocation::Prefix, UpstreamLocation::Pass]),
             select(vec![Underscores::Drop, Underscores::Pass, Underscores::Refuse]),
             select(vec![Ambiguous::Refuse, Ambiguous::Pass]),
             select(vec![Ambiguous::Refuse, Ambiguous::Pass]),
@@ -612,6 +615,7 @@ prop_compose! {
             request_headers,
             response_headers,
             upstream_host,
+            upstream_location,
             underscores_in_headers,
             encoded_slash,
             non_utf8_path,
@@ -747,6 +751,7 @@ prop_compose! {
         tracing in tracing().boxed(),
         listen in listeners(10_000),
         defaults in policy().boxed(),
+        socket in option::of("[a-z \"\\\\é#]{1,12}/[a-z]{1,4}"),
     ) -> Config {
         Config {
             server,
@@ -767,6 +772,7 @@ prop_compose! {
             logging,
             tracing,
             metrics: Metrics { listen },
+            admin: Admin { socket: socket.map(Into::into) },
         }
     }
 }

@@ -22,6 +22,10 @@ pub use trial::Trial;
 pub struct Reach {
     /// Folders with all that is below them, and single files; to be read.
     files: BTreeMap<PathBuf, Option<Inode>>,
+    /// Folders with a socket of ours, which is removed at the end.
+    sockets: BTreeMap<PathBuf, Option<Inode>>,
+    /// Folders with all that is below them; to be read and written.
+    written: BTreeMap<PathBuf, Option<Inode>>,
     /// TCP ports to listen on; 0 is any that the kernel chooses.
     ports: BTreeSet<u16>,
 }
@@ -77,6 +81,8 @@ impl Reach {
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))
                 .collect(),
+            sockets: config.admin.socket.iter().filter_map(|path| socket_folder(path)).collect(),
+            written: state_folder(config).into_iter().map(|path| (path.clone(), inode_of(&path))).collect(),
             ports: listeners.map(std::net::SocketAddr::port).collect(),
         }
     }
@@ -85,16 +91,35 @@ impl Reach {
     /// A folder that is another one by now, under the same name, is not covered either.
     #[must_use]
     pub fn beyond<'a>(&'a self, other: &Self) -> Vec<&'a Path> {
-        let same = |root: &Path, then: &Option<Inode>| then.is_some() && inode_of(root) == *then;
-        let covered =
-            |path: &Path| other.files.iter().any(|(root, then)| path.starts_with(root) && same(root, then));
-        let ends_inside = |path: &Path| {
-            // A link may lead out of the folder it stands in.
-            path.canonicalize().map_or(true, |real| {
-                other.files.keys().any(|root| root.canonicalize().is_ok_and(|root| real.starts_with(root)))
-            })
-        };
-        self.files.keys().map(PathBuf::as_path).filter(|path| !(covered(path) && ends_inside(path))).collect()
+        let readable: Vec<_> = other.files.iter().chain(&other.written).collect();
+        let writable: Vec<_> = other.written.iter().collect();
+        let beyond = |path: &&Path, roots: &[Root<'_>]| !covers(roots, path);
+        let files = self.files.keys().map(PathBuf::as_path).filter(|path| beyond(path, &readable));
+        let written = self.written.keys().map(PathBuf::as_path).filter(|path| beyond(path, &writable));
+        files.chain(written).collect()
+    }
+}
+
+type Root<'a> = (&'a PathBuf, &'a Option<Inode>);
+
+/// Whether `path` is below one of `roots`, by name and by where its links lead.
+fn covers(roots: &[Root<'_>], path: &Path) -> bool {
+    let same = |root: &Path, then: &Option<Inode>| then.is_some() && inode_of(root) == *then;
+    let covered = roots.iter().any(|(root, then)| path.starts_with(root) && same(root, then));
+    // A link may lead out of the folder it stands in.
+    let ends_inside = || {
+        path.canonicalize().map_or(true, |real| {
+            roots.iter().any(|(root, _)| root.canonicalize().is_ok_and(|root| real.starts_with(root)))
+        })
+    };
+    covered && ends_inside()
+}
+
+/// The only folder that the proxy writes, if its configuration makes it write at all.
+fn state_folder(config: &Config) -> Option<PathBuf> {
+    match &config.acme.as_ref()?.storage {
+        AcmeStorage::Folder(folder) => Some(absolute(folder)),
+        AcmeStorage::Redis(_) => None,
     }
 }
 
@@ -128,6 +153,13 @@ fn folder_of(file: &Path) -> PathBuf {
         Some(folder) if folder.parent().is_some() => folder.to_owned(),
         _ => file,
     }
+}
+
+/// The folder of a socket. `/` is none of ours to remove anything from.
+fn socket_folder(socket: &Path) -> Option<(PathBuf, Option<Inode>)> {
+    let folder = absolute(socket).parent().filter(|folder| folder.parent().is_some())?.to_owned();
+    let inode = inode_of(&folder);
+    Some((folder, inode))
 }
 
 /// Device and number.
@@ -170,9 +202,11 @@ mod tests {
     #[test]
     fn reaches_the_folders_of_what_it_names_and_its_ports() {
         let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"tls/a.pem\"\nkey = \"/run/secrets/a.key\"\n";
-        let reach = reach(&format!("[metrics]\nlisten = [\"127.0.0.1:9090\"]\n{pair}{STATIC}"));
+        let admin = "[admin]\nsocket = \"/run/fluxheim/admin.sock\"\n";
+        let reach = reach(&format!("[metrics]\nlisten = [\"127.0.0.1:9090\"]\n{pair}{STATIC}{admin}"));
         let files: Vec<_> = reach.files.keys().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(files, ["/etc/fluxheim", "/etc/fluxheim/tls", "/run/secrets", "/srv/site"]);
+        assert_eq!(reach.sockets.keys().collect::<Vec<_>>(), [Path::new("/run/fluxheim")]);
         assert_eq!(reach.ports.into_iter().collect::<Vec<_>>(), [81, 8080, 9090]);
     }
 
@@ -216,6 +250,27 @@ mod tests {
         std::fs::rename(&site, folder.path().join("old")).unwrap();
         std::fs::create_dir(&site).unwrap();
         assert_eq!(files(&[&site]).beyond(&before), [site.as_path()]);
+    }
+
+    #[test]
+    fn only_the_folder_of_acme_is_written() {
+        let acme = "[acme]\ndirectory = \"https://ca.example/dir\"\nterms_of_service_agreed = true\n";
+        let folder = |more: &str| reach(&format!("{acme}{more}")).written.into_keys().collect::<Vec<_>>();
+        assert_eq!(folder(""), [Path::new("/var/lib/fluxheim")]);
+        assert_eq!(folder("storage = { path = \"state\" }\n"), [Path::new("/etc/fluxheim/state")]);
+        let redis = "storage = { redis = { address = \"r:1\", seal_key_file = \"s\" } }\n";
+        assert_eq!(folder(redis), [""; 0].map(Path::new));
+        assert!(reach("").written.is_empty());
+    }
+
+    #[test]
+    fn what_was_only_read_is_beyond_for_one_who_writes() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let here: BTreeMap<_, _> = [(folder.path().to_owned(), inode_of(folder.path()))].into();
+        let reads = Reach { files: here.clone(), ..Reach::default() };
+        let writes = Reach { written: here, ..Reach::default() };
+        assert_eq!(writes.beyond(&reads), [folder.path()]);
+        assert!(reads.beyond(&writes).is_empty() && writes.beyond(&writes).is_empty());
     }
 
     #[test]

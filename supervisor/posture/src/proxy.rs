@@ -20,7 +20,7 @@ use crate::report::Errno;
 use crate::{environment, handoff, kernel, parse, sys};
 
 /// Version of [`ProxyReport`]; init refuses any other.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// What the proxy did and saw. Sent to init through the handoff.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,18 @@ pub enum OpenFds {
 /// starts.
 #[must_use]
 pub fn harden(hardening: &Hardening, secrets: bool, reach: &Reach) -> ProxyReport {
+    harden_after(hardening, secrets, reach, || ())
+}
+
+/// [`harden`], with something to do last before the process is confined: what `prepare` opens needs rights
+/// that it has no more afterwards. It must not start a thread.
+#[must_use]
+pub fn harden_after(
+    hardening: &Hardening,
+    secrets: bool,
+    reach: &Reach,
+    prepare: impl FnOnce(),
+) -> ProxyReport {
     let applies = |control| hardening.applies(control);
     let fds = open_fds();
     if applies(Control::Umask) {
@@ -136,6 +148,7 @@ pub fn harden(hardening: &Hardening, secrets: bool, reach: &Reach) -> ProxyRepor
     let personality = sys::personality().map_err(Errno::from);
     let root = statvfs("/").map(|seen| seen.flags().contains(FsFlags::ST_RDONLY)).map_err(Errno::from);
     let environment = environment::secrets();
+    prepare();
     // Files before calls: the filter no longer has what makes a ruleset.
     let landlock =
         if applies(Control::Landlock) { landlock::confine(reach) } else { LandlockAttempt::NotAsked };

@@ -33,6 +33,8 @@ pub(crate) struct Inspection {
     pub seen: Option<Seen>,
     /// The very file that was judged.
     pub file: Option<Judged>,
+    /// The very folder that was judged.
+    pub folder: Option<Rc<Dir>>,
     /// Whether the way led through a link by which a whole volume is exchanged.
     pub is_of_volume: bool,
 }
@@ -111,6 +113,10 @@ fn folder(role: Role, judge: &Judge<'_>, passed: &[Passed], dir: Rc<Dir>) -> Ins
     let mut left_out = 0;
     match role {
         Role::StaticRoot => findings.extend(judge.static_root(&dir)),
+        Role::SocketFolder => {
+            seen.set_acl(dir.acl());
+            findings.extend(tree::judge_alone(judge, role, &dir, delivery.as_ref()));
+        }
         Role::StateFolder => {
             let kept = tree::judge(judge, &dir, delivery.as_ref());
             seen.set_acl(dir.acl());
@@ -121,7 +127,7 @@ fn folder(role: Role, judge: &Judge<'_>, passed: &[Passed], dir: Rc<Dir>) -> Ins
         }
         _ => findings.push(judge.wrong_kind(role, &dir.path, &dir.facts)),
     }
-    Inspection { findings, left_out, seen: Some(seen), ..Inspection::default() }
+    Inspection { findings, left_out, seen: Some(seen), folder: Some(dir), ..Inspection::default() }
 }
 
 fn entry(role: Role, judge: &Judge<'_>, passed: &[Passed], entry: &Entry) -> Result<Inspection, Moved> {

@@ -27,6 +27,8 @@ mod rules;
 mod secret;
 mod seen;
 mod sense;
+pub mod socket;
+mod state;
 mod static_root;
 #[expect(
     unsafe_code,
@@ -50,7 +52,7 @@ pub use memory::{Keeping, SecretPages};
 pub use object::{
     Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
     acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_pair, inventory,
-    ocsp_response, pair, sticky_key, ticket_keys,
+    ocsp_response, pair, socket_folder, sticky_key, ticket_keys,
 };
 pub use pair::{PairRead, read_pair};
 pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain};
@@ -59,6 +61,7 @@ pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
 pub use seen::{DeliverySeen, MountSeen, Seen};
 pub use sense::{CertificateFacts, judge_contents};
+pub use state::{Failure, Stamp, StateError, StateFolder, StateLock};
 pub use static_root::{
     Listed, Listing, StaticEntry, StaticError, StaticRoot, StaticRootUnusable, read_cached,
 };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fluxheim_config::{Action, Config, HostPattern, Upstream, VhostCertificate};
 
@@ -52,13 +52,15 @@ pub enum Role {
     OcspResponse,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
+    /// A folder in which the proxy makes a socket: whoever can write it can pose as the proxy there.
+    SocketFolder,
     /// A folder whose content is published.
     StaticRoot,
 }
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -76,6 +78,7 @@ impl Role {
         Self::TicketKeys,
         Self::OcspResponse,
         Self::StateFolder,
+        Self::SocketFolder,
         Self::StaticRoot,
     ];
 
@@ -100,6 +103,7 @@ impl Role {
             | Self::KeySet
             | Self::OcspResponse
             | Self::StateFolder
+            | Self::SocketFolder
             | Self::StaticRoot => false,
         }
     }
@@ -107,7 +111,7 @@ impl Role {
     /// Whether it is a folder, and not one file.
     #[must_use]
     pub const fn is_folder(self) -> bool {
-        matches!(self, Self::StateFolder | Self::StaticRoot)
+        matches!(self, Self::StateFolder | Self::SocketFolder | Self::StaticRoot)
     }
 
     /// Most bytes of such a file; no burden on memory, and more than any real one has.
@@ -125,7 +129,7 @@ impl Role {
             | Self::OcspResponse => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
-            Self::StateFolder | Self::StaticRoot => 0,
+            Self::StateFolder | Self::SocketFolder | Self::StaticRoot => 0,
         }
     }
 
@@ -150,6 +154,7 @@ impl Role {
             Self::TicketKeys => "ticket-keys",
             Self::OcspResponse => "ocsp-response",
             Self::StateFolder => "state-folder",
+            Self::SocketFolder => "socket-folder",
             Self::StaticRoot => "static-root",
         }
     }
@@ -182,6 +187,7 @@ impl fmt::Display for Role {
             Self::TicketKeys => "keys of session tickets",
             Self::OcspResponse => "OCSP response",
             Self::StateFolder => "state folder",
+            Self::SocketFolder => "socket folder",
             Self::StaticRoot => "static root",
         })
     }
@@ -282,7 +288,9 @@ pub fn inventory(config: &Config) -> Inventory {
     let tickets = ticket_keys(config).map(Item::One);
     let staples = (0..config.tls.certificates.len()).filter_map(|index| ocsp_response(config, index));
     let pairs = pairs.chain(staples.map(Item::One)).chain(tickets);
-    let items = pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).collect();
+    let socket = socket_folder(config).map(Item::One);
+    let items =
+        pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).chain(socket).collect();
     let unnamed = vhosts().filter(|(_, vhost)| {
         vhost.certificate == VhostCertificate::ByName && !config.server.https.is_empty()
     });
@@ -358,6 +366,21 @@ pub fn ocsp_response(config: &Config, index: usize) -> Option<Object> {
     Some(Object { role: Role::OcspResponse, name, path: certificate.ocsp.clone()? })
 }
 
+/// Where the admin API has its socket, if anywhere.
+#[must_use]
+pub fn socket_folder(config: &Config) -> Option<Object> {
+    let path = config.admin.socket.as_deref().map(folder_of)?;
+    Some(Object { role: Role::SocketFolder, name: "admin.socket".to_owned(), path })
+}
+
+/// The folder of a socket; the configuration has made sure that its path has a name at the end.
+pub(crate) fn folder_of(socket: &Path) -> PathBuf {
+    match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// As messages call it; a vhost has no name of its own.
 fn vhost_name(index: usize) -> String {
     format!("vhosts {}", index + 1)
@@ -379,8 +402,6 @@ pub fn pair(config: &Config, index: usize) -> Option<Pair> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use fluxheim_config::Source;
 
     use super::*;
@@ -412,6 +433,8 @@ mod tests {
         [[vhosts.routes]]
         path = "/again/"
         static = "/srv/a"
+        [admin]
+        socket = "/run/fluxheim/admin.sock"
     "#;
 
     #[test]
@@ -435,6 +458,7 @@ mod tests {
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
                 (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),
                 (Role::KeySet, "vhosts 2", Path::new("/etc/fluxheim/keys.json")),
+                (Role::SocketFolder, "admin.socket", Path::new("/run/fluxheim")),
             ]
         );
     }

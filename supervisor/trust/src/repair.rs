@@ -36,7 +36,8 @@ pub(crate) fn tighten(object: &Object, judge: &Judge<'_>, inspection: &Inspectio
         // Of root's folders one with files of others is hardly a state folder: a slip of the pen.
         Role::StateFolder if judge.identity.uid == 0 && is_there(&[Code::ForeignOwner]) => Vec::new(),
         Role::StateFolder => tree::tighten(judge, object),
-        Role::StaticRoot => Vec::new(),
+        // Nobody but the operator knows whether others were meant to look in.
+        Role::StaticRoot | Role::SocketFolder => Vec::new(),
         role => {
             let Some(judged) = &inspection.file else { return Vec::new() };
             change(judge, role, &judged.file, judged.path.clone()).into_iter().collect()

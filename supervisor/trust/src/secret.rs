@@ -107,7 +107,7 @@ pub(crate) fn content(role: Role, asked: &Path, inspection: &mut Inspection) -> 
         inspection.findings.push(rules::no_file(asked));
         return None;
     };
-    match slurp(role, file, facts) {
+    match slurp(Kept::of(role), file, facts) {
         Ok(Some(secret)) => return Some(secret),
         Ok(None) => inspection.findings.push(rules::changing(path)),
         Err(error) => inspection.findings.push(rules::os_error(path, "reading it failed", &error)),
@@ -115,12 +115,25 @@ pub(crate) fn content(role: Role, asked: &Path, inspection: &mut Inspection) -> 
     None
 }
 
+/// In what kind of memory to keep what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Heap,
+    Pages,
+}
+
+impl Kept {
+    pub(crate) const fn of(role: Role) -> Self {
+        if role.is_secret() { Self::Pages } else { Self::Heap }
+    }
+}
+
 /// `None` when the file changed meanwhile.
-pub(crate) fn slurp(role: Role, file: &File, facts: &Facts) -> io::Result<Option<Secret>> {
+pub(crate) fn slurp(keep: Kept, file: &File, facts: &Facts) -> io::Result<Option<Secret>> {
     let size = usize::try_from(facts.size).unwrap_or(usize::MAX);
     // One byte more than there should be shows growth.
     let room = size.saturating_add(1);
-    let secret = Secret(if role.is_secret() {
+    let secret = Secret(if keep == Kept::Pages {
         Bytes::Pages(pages(file, room)?)
     } else {
         let mut bytes = Zeroizing::new(vec![0; room]);

@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 
 use crate::delivery::Delivery;
-use crate::finding::Code;
+use crate::finding::{Code, Finding};
 use crate::inspect::READ;
 use crate::mount::Mount;
 use crate::node::{self, AclSeen, Facts, Kind};
@@ -41,6 +41,26 @@ pub(crate) fn judge(judge: &Judge<'_>, root: &Rc<Dir>, delivery: Option<&Deliver
     walk.folder(root, 0);
     let Walk { findings, entries, .. } = walk;
     Tree { findings, entries }
+}
+
+/// Judges a folder that the proxy writes, without what is in it.
+pub(crate) fn judge_alone(
+    judge: &Judge<'_>,
+    role: Role,
+    dir: &Dir,
+    delivery: Option<&Delivery>,
+) -> Vec<Finding> {
+    let default_acl = AclSeen::default_of_path(dir.fd.as_fd());
+    judge.state_folder(&Kept {
+        role,
+        path: &dir.path,
+        facts: &dir.facts,
+        mount: &dir.mount,
+        acl: dir.acl(),
+        own_acl: own_acl(&dir.mount, &dir.fd),
+        default_acl: &default_acl,
+        delivery,
+    })
 }
 
 /// Takes from `object` and everything below it what it grants too much.
@@ -97,17 +117,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn folder(&mut self, dir: &Rc<Dir>, depth: usize) {
         self.entries += 1;
-        let default_acl = AclSeen::default_of_path(dir.fd.as_fd());
-        let kept = Kept {
-            path: &dir.path,
-            facts: &dir.facts,
-            mount: &dir.mount,
-            acl: dir.acl(),
-            own_acl: own_acl(&dir.mount, &dir.fd),
-            default_acl: &default_acl,
-            delivery: self.delivery,
-        };
-        let found = self.judge.state_folder(&kept);
+        let found = judge_alone(self.judge, Role::StateFolder, dir, self.delivery);
         let foreign = found.iter().any(|finding| finding.code == Code::ForeignOwner);
         self.findings.extend(found);
         if depth == DEEPEST {

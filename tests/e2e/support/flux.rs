@@ -96,6 +96,13 @@ impl Flux {
         running
     }
 
+    /// Starts with a log that does not say when it is ready.
+    pub(crate) fn start_silently(self, config: &Path) -> Running {
+        let running = Running::spawn(self.dir, config, Command::new(env!("CARGO_BIN_EXE_fluxheim")));
+        wait(|| running.admin_socket().exists().then_some(())).expect("no admin socket");
+        running
+    }
+
     /// Runs to its end, for starts that are refused.
     pub(crate) fn run_to_end(&self) -> Output {
         program(&["--config", self.write().to_str().unwrap()])
@@ -110,14 +117,14 @@ pub(crate) fn program(args: &[&str]) -> Output {
 /// A started program; killed when dropped.
 pub(crate) struct Running {
     child: Child,
-    pub(crate) dir: TempDir,
+    pub(crate) dir: Arc<TempDir>,
     pub(crate) config: PathBuf,
     diagnostics: Arc<Mutex<Vec<Value>>>,
     access: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Running {
-    fn spawn(dir: TempDir, config: &Path, mut command: Command) -> Self {
+    fn spawn(dir: impl Into<Arc<TempDir>>, config: &Path, mut command: Command) -> Self {
         let mut child = command
             .args(["--config".as_ref(), config.as_os_str()])
             .stdin(Stdio::null())
@@ -127,7 +134,16 @@ impl Running {
             .unwrap();
         let diagnostics = collect(child.stderr.take().unwrap());
         let access = collect(child.stdout.take().unwrap());
-        Self { child, dir, config: config.to_owned(), diagnostics, access }
+        Self { child, dir: dir.into(), config: config.to_owned(), diagnostics, access }
+    }
+
+    /// Starts anew with the same configuration, whatever became of this one.
+    pub(crate) fn start_again(self) -> Self {
+        let (dir, config) = (Arc::clone(&self.dir), self.config.clone());
+        drop(self);
+        let running = Self::spawn(dir, &config, Command::new(env!("CARGO_BIN_EXE_fluxheim")));
+        running.wait_for("ready");
+        running
     }
 
     /// The address of the only listener of that scheme.

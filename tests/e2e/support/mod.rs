@@ -2,6 +2,7 @@
 
 #[path = "../../acme_directory/mod.rs"]
 pub(crate) mod acme_directory;
+mod admin;
 #[path = "../../callers.rs"]
 mod callers;
 #[path = "../../fixtures.rs"]
@@ -15,6 +16,7 @@ mod peers;
 mod raw;
 mod trace;
 
+pub(crate) use admin::{ADMIN, Told, administered};
 pub(crate) use callers::Callers;
 pub(crate) use fixtures::{certificate, run, set_mode};
 pub(crate) use flux::{Flux, Running, program, wait};

@@ -36,7 +36,7 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &str) -> Response {
     parse(&got)
 }
 
-fn parse(bytes: &[u8]) -> Response {
+pub(super) fn parse(bytes: &[u8]) -> Response {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n");
     let end = end.unwrap_or_else(|| panic!("no response head in {:?}", String::from_utf8_lossy(bytes)));
     let head = String::from_utf8_lossy(&bytes[..end + 2]).to_ascii_lowercase();

@@ -5,6 +5,7 @@
 
 pub(crate) mod acme;
 pub(crate) mod actions;
+pub(crate) mod admin;
 pub(crate) mod balancing;
 pub(crate) mod compression;
 pub(crate) mod conditions;

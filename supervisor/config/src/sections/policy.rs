@@ -11,7 +11,7 @@ use crate::sections::policies::{access, basic_auth, cors, forward_auth, jwt, sec
 use crate::sections::{Names, compression, errors, headers, limits, rates};
 use crate::value::pattern::Captures;
 use crate::value::{self, host};
-use crate::{Ambiguous, Policy, TokenSource, Underscores, schema};
+use crate::{Ambiguous, Policy, TokenSource, Underscores, UpstreamLocation, schema};
 
 /// `[defaults]`, which limits are no part of: those of the whole server stand in `[limits]`. Values of
 /// fields may use the groups of `captures`.
@@ -38,6 +38,7 @@ pub(crate) fn read(
         upstream_host: upstream_host
             .good()
             .map_or_else(|| inherited.upstream_host.clone(), |host| host.value),
+        upstream_location: word(section, "upstream_location", &LOCATIONS).or(inherited.upstream_location),
         underscores_in_headers: word(section, "underscores_in_headers", &UNDERSCORES)
             .or(inherited.underscores_in_headers),
         encoded_slash: word(section, "encoded_slash", &AMBIGUOUS).or(inherited.encoded_slash),
@@ -75,6 +76,12 @@ fn word<T: Copy>(section: &Section<'_>, key: &'static str, words: &[(&str, T)]) 
 /// The words for what becomes of fields with underscores.
 pub(crate) const UNDERSCORES: [(&str, Underscores); 3] =
     [("drop", Underscores::Drop), ("pass", Underscores::Pass), ("refuse", Underscores::Refuse)];
+/// The words for what becomes of places that upstreams name.
+pub(crate) const LOCATIONS: [(&str, UpstreamLocation); 3] = [
+    ("host", UpstreamLocation::Host),
+    ("prefix", UpstreamLocation::Prefix),
+    ("pass", UpstreamLocation::Pass),
+];
 /// The words for what becomes of ambiguous paths.
 pub(crate) const AMBIGUOUS: [(&str, Ambiguous); 2] =
     [("refuse", Ambiguous::Refuse), ("pass", Ambiguous::Pass)];

@@ -1,4 +1,4 @@
-//! Landlock: the proxy may read the files and bind the ports of its configuration, and no others.
+//! Landlock: the proxy may read the files, write the folder and bind the ports of its configuration, and no others.
 //!
 //! Owns the ruleset; runs in the proxy before its first thread, so that not even the right to
 //! execute a file is needed. What came of it is tried out, since no file of /proc shows a Landlock
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope, make_bitflags,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,8 @@ pub struct Restricted {
     pub ports: Trial,
     /// Signalling the parent.
     pub signals: Trial,
+    /// Folders below which it may make, write, rename and remove files; nowhere else.
+    pub writes: Vec<String>,
 }
 
 /// Confines this process to `reach`, for good.
@@ -61,6 +63,7 @@ pub(crate) fn confine(reach: &Reach) -> LandlockAttempt {
             files: Trial { what: before.folder, before: before.files, after: after.files },
             ports: Trial { what: before.port, before: before.ports, after: after.ports },
             signals: Trial { what: before.parent, before: before.signals, after: after.signals },
+            writes: reach.written.keys().map(|folder| folder.display().to_string()).collect(),
         }),
     }
 }
@@ -80,6 +83,14 @@ fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
         let Ok(fd) = PathFd::new(path) else { continue };
         ruleset = ruleset.add_rule(PathBeneath::new(fd, rights(path)))?;
     }
+    for folder in reach.sockets.keys() {
+        let Ok(fd) = PathFd::new(folder) else { continue };
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, SOCKETS))?;
+    }
+    for folder in reach.written.keys() {
+        let Ok(fd) = PathFd::new(folder) else { continue };
+        ruleset = ruleset.add_rule(PathBeneath::new(fd, KEEP))?;
+    }
     // Forgotten on purpose: while it is open, /proc/self stays the inode that the rule names.
     if let Ok(own) = PathFd::new("/proc/self") {
         std::mem::forget(own);
@@ -93,6 +104,15 @@ fn restrict(reach: &Reach) -> Result<RestrictionStatus, RulesetError> {
 fn rights(path: &Path) -> BitFlags<AccessFs> {
     if path.is_dir() { AccessFs::ReadFile | AccessFs::ReadDir } else { AccessFs::ReadFile.into() }
 }
+
+/// To remove a socket that was made before, and to open its folder, for the lock. There is no right to make
+/// another.
+const SOCKETS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{RemoveFile | ReadDir});
+/// What keeping files takes: new ones beside the old, renamed within a folder. Nothing is truncated, linked, moved
+/// from folder to folder or made anything but a file or a folder.
+const KEEP: BitFlags<AccessFs> = make_bitflags!(AccessFs::{
+    ReadFile | ReadDir | WriteFile | MakeReg | MakeDir | RemoveFile
+});
 
 /// What can be done just now of what shall not be possible.
 struct Tried {

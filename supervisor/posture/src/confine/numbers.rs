@@ -14,7 +14,7 @@ pub(super) fn number(name: &str) -> Option<i64> {
     all.find(|(known, _)| known.strip_prefix("SYS_") == Some(name)).map(|(_, number)| *number)
 }
 
-const COMMON: [(&str, libc::c_long); 88] = table![
+const COMMON: [(&str, libc::c_long); 94] = table![
     SYS_accept4,
     SYS_bind,
     SYS_brk,
@@ -31,9 +31,12 @@ const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_exit,
     SYS_exit_group,
     SYS_fcntl,
+    SYS_fchmod,
     SYS_fgetxattr,
+    SYS_flock,
     SYS_fstat,
     SYS_fstatfs,
+    SYS_fsync,
     SYS_ftruncate,
     SYS_futex,
     SYS_getcwd,
@@ -61,6 +64,7 @@ const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_lseek,
     SYS_madvise,
     SYS_memfd_secret,
+    SYS_mkdirat,
     SYS_mlock,
     SYS_mlockall,
     SYS_mmap,
@@ -80,6 +84,7 @@ const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_read,
     SYS_readlinkat,
     SYS_recvfrom,
+    SYS_renameat,
     SYS_restart_syscall,
     SYS_rseq,
     SYS_rt_sigaction,
@@ -101,6 +106,7 @@ const COMMON: [(&str, libc::c_long); 88] = table![
     SYS_tgkill,
     SYS_umask,
     SYS_uname,
+    SYS_unlinkat,
     SYS_write,
     SYS_writev,
 ];

@@ -57,7 +57,8 @@ impl fmt::Display for Trial {
 
 /// A folder outside `reach` that is most likely readable without confinement.
 pub(super) fn foreign_folder(reach: &Reach) -> &'static str {
-    let outside = |folder: &&str| !reach.files.keys().any(|root| Path::new(folder).starts_with(root));
+    let roots = || reach.files.keys().chain(reach.sockets.keys()).chain(reach.written.keys());
+    let outside = |folder: &&str| !roots().any(|root| Path::new(folder).starts_with(root));
     let readable = |folder: &&str| open_folder(folder).is_none();
     CANDIDATES.into_iter().filter(outside).find(readable).unwrap_or("/")
 }
@@ -119,7 +120,8 @@ mod tests {
 
     #[test]
     fn tries_what_is_outside() {
-        let reach = Reach { files: [("/".into(), None)].into(), ports: [65535, 65534].into() };
+        let reach =
+            Reach { files: [("/".into(), None)].into(), ports: [65535, 65534].into(), ..Reach::default() };
         assert_eq!(foreign_port(&reach.ports), 65533);
         assert_eq!(foreign_folder(&Reach::default()), "/");
     }

@@ -78,7 +78,7 @@ pub(super) fn landlock(evidence: &Evidence) -> Finding {
     }
 }
 
-fn confirm(Restricted { abi, files, ports, signals }: &Restricted) -> Finding {
+fn confirm(Restricted { abi, files, ports, signals, writes }: &Restricted) -> Finding {
     let mut missing = Vec::new();
     let mut tried = vec![files];
     // What each version of the interface brought (landlock(7)).
@@ -96,7 +96,11 @@ fn confirm(Restricted { abi, files, ports, signals }: &Restricted) -> Finding {
         missing.push("signals and abstract sockets")
     }
     let seen = tried.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let text = format!("Landlock ABI {abi}; {seen}");
+    let may = match &**writes {
+        [] => "may write nothing".to_owned(),
+        folders => format!("may write below {}", folders.join(", ")),
+    };
+    let text = format!("Landlock ABI {abi}; {seen}; {may}");
     let possible = tried.iter().any(|trial| trial.is_contradicted());
     if possible {
         Finding::new(Outcome::Violated, text)

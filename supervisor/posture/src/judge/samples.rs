@@ -35,6 +35,7 @@ pub(crate) fn restricted() -> Restricted {
         files: denied("opening /", libc::EACCES),
         ports: denied("binding TCP port 65535", libc::EACCES),
         signals: denied("a signal to the parent", libc::EPERM),
+        writes: vec![],
     }
 }
 

@@ -14,7 +14,7 @@ use super::*;
 use crate::Role::{Certificate, PrivateKey};
 use crate::node::Facts;
 use crate::read;
-use crate::secret::slurp;
+use crate::secret::{Kept, slurp};
 use crate::sys::unmapped;
 use crate::testing::{Scratch, object, our_terms, task};
 
@@ -165,7 +165,7 @@ fn falls_back_where_the_filesystem_cannot_read_into_secret_memory() {
         assert_eq!(error.raw_os_error(), Some(libc::EFAULT));
     }
     let facts = Facts::of(&direct).unwrap();
-    let secret = slurp(PrivateKey, &direct, &facts).unwrap().unwrap();
+    let secret = slurp(Kept::of(PrivateKey), &direct, &facts).unwrap().unwrap();
     assert_eq!((secret.as_bytes(), secret.keeping()), (&[b'K'; 4095][..], Keeping::Locked));
 }
 

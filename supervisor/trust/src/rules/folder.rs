@@ -19,6 +19,7 @@ use crate::walk::Dir;
 /// A folder of those that the proxy writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kept<'a> {
+    pub role: Role,
     pub path: &'a Path,
     pub facts: &'a Facts,
     pub mount: &'a Mount,
@@ -47,24 +48,27 @@ impl Judge<'_> {
 
     /// Judges a folder that is kept, without what is in it.
     pub(crate) fn state_folder(&self, kept: &Kept<'_>) -> Vec<Finding> {
-        let Kept { path, facts, mount, delivery, .. } = *kept;
+        let Kept { role, path, facts, mount, delivery, .. } = *kept;
         let mut findings = Vec::new();
         findings.extend(self.kept_owner(kept));
         findings.extend(self.kept_grants(kept));
         findings.extend(dormant(true, path, facts, kept.acl, self));
         findings.extend(self.default_acl(kept));
-        findings.extend(self.advisory(Role::StateFolder, path, mount, kept.own_acl));
+        findings.extend(self.advisory(role, path, mount, kept.own_acl));
         findings.extend(delivery.and_then(|delivery| self.remark(delivery, path, facts)));
         if mount.is_read_only() {
-            let why = "the proxy can't keep anything here".to_owned();
-            let fix = "mount it writable".to_owned();
+            let why = "the proxy can't make anything here".to_owned();
+            let fix = match role {
+                Role::SocketFolder => self.tmpfs(path),
+                _ => "mount it writable".to_owned(),
+            };
             findings.push(refuse(path, Code::Unwritable, mount, why, fix));
         }
         findings
     }
 
     fn kept_owner(&self, kept: &Kept<'_>) -> Option<Finding> {
-        let Kept { path, facts, mount, delivery, .. } = *kept;
+        let Kept { role, path, facts, mount, delivery, .. } = *kept;
         if self.is_unmapped(facts) {
             return Some(self.unmapped(path, facts));
         }
@@ -73,17 +77,24 @@ impl Judge<'_> {
         if facts.uid == self.identity.uid || (claim && facts.uid == 0) {
             return None;
         }
-        let why = format!("a state folder must belong to the service user, who is {}", self.identity.uid);
-        let (owner, shown) = (self.owner(), Shown(path));
+        let why = format!("a {role} must belong to the service user, who is {}", self.identity.uid);
+        let owner = self.owner();
         let fix = match facts.mount_root && mount.is_memory() {
             // Nobody outside can reach it.
-            true => format!(
-                "--tmpfs {shown}:uid={0},gid={1},mode=0700 (Docker, Podman); an emptyDir with fsGroup {1} (Kubernetes)",
-                self.identity.uid, self.identity.gid
-            ),
-            false => format!("chown {owner} {shown}"),
+            true => self.tmpfs(path),
+            false => format!("chown {owner} {}", Shown(path)),
         };
         Some(refuse(path, Code::ForeignOwner, facts, why, fix))
+    }
+
+    /// A writable place of its own, in memory.
+    fn tmpfs(&self, path: &Path) -> String {
+        format!(
+            "--tmpfs {}:uid={1},gid={2},mode=0700 (Docker, Podman); an emptyDir with fsGroup {2} (Kubernetes)",
+            Shown(path),
+            self.identity.uid,
+            self.identity.gid
+        )
     }
 
     fn kept_grants(&self, kept: &Kept<'_>) -> Option<Finding> {

@@ -104,12 +104,9 @@ fn what_an_attacker_would_want_is_in_neither_list() {
         "open_by_handle_at",
         "pidfd_getfd",
         "unlink",
-        "unlinkat",
         "rename",
         "renameat2",
-        "mkdirat",
         "chmod",
-        "fchmod",
         "fchmodat",
         "chown",
         "fchown",
@@ -127,7 +124,7 @@ fn what_an_attacker_would_want_is_in_neither_list() {
         !policy
             .serve
             .iter()
-            .any(|rule| ["execve", "seccomp", "kill", "mlockall"].contains(&rule.syscall.as_str()))
+            .any(|rule| ["execve", "seccomp", "kill", "mlockall", "fchmod"].contains(&rule.syscall.as_str()))
     );
 }
 

@@ -1,7 +1,7 @@
 //! seccomp, landlock, mdwe.
 
 use super::*;
-use crate::confine::landlock::LandlockAttempt;
+use crate::confine::landlock::{LandlockAttempt, Restricted};
 use crate::judge::samples::restricted;
 use crate::parse::Seccomp;
 use crate::proxy::FilterAttempt;
@@ -55,6 +55,20 @@ fn landlock_counts_only_what_was_tried_in_vain() {
     assert_eq!(with(|r| r.files.before = Some(libc::EACCES)), Outcome::Unknown);
     // A parent that couldn't be signalled anyway, such as the runtime outside the container.
     assert_eq!(with(|r| r.signals.before = Some(libc::ESRCH)), Outcome::Enforced);
+}
+
+#[test]
+fn the_report_says_where_the_proxy_may_write() {
+    for (writes, said) in
+        [(&[][..], "may write nothing"), (&["/var/lib/fluxheim"], "may write below /var/lib/fluxheim")]
+    {
+        let mut evidence = evidence();
+        let writes = writes.iter().map(|folder| (*folder).to_owned()).collect();
+        evidence.proxy.landlock = LandlockAttempt::Restricted(Restricted { writes, ..restricted() });
+        let report = report(&evidence, &[], true);
+        let seen = report.controls.iter().find(|seen| seen.control == Control::Landlock).unwrap();
+        assert!(seen.evidence.ends_with(said), "{}", seen.evidence);
+    }
 }
 
 #[test]

@@ -1,0 +1,41 @@
+//! `[admin]`.
+//!
+//! Owns how long a socket's path may be; makes no socket.
+
+use std::path::{Path, PathBuf};
+
+use super::tls;
+use crate::Admin;
+use crate::flaw::{Flaw, show};
+use crate::section::Section;
+use crate::value::path;
+
+pub(crate) fn read(section: &Section<'_>) -> Admin {
+    let socket = section.read("socket", "the path of a socket", socket).good();
+    let at = socket.as_ref().map(|socket| socket.at);
+    let socket = socket.map(|socket| tls::resolved(section, socket));
+    if let (Some(at), Some(path)) = (at, &socket)
+        && path.as_os_str().len() > LONGEST
+    {
+        let flaw = Flaw::new(format!("{} has more than {LONGEST} bytes", show(&path.to_string_lossy())));
+        section.here(
+            "socket",
+            at,
+            flaw.help("the kernel takes no longer one for a socket (unix(7)): choose a shorter path"),
+        );
+    }
+    Admin { socket }
+}
+
+fn socket(text: &str) -> Result<PathBuf, Flaw> {
+    let path = path::file(text)?;
+    let named = Path::new(text).file_name().is_some() && !text.ends_with(['/', '.']);
+    if named {
+        return Ok(path);
+    }
+    Err(Flaw::new(format!("{} names a folder", show(text)))
+        .help("name the socket too: \"/run/fluxheim/admin.sock\""))
+}
+
+/// `sun_path` of unix(7), less its NUL.
+const LONGEST: usize = 107;
