@@ -25,6 +25,8 @@ use kubelet::SecretVolume;
 mod alarms;
 #[path = "rotating/others.rs"]
 mod others;
+#[path = "rotating/sessions.rs"]
+mod sessions;
 
 /// A certificate and its key, as they lie somewhere else.
 struct Pair {
