@@ -144,7 +144,7 @@ fn tells_of_a_folder_that_is_out_of_reach_since_it_is_another_one() {
 fn takes_a_certificate_once_its_time_has_come() {
     let (good, dir) = (pairs(1), folder());
     let flux = site("[tls]\nwatch_poll = \"1s\"", &good[0]);
-    let early = dated(dir.path(), 5, 3600);
+    let early = dated(dir.path(), 10, 3600);
     early.put(&flux.dir.path().join("tls"));
     let known = [good.into_iter().next().unwrap(), early];
     let clients = client(&known);
