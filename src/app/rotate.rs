@@ -214,7 +214,7 @@ fn read(
                 served(config, &changed.sight.item, shown, &terms)
             }
             Item::One(object) if object.role == Role::OcspResponse => {
-                served(config, &changed.sight.item, shown, &terms)
+                served(config, &changed.sight.item, shown, &terms).map(|read| read.and_then(stapled))
             }
             Item::One(object) if object.role == Role::TicketKeys => {
                 let keys = read_ticket_keys(config, &terms).transpose();
@@ -245,6 +245,14 @@ fn served(config: &Config, item: &Item, shown: &Certificates, terms: &Terms) -> 
         }
         Ok(Read::Served(index, Box::new(loaded)))
     }))
+}
+
+/// A response that is not to be sent does not take the place of one that is.
+fn stapled(read: Read) -> Result<Read, String> {
+    match read {
+        Read::Served(_, loaded) if !loaded.shown.is_stapled() => Err(loaded.warnings.join("\n")),
+        read => Ok(read),
+    }
 }
 
 /// A certificate that clients refuse does not take the place of one that they take.

@@ -57,6 +57,12 @@ impl Shown {
         &self.bare
     }
 
+    /// Whether there is an OCSP response to send along.
+    #[must_use]
+    pub const fn is_stapled(&self) -> bool {
+        self.stapled.is_some()
+    }
+
     /// Whether clients see no difference.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
