@@ -12,6 +12,7 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.https", server.0.https != server.1.https),
         ("server.threads", server.0.threads != server.1.threads),
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
+        ("tls.offload_threads", old.tls.offload_threads != new.tls.offload_threads),
         ("admin.socket", old.admin.socket != new.admin.socket),
         ("hardening", old.hardening != new.hardening),
         ("limits.max_connections", limits.0.max_connections != limits.1.max_connections),

@@ -19,7 +19,7 @@ use crate::app::{fixed, patience};
 use crate::cli::Configuration;
 use crate::edge::jwks;
 use crate::edge::live::Live;
-use crate::listen::{Crowd, Pace};
+use crate::listen::{Crowd, Handshakes, Pace};
 use crate::rotation::Sight;
 use crate::telemetry::Telemetry;
 use crate::tls::{Certificates, KeysRead, Outwards, Termination};
@@ -33,6 +33,7 @@ pub(super) struct Reloadable {
     pub pace: Arc<ArcSwap<Pace>>,
     pub crowd: Arc<ArcSwap<Crowd>>,
     pub termination: Arc<Termination>,
+    pub handshakes: Arc<Handshakes>,
     pub resolver: TokioResolver,
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
@@ -77,9 +78,9 @@ impl Reloadable {
                 let until_restart = fixed::changed(&self.live.load().config, &live.config);
                 warn_of_fixed(&until_restart);
                 let sha256 = hash(&live.config);
-                self.termination.resolver().replace(certificates);
-                self.termination.replace(&live.config);
+                self.termination.replace(&live.config, certificates);
                 self.crowd.store(Arc::new(crowd(&live.config)));
+                self.handshakes.follow(&live.config.limits);
                 self.pace.store(Arc::new(pace(&live.config.limits)));
                 self.telemetry.follow(&live.config);
                 self.fetching = jwks::start(&live);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fluxheim_config::Config;
 use fluxheim_posture::confine::Reach;
 use fluxheim_trust::bounded::{Late, within};
-use fluxheim_trust::{Identity, Item, Pair, ShownTo, Terms, inventory};
+use fluxheim_trust::{Identity, Item, Role, ShownTo, Terms, inventory};
 use tokio::task::JoinHandle;
 
 use crate::app::expiry;
@@ -21,7 +21,7 @@ use crate::edge::fresh::Fresh;
 use crate::edge::live::Live;
 use crate::rotation::{Changed, Look, Rotation, Settings, Sight, Tell};
 use crate::telemetry::certificates::FileLabels;
-use crate::tls::{About, Certificates, Loaded};
+use crate::tls::{About, Certificates, Loaded, TicketKeys, read_ticket_keys};
 
 /// The watching, and a reading under way.
 pub(super) struct Rotating {
@@ -41,12 +41,16 @@ pub(super) struct Found {
 enum Read {
     /// A pair for clients, and its place among them.
     Served(usize, Box<Loaded>),
+    Tickets(Arc<TicketKeys>),
     Other(Fresh),
 }
 
 /// Every file of `config` that can be taken while it is in use, as it is now.
 pub(super) fn sights(config: &Config) -> Vec<Sight> {
-    let is_taken = |item: &Item| matches!(item, Item::Pair(pair) if pair.shown_to == ShownTo::Clients);
+    let is_taken = |item: &Item| match item {
+        Item::Pair(pair) => pair.shown_to == ShownTo::Clients,
+        Item::One(object) => matches!(object.role, Role::OcspResponse | Role::TicketKeys),
+    };
     let items = inventory(config).items.into_iter();
     Sight::all(items.filter(|item| is_taken(item) || Fresh::is_of(config, item)).collect())
 }
@@ -130,15 +134,14 @@ impl Reloadable {
                     }
                     match read {
                         Read::Served(at, loaded) => served.push((at, *loaded, file.clone())),
+                        Read::Tickets(keys) => {
+                            let life = self.live.load().config.tls.session_tickets.rotation;
+                            self.termination.tickets().follow(Some(keys), life);
+                            self.tell_taken(file);
+                        }
                         Read::Other(fresh) => {
                             self.live.load().take(fresh);
-                            self.telemetry.metrics.files.taken(file);
-                            tracing::info!(
-                                role = file.role,
-                                name = file.name,
-                                path = file.path,
-                                "file replaced"
-                            );
+                            self.tell_taken(file);
                         }
                     }
                 }
@@ -146,6 +149,11 @@ impl Reloadable {
             }
         }
         self.serve_anew(served);
+    }
+
+    fn tell_taken(&self, file: &FileLabels) {
+        self.telemetry.metrics.files.taken(file);
+        tracing::info!(role = file.role, name = file.name, path = file.path, "file replaced");
     }
 
     fn tell_bad(&self, file: &FileLabels, tell: Tell, reason: &str) {
@@ -169,14 +177,19 @@ impl Reloadable {
         let current = resolver.current();
         let mut changed = Vec::new();
         for (at, loaded, file) in served {
-            if current.loaded().get(at).is_some_and(|old| old.pair.cert == loaded.pair.cert) {
+            if current.loaded().get(at).is_some_and(|old| old.shown.is(&loaded.shown)) {
                 self.telemetry.metrics.files.good(&file);
                 continue;
             }
-            let not_after = expiry::date(loaded.about.not_after);
-            tracing::info!(name = file.name, path = file.path, not_after, "certificate replaced");
+            let not_after = expiry::date(loaded.shown.about.not_after);
+            match file.role == Role::OcspResponse.id() {
+                true => self.tell_taken(&file),
+                false => {
+                    tracing::info!(name = file.name, path = file.path, not_after, "certificate replaced");
+                    self.telemetry.metrics.files.taken(&file);
+                }
+            }
             loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-            self.telemetry.metrics.files.taken(&file);
             changed.push((at, loaded));
         }
         if !changed.is_empty() {
@@ -197,7 +210,16 @@ fn read(
     let terms = Terms::of(config, Identity::current());
     let read = seen.iter().filter_map(|changed| {
         let read = match &changed.sight.item {
-            Item::Pair(pair) if pair.shown_to == ShownTo::Clients => served(config, pair, shown, &terms),
+            Item::Pair(pair) if pair.shown_to == ShownTo::Clients => {
+                served(config, &changed.sight.item, shown, &terms)
+            }
+            Item::One(object) if object.role == Role::OcspResponse => {
+                served(config, &changed.sight.item, shown, &terms).map(|read| read.and_then(stapled))
+            }
+            Item::One(object) if object.role == Role::TicketKeys => {
+                let keys = read_ticket_keys(config, &terms).transpose();
+                keys.map(|keys| keys.map(Read::Tickets).map_err(|error| error.to_string()))
+            }
             item => Fresh::read(config, item, &terms).map(|read| read.map(Read::Other)),
         };
         Some((changed.index, read?.map_err(|reason| explained(reason, config, at, confined_to))))
@@ -206,18 +228,31 @@ fn read(
     Found { seen, read }
 }
 
-fn served(config: &Config, pair: &Pair, shown: &Certificates, terms: &Terms) -> Option<Result<Read, String>> {
-    let all = 0..config.tls.certificates.len();
-    let index = all.into_iter().find(|index| fluxheim_trust::pair(config, *index).as_ref() == Some(pair))?;
+/// The certificate that `item` belongs to, with all that does.
+fn served(config: &Config, item: &Item, shown: &Certificates, terms: &Terms) -> Option<Result<Read, String>> {
+    let is_of = |index: &usize| match item {
+        Item::Pair(pair) => fluxheim_trust::pair(config, *index).as_ref() == Some(pair),
+        Item::One(object) => fluxheim_trust::ocsp_response(config, *index).as_ref() == Some(object),
+    };
+    let index = (0..config.tls.certificates.len()).find(is_of)?;
+    let path = &config.tls.certificates.get(index)?.cert;
     let read = Certificates::read_one(config, index, terms)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
     Some(read.and_then(|loaded| {
         if let Some(old) = shown.loaded().get(index) {
-            better(&old.about, &loaded.about, expiry::now())
-                .map_err(|why| format!("{}: {why}", pair.cert.display()))?;
+            better(&old.shown.about, &loaded.shown.about, expiry::now())
+                .map_err(|why| format!("{}: {why}", path.display()))?;
         }
         Ok(Read::Served(index, Box::new(loaded)))
     }))
+}
+
+/// A response that is not to be sent does not take the place of one that is.
+fn stapled(read: Read) -> Result<Read, String> {
+    match read {
+        Read::Served(_, loaded) if !loaded.shown.is_stapled() => Err(loaded.warnings.join("\n")),
+        read => Ok(read),
+    }
 }
 
 /// A certificate that clients refuse does not take the place of one that they take.

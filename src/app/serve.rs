@@ -18,6 +18,7 @@ use pingora::connectors::ConnectorOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -40,7 +41,8 @@ use crate::edge::deadline::Timed;
 use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{
-    self, Accepting, Begins, BindError, Bound, Complaints, Door, Patience, Taking, Transport,
+    self, Accepting, Begins, BindError, Bound, Complaints, Door, Handshakes, Patience, Secure, Taking,
+    Transport,
 };
 use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
@@ -59,6 +61,8 @@ enum StartError {
     Runtime(#[from] io::Error),
     #[error("{0}")]
     Refused(String),
+    #[error("the system gives no randomness for the keys of session tickets")]
+    NoRandomness,
     #[error(transparent)]
     Resolver(#[from] ResolverError),
     #[error(transparent)]
@@ -71,7 +75,7 @@ impl StartError {
             Self::Refused(_) => exit::REFUSED,
             // The address may be free, or the system less busy, at the next try.
             Self::Bind(_) => exit::TRY_AGAIN,
-            Self::Runtime(_) | Self::Resolver(_) => exit::INTERNAL,
+            Self::Runtime(_) | Self::Resolver(_) | Self::NoRandomness => exit::INTERNAL,
         }
     }
 }
@@ -108,20 +112,34 @@ fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartEr
         .thread_name("worker")
         .enable_all()
         .build()?;
+    let aside = handshake_threads(live.config.tls.offload_threads)?;
     // Also where nobody wants it yet: a reload may.
     let (lines, writer) = Lines::start("access-log", io::stdout())?;
     let telemetry = Arc::new(Telemetry::new(AccessLog::to(lines), evidence.posture.as_ref()));
     telemetry.follow(&live.config);
     let result = runtime.block_on(async {
-        let mut proxy = Proxy::open(at, built, telemetry, threads)?;
+        let handshakes = aside.as_ref().map(|aside| aside.handle().clone());
+        let mut proxy = Proxy::open(at, built, telemetry, threads, handshakes)?;
         proxy.reloadable.confined_to = confined_to;
         proxy.administer(socket, evidence, sender)?;
         proxy.serve(at, orders, supervisor).await
     });
     // What is left past the drain's deadline is cut here; nothing may hold up the exit.
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
+    if let Some(aside) = aside {
+        aside.shutdown_background();
+    }
     writer.finish();
     result
+}
+
+/// Threads that compute handshakes and nothing else, if any are wanted.
+fn handshake_threads(threads: usize) -> io::Result<Option<Runtime>> {
+    if threads == 0 {
+        return Ok(None);
+    }
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name("handshakes").enable_all().build().map(Some)
 }
 
 fn available_threads() -> usize {
@@ -144,26 +162,36 @@ struct Proxy {
 
 impl Proxy {
     /// Opens every listener or none.
-    fn open(at: &Configuration, built: Built, telemetry: Arc<Telemetry>, threads: usize) -> Result<Self, StartError> {
+    fn open(
+        at: &Configuration,
+        built: Built,
+        telemetry: Arc<Telemetry>,
+        threads: usize,
+        aside: Option<Handle>,
+    ) -> Result<Self, StartError> {
         let Built { live, certificates, sights } = built;
-        let certificates = Arc::new(tls::Resolver::new(certificates));
+        let termination =
+            Termination::new(&live.config, certificates).map_err(|_| StartError::NoRandomness)?;
+        let termination = Arc::new(termination);
         let rotating = Rotating::new(&live.config, sights);
         telemetry.metrics.files.follow(rotating.files());
-        let seen = Arc::clone(&certificates);
+        let seen = Arc::clone(termination.resolver());
         telemetry.metrics.watch_certificates(move || expiry::samples(&seen));
         let resolver = resolve::resolver()?;
         let refreshing = resolve::start(&live.pools, &resolver, &telemetry);
         let fetching = jwks::start(&live);
         let connecting = ConnectorOptions::from_server_conf(&framework(threads));
         let checking = health::start(&live.pools, &connecting);
-        let termination = Arc::new(Termination::new(&live.config, certificates));
-        let bound = bind_public(&live.config, &termination)?;
+        let crowd = Arc::new(ArcSwap::from_pointee(reload::crowd(&live.config)));
+        let handshakes = Arc::new(Handshakes::new(&live.config.limits, Arc::clone(&crowd)));
+        let secure =
+            Secure { termination: Arc::clone(&termination), handshakes: Arc::clone(&handshakes), aside };
+        let bound = bind_public(&live.config, secure)?;
         let metrics =
             live.config.metrics.listen.iter().map(|at| listen::bind(*at)).collect::<Result<_, _>>()?;
         let judged_with_secrets = live.config.has_secrets();
         let record = Arc::new(Record::new(&at.path, &live.config));
         let live = Arc::new(ArcSwap::from_pointee(live));
-        let crowd = Arc::new(ArcSwap::from_pointee(reload::crowd(&live.load().config)));
         let seen = Arc::clone(&live);
         telemetry.metrics.watch_servers(move || seen.load().sample_servers());
         let pace = Arc::new(ArcSwap::from_pointee(reload::pace(&live.load().config.limits)));
@@ -172,6 +200,7 @@ impl Proxy {
             pace,
             crowd,
             termination,
+            handshakes,
             resolver,
             telemetry: Arc::clone(&telemetry),
             refreshing,
@@ -328,11 +357,8 @@ impl Proxy {
     }
 }
 
-fn bind_public(
-    config: &Config,
-    termination: &Arc<Termination>,
-) -> Result<Vec<(Bound, Transport, Listener)>, BindError> {
-    let secure = Transport::Tls(Arc::clone(termination));
+fn bind_public(config: &Config, secure: Secure) -> Result<Vec<(Bound, Transport, Listener)>, BindError> {
+    let secure = Transport::Tls(Arc::new(secure));
     let plain = config.server.http.iter().map(|at| (at, Transport::Plain));
     let secure = config.server.https.iter().map(|at| (at, secure.clone()));
     let open =

@@ -51,6 +51,9 @@ pub enum Refusal {
     /// 400
     #[error("the Content-Length is not one number")]
     BadLength,
+    /// 421: what the client may do is to ask again over a connection of its own (RFC 9110 section 15.5.20).
+    #[error("the connection was made for another host, and its certificate is not for this one")]
+    Misdirected,
     /// 405: TRACE echoes what it was sent, cookies included (RFC 9110 section 9.3.8).
     #[error("TRACE and CONNECT are not served")]
     Method,

@@ -24,6 +24,8 @@ pub enum Cause {
     HeaderTooLarge,
     TooManyFields,
     UnknownHost,
+    /// The TLS connection was made for another host.
+    Misdirected,
     NoRoute,
     /// `access` keeps the client's address out.
     AddressDenied,
@@ -139,7 +141,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 53] = [
+    pub const ALL_OTHERS: [Self; 54] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -149,6 +151,7 @@ impl Cause {
         Self::HeaderTooLarge,
         Self::TooManyFields,
         Self::UnknownHost,
+        Self::Misdirected,
         Self::NoRoute,
         Self::AddressDenied,
         Self::OriginDenied,
@@ -220,6 +223,12 @@ impl Cause {
             Self::UnknownHost => {
                 client(421, "unknown_host", "unknown host\n", "no vhost answers for this host")
             }
+            Self::Misdirected => client(
+                421,
+                "misdirected",
+                "misdirected request\n",
+                "the TLS connection was made for another host",
+            ),
             Self::NoRoute => client(404, "no_route", "not found\n", "no route takes this request"),
             Self::AddressDenied => {
                 client(403, "address_denied", "forbidden\n", "the client's address may not come in")

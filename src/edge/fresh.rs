@@ -21,9 +21,9 @@ pub enum Fresh {
     /// What connections to an upstream believe and show; its place among them.
     Outward(usize, Box<Outward>),
     /// The key of an upstream's cookies.
-    Sticky(usize, StickyKey),
+    Sticky(usize, Box<StickyKey>),
     /// Who may come in.
-    Users(PathBuf, Users),
+    Users(PathBuf, Box<Users>),
     /// Whose tokens are believed.
     Keys(PathBuf, Keys),
 }
@@ -73,11 +73,10 @@ impl Fresh {
         let object = item.objects().into_iter().next()?;
         Some(match place {
             Place::Outward(at) => outward(config.upstreams.get(at)?, at, terms).transpose()?,
-            Place::Sticky(at) => {
-                sticky_key(&config.upstreams.get(at)?.name, &object, terms).map(|key| Self::Sticky(at, key))
-            }
+            Place::Sticky(at) => sticky_key(&config.upstreams.get(at)?.name, &object, terms)
+                .map(|key| Self::Sticky(at, Box::new(key))),
             Place::Users => rules::read_users(&object, terms)
-                .map(|users| Self::Users(object.path, users))
+                .map(|users| Self::Users(object.path, Box::new(users)))
                 .map_err(|wrong| wrong.join("\n")),
             Place::Keys => rules::read_keys(&object, terms)
                 .map(|keys| Self::Keys(object.path, keys))
@@ -112,12 +111,12 @@ impl Live {
             }
             Fresh::Sticky(at, key) => {
                 if let Some(pool) = self.pools.get(at) {
-                    pool.replace_sticky(key);
+                    pool.replace_sticky(*key);
                 }
             }
             Fresh::Users(path, users) => {
                 if let Some(register) = self.rule_table().users(&path) {
-                    register.replace(users);
+                    register.replace(*users);
                 }
             }
             Fresh::Keys(path, keys) => {

@@ -24,6 +24,7 @@ pub mod jwks;
 mod limiters;
 pub mod live;
 mod local;
+mod misdirected;
 mod outgoing;
 mod passwords;
 mod peer;
@@ -50,7 +51,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, Result};
 
-use crate::edge::admit::Admitted;
+use crate::edge::admit::{Admitted, Refusal};
 use crate::edge::cause::Cause;
 use crate::edge::ctx::{ConnInfo, Ctx};
 use crate::edge::live::{Live, Target};
@@ -333,6 +334,10 @@ impl Edge {
         permit::enter(ctx, &self.clients)?;
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
         let routed = find(&ctx.live, session.req_header(), &admitted);
+        if misdirected::is_misdirected(ctx, &admitted.host) {
+            ctx.admit(admitted, routed);
+            return Err(Refusal::Misdirected.into());
+        }
         ctx.admit(admitted, routed);
         permit::comes_in(ctx)?;
         permit::in_rate(session, ctx)?;

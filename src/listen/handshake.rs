@@ -28,9 +28,17 @@ pub(super) async fn shake(termination: &Termination, socket: Socket) -> io::Resu
         Err(error) => return Err(told(error, first.take_io()).await),
     };
     let chosen = termination.choose(&start.client_hello());
+    let chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(unrecognized) => {
+            let mut socket = start.io;
+            let _ = socket.write_all(&UNRECOGNIZED_NAME).await;
+            return Err(told(io::Error::other(unrecognized), Some(socket)).await);
+        }
+    };
     match start.into_stream(chosen.config).into_fallible().await {
         Ok(tls) => {
-            let facts = Arc::new(facts(tls.get_ref().1));
+            let facts = Arc::new(facts(tls.get_ref().1, chosen.names));
             Ok(Secured::new(tls, facts))
         }
         Err((error, socket)) => Err(told(error, Some(socket)).await),
@@ -45,7 +53,7 @@ async fn told(error: io::Error, socket: Option<Socket>) -> io::Error {
     error
 }
 
-fn facts(session: &ServerConnection) -> TlsFacts {
+fn facts(session: &ServerConnection, names: Arc<[String]>) -> TlsFacts {
     TlsFacts {
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -64,6 +72,7 @@ fn facts(session: &ServerConnection) -> TlsFacts {
             _ => None,
         },
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        names,
     }
 }
 
@@ -80,3 +89,6 @@ const fn name(group: NamedGroup) -> &'static str {
         _ => "other",
     }
 }
+
+/// A record of one alert, fatal, as nothing is encrypted yet (RFC 8446 sections 5.1 and 6).
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];

@@ -9,6 +9,7 @@ mod closing;
 mod door;
 mod gate;
 mod handshake;
+mod handshakes;
 mod opening;
 mod secured;
 mod socket;
@@ -25,7 +26,9 @@ use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, IO, Stream};
 use pingora::server::ShutdownWatch;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::telemetry::Telemetry;
@@ -37,7 +40,9 @@ use door::{Admission, Told};
 pub use door::{Complaints, Crowd, Door};
 pub use gate::Pace;
 use gate::{Gate, Terms};
+pub use handshakes::Handshakes;
 use opening::Opening;
+use secured::Secured;
 pub use socket::{Socket, Taking};
 
 /// A socket that is bound and listening.
@@ -90,7 +95,16 @@ pub enum Transport {
     /// Straight to HTTP.
     Plain,
     /// A handshake first.
-    Tls(Arc<Termination>),
+    Tls(Arc<Secure>),
+}
+
+/// What TLS listeners share.
+#[derive(Debug)]
+pub struct Secure {
+    pub termination: Arc<Termination>,
+    pub handshakes: Arc<Handshakes>,
+    /// Where handshakes are computed; `None` is with everything else.
+    pub aside: Option<Handle>,
 }
 
 impl Transport {
@@ -257,7 +271,13 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         }
         match transport {
             Transport::Plain => Some(self.http(socket, peer, Scheme::Http)),
-            Transport::Tls(termination) => self.handshake(&termination, socket, peer).await,
+            Transport::Tls(secure) if secure.handshakes.permit(peer.ip()) => {
+                self.handshake(&secure, socket, peer).await
+            }
+            Transport::Tls(_) => {
+                self.telemetry.metrics.connection_refused("handshake_rate");
+                None
+            }
         }
     }
 
@@ -274,12 +294,10 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         Box::new(Gate::new(stream, terms))
     }
 
-    async fn handshake(self, termination: &Termination, socket: Socket, peer: SocketAddr) -> Option<Stream> {
+    async fn handshake(self, secure: &Secure, socket: Socket, peer: SocketAddr) -> Option<Stream> {
         let mut shutdown = self.shutdown.clone();
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout(termination.patience(), handshake::shake(termination, socket)) => {
-                outcome.ok()
-            }
+            outcome = tokio::time::timeout(secure.termination.patience(), shake(secure, socket)) => outcome.ok(),
             // No request yet, so none to lose; but a client that is quick about it is still served.
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_OPENINGS).await } => None,
         };
@@ -300,6 +318,18 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         };
         self.telemetry.metrics.handshake(failed);
         None
+    }
+}
+
+/// On threads of their own, where there are any: dropping what waits for them ends them too.
+async fn shake(secure: &Secure, socket: Socket) -> io::Result<Secured<Socket>> {
+    let Some(aside) = &secure.aside else { return handshake::shake(&secure.termination, socket).await };
+    let termination = Arc::clone(&secure.termination);
+    let mut tasks = JoinSet::new();
+    tasks.spawn_on(async move { handshake::shake(&termination, socket).await }, aside);
+    match tasks.join_next().await {
+        Some(outcome) => outcome.map_err(io::Error::other)?,
+        None => Err(io::Error::other("no handshake was begun")),
     }
 }
 

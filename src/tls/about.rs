@@ -3,6 +3,7 @@
 //! Owns reading that from the leaf. Whether it is right is `fluxheim-trust`'s to judge.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
@@ -10,16 +11,22 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 /// Of one certificate; empty where it can't be read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {
     /// DNS names in lower case, and addresses (RFC 5280 section 4.2.1.6).
-    pub names: Vec<String>,
+    pub names: Arc<[String]>,
     /// Seconds since 1970: when it begins to be valid.
     pub not_before: i64,
     /// Seconds since 1970: when it ends.
     pub not_after: i64,
     /// Who certified it.
     pub issuer: String,
+}
+
+impl Default for About {
+    fn default() -> Self {
+        Self { names: Arc::from([]), not_before: 0, not_after: 0, issuer: String::new() }
+    }
 }
 
 impl About {
@@ -40,15 +47,6 @@ impl About {
             not_after: validity.not_after.timestamp(),
             issuer: leaf.issuer().to_string(),
         })
-    }
-
-    /// Whether it is for `name`, which is in lower case; a wildcard stands for exactly one label.
-    #[must_use]
-    pub fn covers(&self, name: &str) -> bool {
-        let parent = name.split_once('.').map(|(_, parent)| parent);
-        self.names
-            .iter()
-            .any(|own| own == name || own.strip_prefix("*.").is_some_and(|own| Some(own) == parent))
     }
 }
 

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use fluxheim_config::{Config, VhostCertificate};
 use fluxheim_trust::Terms;
-use rustls::sign::CertifiedKey;
 use rustls::{SignatureAlgorithm, SignatureScheme};
 
-use super::about::About;
 use super::pair::{CertificateError, KeysRead, signing_pair};
+use super::shown::Shown;
+use super::tickets::TicketKeys;
 use crate::route::Hosts;
 
 /// The certificates of a configuration, and what its vhosts say of them.
@@ -25,6 +25,8 @@ pub struct Certificates {
     by_name: ByName,
     /// What stands in where nothing is for a name.
     first: Pairs,
+    /// Those of a file.
+    ticket_keys: Option<Arc<TicketKeys>>,
 }
 
 /// One certificate of `[[tls.certificates]]` as read.
@@ -32,15 +34,14 @@ pub struct Certificates {
 pub struct Loaded {
     /// In the configuration.
     pub name: String,
-    pub pair: Arc<CertifiedKey>,
-    pub about: About,
+    pub shown: Arc<Shown>,
     /// What is worth mending.
     pub warnings: Vec<String>,
     pub keys_read: KeysRead,
 }
 
 /// Certificates for the same name, the preferred first.
-pub(super) type Pairs = Vec<Arc<CertifiedKey>>;
+pub(super) type Pairs = Vec<Arc<Shown>>;
 
 /// What there is for a name that no certificate was named for.
 #[derive(Debug)]
@@ -65,12 +66,13 @@ impl Certificates {
                 Err(more) => errors.extend(more),
             }
         }
+        let ticket_keys = read_ticket_keys(config, terms).map_err(|error| errors.push(error)).ok().flatten();
         if !errors.is_empty() {
             return Err(errors);
         }
         let hosts = Arc::new(Hosts::new(&config.vhosts));
         let named = config.vhosts.iter().map(|vhost| vhost.certificate.clone()).collect();
-        Ok(Self::of(loaded, hosts, named))
+        Ok(Self { ticket_keys, ..Self::of(loaded, hosts, named) })
     }
 
     /// Reads and pairs the certificate at `index` of `config.tls.certificates`.
@@ -87,8 +89,18 @@ impl Certificates {
             .map_err(|refused| refused.into_iter().map(CertificateError::Refused).collect::<Vec<_>>())?;
         let mut keys_read = KeysRead::default();
         let pair = signing_pair(certificate, &read, &mut keys_read).map_err(|error| vec![error])?;
-        let (name, about) = (certificate.name.clone(), About::of(&pair));
-        Ok(Loaded { name, pair: Arc::new(pair), about, warnings: read.warnings, keys_read })
+        let (mut warnings, name) = (read.warnings, certificate.name.clone());
+        let shown = match fluxheim_trust::ocsp_response(config, index) {
+            Some(object) => {
+                let response =
+                    fluxheim_trust::read(&object, terms).map_err(|refused| vec![refused.into()])?;
+                let (shown, warning) = Shown::with_response(pair, &object.path, response.as_bytes());
+                warnings.extend(warning);
+                shown
+            }
+            None => Shown::bare(pair),
+        };
+        Ok(Loaded { name, shown: Arc::new(shown), warnings, keys_read })
     }
 
     /// The same with some pairs in place of the old ones, each at its index in the configuration.
@@ -100,16 +112,17 @@ impl Certificates {
                 *place = pair;
             }
         }
-        Self::of(loaded, Arc::clone(&self.hosts), Arc::clone(&self.named))
+        let ticket_keys = self.ticket_keys.clone();
+        Self { ticket_keys, ..Self::of(loaded, Arc::clone(&self.hosts), Arc::clone(&self.named)) }
     }
 
     fn of(loaded: Vec<Loaded>, hosts: Arc<Hosts>, named: Arc<[VhostCertificate]>) -> Self {
-        let by_name = ByName::of(loaded.iter().map(|one| (&one.about, &one.pair)));
+        let by_name = ByName::of(loaded.iter().map(|one| &one.shown));
         let first = loaded.first().map_or_else(Pairs::new, |first| {
-            let alike = loaded.iter().filter(|other| other.about.names == first.about.names);
-            preferred(alike.map(|one| Arc::clone(&one.pair)).collect())
+            let alike = loaded.iter().filter(|other| other.shown.about.names == first.shown.about.names);
+            preferred(alike.map(|one| Arc::clone(&one.shown)).collect())
         });
-        Self { loaded, hosts, named, by_name, first }
+        Self { loaded, hosts, named, by_name, first, ticket_keys: None }
     }
 
     /// Each as it was read.
@@ -121,6 +134,12 @@ impl Certificates {
     /// What is worth mending about certificates and keys that are used all the same.
     pub fn warnings(&self) -> impl Iterator<Item = &String> {
         self.loaded.iter().flat_map(|one| &one.warnings)
+    }
+
+    /// The keys of session tickets that a file has.
+    #[must_use]
+    pub const fn ticket_keys(&self) -> Option<&Arc<TicketKeys>> {
+        self.ticket_keys.as_ref()
     }
 
     /// How the keys were kept while they were read.
@@ -155,8 +174,20 @@ impl Certificates {
     }
 
     fn own(&self, indices: &[usize]) -> Pairs {
-        indices.iter().filter_map(|index| self.loaded.get(*index)).map(|one| Arc::clone(&one.pair)).collect()
+        indices.iter().filter_map(|index| self.loaded.get(*index)).map(|one| Arc::clone(&one.shown)).collect()
     }
+}
+
+/// The keys of session tickets, where `config` names a file of them.
+///
+/// # Errors
+/// A file that may not be read, or holds none.
+pub fn read_ticket_keys(config: &Config, terms: &Terms) -> Result<Option<Arc<TicketKeys>>, CertificateError> {
+    let Some(object) = fluxheim_trust::ticket_keys(config) else { return Ok(None) };
+    let content = fluxheim_trust::read(&object, terms)?;
+    let keys = TicketKeys::read(content.as_bytes())
+        .map_err(|error| CertificateError::Pem { path: object.path, reason: error.to_string() })?;
+    Ok(Some(Arc::new(keys)))
 }
 
 /// Certificates by the names they are for (RFC 9525).
@@ -168,15 +199,15 @@ pub(super) struct ByName {
 }
 
 impl ByName {
-    pub(super) fn of<'a>(all: impl Iterator<Item = (&'a About, &'a Arc<CertifiedKey>)>) -> Self {
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Arc<Shown>>) -> Self {
         let mut table = Self::default();
-        for (about, pair) in all {
-            for name in &about.names {
+        for shown in all {
+            for name in &*shown.about.names {
                 let (table, name) = match name.strip_prefix("*.") {
                     Some(parent) => (&mut table.wildcard, parent),
                     None => (&mut table.exact, name.as_str()),
                 };
-                table.entry(name.into()).or_default().push(Arc::clone(pair));
+                table.entry(name.into()).or_default().push(Arc::clone(shown));
             }
         }
         for pairs in table.exact.values_mut().chain(table.wildcard.values_mut()) {
@@ -194,7 +225,7 @@ impl ByName {
 
 /// The smaller and faster signatures first; where the kind is the same, as in the configuration.
 fn preferred(mut pairs: Pairs) -> Pairs {
-    pairs.sort_by_key(|pair| match pair.key.algorithm() {
+    pairs.sort_by_key(|shown| match shown.pair().key.algorithm() {
         SignatureAlgorithm::ECDSA => 0,
         SignatureAlgorithm::ED25519 => 1,
         SignatureAlgorithm::RSA => 2,
@@ -205,7 +236,7 @@ fn preferred(mut pairs: Pairs) -> Pairs {
 
 /// The first of `pairs` whose signatures a client can verify that knows `schemes`. Where it can verify none
 /// the handshake fails with any of them, and says so best with the first.
-pub(super) fn pick(pairs: &Pairs, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-    let suited = |pair: &&Arc<CertifiedKey>| pairs.len() == 1 || pair.key.choose_scheme(schemes).is_some();
+pub(super) fn pick(pairs: &Pairs, schemes: &[SignatureScheme]) -> Option<Arc<Shown>> {
+    let suited = |one: &&Arc<Shown>| pairs.len() == 1 || one.pair().key.choose_scheme(schemes).is_some();
     pairs.iter().find(suited).or_else(|| pairs.first()).cloned()
 }

@@ -10,7 +10,10 @@ mod key;
 mod outward;
 mod pair;
 mod resolver;
+mod shown;
+mod staple;
 mod termination;
+mod tickets;
 pub mod told;
 
 use std::time::Duration;
@@ -20,11 +23,13 @@ use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 
 pub use about::About;
-pub use certificates::{Certificates, Loaded};
+pub use certificates::{Certificates, Loaded, read_ticket_keys};
 pub use outward::{Outward, Outwards, read_outward};
 pub use pair::{CertificateError, KeysRead};
 pub use resolver::{Entry, Resolver, Source};
-pub use termination::{Chosen, Termination};
+pub use shown::Shown;
+pub use termination::{Chosen, Termination, UnrecognizedName};
+pub use tickets::{BadTicketKeys, TicketKeys};
 
 /// Makes aws-lc-rs the process's provider, before anything of the framework can choose another.
 ///

@@ -79,7 +79,7 @@ impl Outwards {
         let Some(pair) = fluxheim_trust::client_pair(upstream) else { return Ok(None) };
         let read = fluxheim_trust::read_pair(&pair, terms)
             .map_err(|refused| refused.into_iter().map(CertificateError::Refused).collect::<Vec<_>>())?;
-        let named = Certificate { name: pair.name, cert: pair.cert, key: pair.key };
+        let named = Certificate { name: pair.name, cert: pair.cert, key: pair.key, ocsp: None };
         signing_pair(&named, &read, &mut self.keys_read).map_err(|error| vec![error])?;
         let chain = chain(&named, &read.chain).map_err(|error| vec![error])?;
         let key = PemKey::read(read.key.as_bytes())

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::about::About;
 use super::certificates::{ByName, Certificates, Wanted, pick};
+use super::shown::Shown;
 
 /// Answers which certificate a client gets.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub struct Resolver {
 /// Certificates from elsewhere than files, by what they were entered under.
 #[derive(Debug, Default)]
 struct Issued {
-    all: BTreeMap<String, Vec<(About, Arc<CertifiedKey>)>>,
+    all: BTreeMap<String, Vec<Arc<Shown>>>,
     by_name: ByName,
 }
 
@@ -72,7 +74,7 @@ impl Resolver {
     /// Enters certificates for the same names, in place of what stood under `name` before: for clients that
     /// ask for one of their names, where no certificate of the configuration is named for it.
     pub fn install(&self, name: &str, pairs: Vec<CertifiedKey>) {
-        let pairs = pairs.into_iter().map(|pair| (About::of(&pair), Arc::new(pair))).collect();
+        let pairs = pairs.into_iter().map(Shown::bare).map(Arc::new).collect();
         self.change(|all| drop(all.insert(name.to_owned(), pairs)));
     }
 
@@ -81,12 +83,12 @@ impl Resolver {
         self.change(|all| drop(all.remove(name)));
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<(About, Arc<CertifiedKey>)>>)) {
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<Arc<Shown>>>)) {
         // Nothing below can leave the table half made.
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = self.issued.load().all.clone();
         change(&mut all);
-        let by_name = ByName::of(all.values().flatten().map(|(about, pair)| (about, pair)));
+        let by_name = ByName::of(all.values().flatten());
         self.issued.store(Arc::new(Issued { all, by_name }));
     }
 
@@ -94,12 +96,12 @@ impl Resolver {
     #[must_use]
     pub fn inventory(&self) -> Vec<Entry> {
         let files = self.files.load();
-        let files = files.loaded().iter().map(|one| (&one.name, Source::File, &one.about));
+        let files = files.loaded().iter().map(|one| (&one.name, Source::File, &one.shown.about));
         let issued = self.issued.load();
         let issued = issued
             .all
             .iter()
-            .flat_map(|(name, pairs)| pairs.iter().map(move |(about, _)| (name, Source::Issued, about)));
+            .flat_map(|(name, pairs)| pairs.iter().map(move |one| (name, Source::Issued, &one.about)));
         let entry = |(name, source, about): (&String, Source, &About)| Entry {
             name: name.clone(),
             source,
@@ -108,17 +110,20 @@ impl Resolver {
         files.chain(issued).map(entry).collect()
     }
 
-    /// The certificate for a server name in lower case, or for a client that sent none.
+    /// The certificate for a server name in lower case, or for a client that sent none. With `strict`, none
+    /// stands in for a name that no certificate is for.
     #[must_use]
-    pub fn choose(
+    pub(super) fn choose(
         &self,
         name: Option<&str>,
-        schemes: &[rustls::SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
+        schemes: &[SignatureScheme],
+        strict: bool,
+    ) -> Option<Arc<Shown>> {
         let issued = || name.and_then(|name| pick(self.issued.load().by_name.find(name)?, schemes));
         match self.files.load().wanted(name) {
             Wanted::Pairs(pairs) => pick(&pairs, schemes),
             Wanted::Issued => issued(),
+            Wanted::Standing(_) if strict => issued(),
             Wanted::Standing(pairs) => issued().or_else(|| pick(&pairs, schemes)),
         }
     }
@@ -127,7 +132,8 @@ impl Resolver {
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().map(asked);
-        self.choose(name.as_deref(), hello.signature_schemes())
+        // Whether the name is one to answer to was asked before.
+        Some(self.choose(name.as_deref(), hello.signature_schemes(), false)?.now())
     }
 }
 

@@ -1,24 +1,32 @@
 //! Handshakes with clients: on which terms, by the name that the client asks for.
 //!
 //! Owns the rustls configurations, one for all vhosts and one for each that has terms of its own; a reload
-//! replaces them. Sockets and deadlines are `listen`'s.
+//! replaces them. What is kept of sessions is for the common terms only: what a vhost asks of its clients
+//! beside is asked anew in each handshake, so that no session passes it by (as in CVE-2025-23419). Sockets
+//! and deadlines are `listen`'s.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use fluxheim_config::{Config, TlsVersion};
-use rustls::server::{ClientHello, ServerConfig};
+use aws_lc_rs::error::Unspecified;
+use fluxheim_config::{Config, Tls, TlsVersion};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ServerConfig, ServerSessionMemoryCache, StoresServerSessions,
+};
 use rustls::version::{TLS12, TLS13};
 
+use super::certificates::Certificates;
 use super::resolver::{Resolver, asked};
+use super::tickets::Tickets;
 use crate::route::Hosts;
 
 /// What TLS listeners shake hands by.
 #[derive(Debug)]
 pub struct Termination {
     resolver: Arc<Resolver>,
+    tickets: Arc<Tickets>,
     terms: ArcSwap<Terms>,
 }
 
@@ -26,10 +34,16 @@ pub struct Termination {
 struct Terms {
     hosts: Hosts,
     patience: Duration,
+    strict_sni: bool,
+    cache: Cache,
     common: Arc<ServerConfig>,
     /// Of vhosts with terms of their own.
     own: HashMap<usize, Arc<ServerConfig>>,
 }
+
+/// Sessions in memory, so many of them.
+#[derive(Debug, Clone)]
+struct Cache(usize, Arc<dyn StoresServerSessions>);
 
 /// The terms for one client.
 #[derive(Debug, Clone)]
@@ -37,25 +51,46 @@ pub struct Chosen {
     pub config: Arc<ServerConfig>,
     /// The vhost that answers for the name it asked for, if one does.
     pub vhost: Option<usize>,
+    /// For whom the certificate is that it gets.
+    pub names: Arc<[String]>,
 }
 
+/// There is no certificate for the name that a client asked for, nor one to stand in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no certificate is for the name that the client asked for")]
+pub struct UnrecognizedName;
+
 impl Termination {
-    /// On the terms of `config`, with the certificates of `resolver`.
-    #[must_use]
-    pub fn new(config: &Config, resolver: Arc<Resolver>) -> Self {
-        let terms = ArcSwap::from_pointee(Terms::of(config, &resolver));
-        Self { resolver, terms }
+    /// On the terms of `config`, with these certificates.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn new(config: &Config, certificates: Certificates) -> Result<Self, Unspecified> {
+        let keys = certificates.ticket_keys().cloned();
+        let tickets = Arc::new(Tickets::new(keys, config.tls.session_tickets.rotation)?);
+        let resolver = Arc::new(Resolver::new(certificates));
+        let terms = ArcSwap::from_pointee(Terms::of(config, &resolver, &tickets, None));
+        Ok(Self { resolver, tickets, terms })
     }
 
-    /// New handshakes are on the terms of `config` from now on.
-    pub fn replace(&self, config: &Config) {
-        self.terms.store(Arc::new(Terms::of(config, &self.resolver)));
+    /// New handshakes are on the terms of `config`, with these certificates, from now on.
+    pub fn replace(&self, config: &Config, certificates: Certificates) {
+        self.tickets.follow(certificates.ticket_keys().cloned(), config.tls.session_tickets.rotation);
+        self.resolver.replace(certificates);
+        let cache = self.terms.load().cache.clone();
+        self.terms.store(Arc::new(Terms::of(config, &self.resolver, &self.tickets, Some(cache))));
     }
 
     /// The certificates in use.
     #[must_use]
     pub const fn resolver(&self) -> &Arc<Resolver> {
         &self.resolver
+    }
+
+    /// What makes session tickets.
+    #[must_use]
+    pub const fn tickets(&self) -> &Arc<Tickets> {
+        &self.tickets
     }
 
     /// How long a client may take to finish the handshake.
@@ -65,31 +100,56 @@ impl Termination {
     }
 
     /// The terms for a client that begins with `hello`.
-    #[must_use]
-    pub fn choose(&self, hello: &ClientHello<'_>) -> Chosen {
+    ///
+    /// # Errors
+    /// When it is to be told that its name is not one of ours (RFC 6066 section 3).
+    pub fn choose(&self, hello: &ClientHello<'_>) -> Result<Chosen, UnrecognizedName> {
         let terms = self.terms.load();
-        let vhost = match hello.server_name().map(asked) {
-            Some(name) => terms.hosts.find(&name),
+        let name = hello.server_name().map(asked);
+        let shown = self.resolver.choose(name.as_deref(), hello.signature_schemes(), terms.strict_sni);
+        let names = Arc::clone(&shown.ok_or(UnrecognizedName)?.about.names);
+        let vhost = match &name {
+            Some(name) => terms.hosts.find(name),
             None => terms.hosts.any(),
         };
         let own = vhost.and_then(|vhost| terms.own.get(&vhost));
-        Chosen { config: Arc::clone(own.unwrap_or(&terms.common)), vhost }
+        Ok(Chosen { config: Arc::clone(own.unwrap_or(&terms.common)), vhost, names })
     }
 }
 
 impl Terms {
-    fn of(config: &Config, resolver: &Arc<Resolver>) -> Self {
+    fn of(config: &Config, resolver: &Arc<Resolver>, tickets: &Arc<Tickets>, cache: Option<Cache>) -> Self {
+        let size = config.tls.session_cache_size;
+        let cache = cache.filter(|cache| cache.0 == size).unwrap_or_else(|| Cache::of(size));
+        let mut common = server_config(&config.tls, resolver);
+        resumes(&mut common, &config.tls, tickets, &cache);
         Self {
             hosts: Hosts::new(&config.vhosts),
             patience: config.tls.handshake_timeout,
-            common: Arc::new(server_config(config, resolver)),
+            strict_sni: config.tls.strict_sni,
+            cache,
+            common: Arc::new(common),
             own: HashMap::new(),
         }
     }
 }
 
-fn server_config(config: &Config, resolver: &Arc<Resolver>) -> ServerConfig {
-    let versions: &[_] = match config.tls.min_version {
+impl Cache {
+    fn of(size: usize) -> Self {
+        if size == 0 {
+            Self(0, Arc::new(NoServerSessionStorage {}))
+        } else {
+            Self(size, ServerSessionMemoryCache::new(size))
+        }
+    }
+}
+
+/// Terms on which no session is taken up.
+///
+/// X25519MLKEM768 is the first of the provider's groups, and every suite of it has forward secrecy and
+/// authenticated encryption: what the profiles differ in is the version.
+fn server_config(tls: &Tls, resolver: &Arc<Resolver>) -> ServerConfig {
+    let versions: &[_] = match tls.min_version {
         TlsVersion::V1_2 => &[&TLS13, &TLS12],
         TlsVersion::V1_3 => &[&TLS13],
     };
@@ -97,5 +157,21 @@ fn server_config(config: &Config, resolver: &Arc<Resolver>) -> ServerConfig {
         .with_no_client_auth()
         .with_cert_resolver(Arc::clone(resolver) as _);
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    server.send_tls13_tickets = 0;
     server
 }
+
+/// Lets sessions be taken up again; by rustls, only for the name they were made for.
+fn resumes(server: &mut ServerConfig, tls: &Tls, tickets: &Arc<Tickets>, cache: &Cache) {
+    server.session_storage = Arc::clone(&cache.1);
+    if tls.session_tickets.enabled {
+        server.ticketer = Arc::clone(tickets) as _;
+    }
+    if tls.session_tickets.enabled || cache.0 > 0 {
+        server.send_tls13_tickets = TICKETS;
+    }
+}
+
+/// A client uses each once (RFC 8446 appendix C.4); browsers make two connections at a time.
+const TICKETS: usize = 2;

@@ -1,5 +1,7 @@
 //! What a TLS handshake has settled.
 
+use std::sync::Arc;
+
 /// What is known of a client's TLS connection; told once, when the handshake is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFacts {
@@ -15,4 +17,44 @@ pub struct TlsFacts {
     pub alpn: Option<&'static str>,
     /// Whether an earlier session was taken up.
     pub resumed: bool,
+    /// For whom the certificate is that the client was shown.
+    pub names: Arc<[String]>,
+}
+
+impl TlsFacts {
+    /// Whether the certificate that the client was shown is for `host`, which is in lower case; a wildcard
+    /// stands for exactly one label (RFC 9525 section 6.3).
+    #[must_use]
+    pub fn certified_for(&self, host: &str) -> bool {
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let is_for = |name: &String| {
+            name == host || name.strip_prefix("*.").is_some_and(|above| Some(above) == parent)
+        };
+        self.names.iter().any(is_for)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_stands_for_one_label() {
+        let names = ["a.test", "*.b.test", "192.0.2.1"].map(str::to_owned);
+        let facts = TlsFacts {
+            version: "TLSv1.3",
+            cipher: "X",
+            group: None,
+            sni: None,
+            alpn: None,
+            resumed: false,
+            names: names.into(),
+        };
+        for host in ["a.test", "x.b.test", "192.0.2.1"] {
+            assert!(facts.certified_for(host), "{host}");
+        }
+        for host in ["b.test", "x.y.b.test", "x.a.test", "test", ""] {
+            assert!(!facts.certified_for(host), "{host}");
+        }
+    }
 }

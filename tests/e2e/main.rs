@@ -44,6 +44,7 @@ mod rotating;
 mod routing;
 mod secure_upstreams;
 mod streaming;
+mod testssl;
 mod tls;
 mod tokens;
 mod tracing;

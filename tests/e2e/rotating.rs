@@ -19,12 +19,14 @@ use crate::support::{Flux, Running, certificate, folder, request, run, set_mode,
 #[path = "../kubelet.rs"]
 mod kubelet;
 
-use kubelet::SecretVolume;
+use kubelet::{Mounted, SecretVolume};
 
 #[path = "rotating/alarms.rs"]
 mod alarms;
 #[path = "rotating/others.rs"]
 mod others;
+#[path = "rotating/sessions.rs"]
+mod sessions;
 
 /// A certificate and its key, as they lie somewhere else.
 struct Pair {
@@ -290,6 +292,24 @@ fn takes_a_volume_that_is_exchanged_by_a_link_as_one_pair() {
     crowd.judge();
     assert!(!flux.said().contains("what can't be used"), "{}", flux.said());
     assert_eq!(metric(&flux, TAKEN), Some(20.0));
+}
+
+/// As `docker run -v a.pem:/run/tls/a.pem` does it.
+#[test]
+fn takes_files_that_are_mounted_one_by_one_when_they_are_written_in_place() {
+    let pairs = pairs(2);
+    let (host, inside) = (folder(), folder());
+    pairs[0].put(host.path());
+    pairs[0].put(inside.path());
+    let mounts = ["a.pem", "a.key"].map(|name| {
+        Mounted::new(&["--bind", host.path().join(name).to_str().unwrap()], inside.path().join(name))
+    });
+    let [cert, key] = mounts.each_ref().map(|mount| mount.0.to_str().unwrap());
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", &config("[tls]\nwatch_poll = \"1h\"", cert, key));
+    let flux = flux.file("site/small", b"small").start();
+    let clients = client(&pairs);
+    pairs[1].put(host.path());
+    until_shown(&flux, &clients, &pairs[1], "written outside");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! TLS as real clients see it.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 
-use crate::support::{Flux, Nginx, certificate, curl, request, rsa_certificate, run, set_mode, tls};
+use nix::sys::signal::Signal;
+
+use crate::support::{Flux, Nginx, Running, certificate, curl, request, rsa_certificate, run, set_mode, tls};
 
 fn two_names() -> (Flux, Nginx) {
     let nginx = Nginx::serving(&[("hello", b"hello over tls")]);
@@ -19,7 +22,7 @@ fn two_names() -> (Flux, Nginx) {
     (flux, nginx)
 }
 
-fn handshake(address: std::net::SocketAddr, args: &[&str]) -> String {
+fn handshake(address: SocketAddr, args: &[&str]) -> String {
     let connect = address.to_string();
     let output = run("openssl", "openssl", &[&["s_client", "-connect", &connect], args].concat());
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -128,6 +131,250 @@ fn agrees_on_a_hybrid_key_exchange_and_says_so() {
     let counted = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
     let series = "fluxheim_tls_sessions_total{version=\"TLSv1.3\",group=\"X25519MLKEM768\",resumed=\"no\"} 1";
     assert!(counted.contains(series), "{counted}");
+}
+
+#[test]
+fn with_strict_sni_no_certificate_stands_in_for_another_name() {
+    let (flux, _nginx) = two_names();
+    let flux = flux.also("[tls]\nstrict_sni = true\n").start();
+    for name in ["a.test", "A.TEST", "x.b.test"] {
+        let seen = handshake(flux.https(), &["-servername", name]);
+        assert!(seen.contains("subject=CN = "), "{name}: {seen}");
+    }
+    for args in [&["-servername", "other.test"][..], &["-servername", "x.y.b.test"], &["-noservername"]] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            let seen = handshake(flux.https(), &[args, &[version]].concat());
+            assert!(seen.contains("unrecognized name"), "{args:?}: {seen}");
+        }
+    }
+}
+
+#[test]
+fn the_modern_profile_speaks_tls_1_3_only_and_every_suite_of_the_other_is_forward_secret() {
+    let (flux, _nginx) = two_names();
+    let flux = flux.also("[tls]\nprofile = \"modern\"\n").start();
+    assert!(handshake(flux.https(), &["-tls1_3", "-servername", "a.test"]).contains("New, TLSv1.3"));
+    let old = handshake(flux.https(), &["-tls1_2", "-servername", "a.test"]);
+    assert!(old.contains("alert protocol version"), "{old}");
+    let (flux, _nginx) = two_names();
+    let flux = flux.start();
+    for suite in ["AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA256", "DHE-RSA-AES128-GCM-SHA256"] {
+        let args = ["-tls1_2", "-cipher", &format!("{suite}:@SECLEVEL=0"), "-servername", "a.test"];
+        let seen = handshake(flux.https(), &args);
+        assert!(seen.contains("alert handshake failure"), "{suite}: {seen}");
+    }
+}
+
+/// The status that a request for `host` gets over a connection made for `name`.
+fn status(flux: &Running, name: &str, host: &str) -> u16 {
+    let mut client = tls(flux, name, &[b"http/1.1"]);
+    client
+        .write_all(format!("GET /h HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+        .unwrap();
+    let mut response = Vec::new();
+    let _ = client.read_to_end(&mut response);
+    String::from_utf8_lossy(&response).split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_request_for_a_host_that_the_certificate_is_not_for_is_misdirected() {
+    let vhost = |host: &str| {
+        format!(
+            "[[vhosts]]\nhosts = [\"{host}\"]\nroutes = [{{ path = \"/\", respond = {{ status = 200 }} }}]\n"
+        )
+    };
+    let pairs = "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n";
+    let rest = format!("{pairs}{}{}{}", vhost("a.test"), vhost("*.b.test"), vhost("c.test"));
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", &rest);
+    certificate(flux.dir.path(), "a", &["a.test", "*.b.test", "127.0.0.1"]);
+    let flux = flux.start();
+    for (name, host, expected) in [
+        ("a.test", "a.test", 200),
+        ("a.test", "A.test.:443", 200),
+        // One connection may serve all that its certificate is for.
+        ("a.test", "x.b.test", 200),
+        ("x.b.test", "a.test", 200),
+        ("a.test", "c.test", 421),
+        ("a.test", "x.y.b.test", 421),
+        // No name is asked for where the client has an address only.
+        ("127.0.0.1", "c.test", 200),
+    ] {
+        assert_eq!(status(&flux, name, host), expected, "{name}, {host}");
+    }
+    let line = flux.access_line("/h");
+    assert!(line["tls_sni"].is_string(), "{line}");
+    let (flux, host) = (flux, "c.test");
+    let mut client = tls(&flux, "a.test", &[b"http/1.1"]);
+    client.write_all(format!("GET /lost HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    let line = flux.access_line("/lost");
+    assert_eq!((line["error"].as_str(), line["status"].as_u64()), (Some("misdirected"), Some(421)), "{line}");
+}
+
+/// What a session that was taken up looks like to OpenSSL; `version` is one of its flags.
+fn resumes(at: SocketAddr, to: SocketAddr, names: [&str; 2], version: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let session = folder.path().join("session");
+    let session = session.to_str().unwrap();
+    // Tickets of TLS 1.3 come after the handshake: the client has to read for a moment.
+    let ask = |address: SocketAddr, name: &str, flag: &str| {
+        let line = format!(
+            "(printf 'GET / HTTP/1.1\\r\\nHost: {name}\\r\\nConnection: close\\r\\n\\r\\n'; sleep 1) | \
+             openssl s_client -connect {address} -servername {name} {version} -ign_eof {flag} {session} 2>&1"
+        );
+        let output = run("sh", "dash", &["-c", &line]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let first = ask(at, names[0], "-sess_out");
+    assert!(first.contains("\nNew, TLSv1"), "{first}");
+    if !std::path::Path::new(session).exists() {
+        return false;
+    }
+    let second = ask(to, names[1], "-sess_in");
+    assert!(second.contains("\nReused, TLSv1") || second.contains("\nNew, TLSv1"), "{second}");
+    second.contains("\nReused, TLSv1")
+}
+
+const SAME: [&str; 2] = ["a.test", "a.test"];
+
+/// What a server does not ask again of a session that it takes up, it has to have asked for that name.
+#[test]
+fn takes_up_no_session_for_another_name() {
+    for more in ["", "[tls]\nsession_cache_size = 100\n[tls.session_tickets]\nenabled = false\n"] {
+        let (flux, _nginx) = two_names();
+        let flux = flux.also(more).start();
+        for version in ["-tls1_2", "-tls1_3"] {
+            let resumes = |names| resumes(flux.https(), flux.https(), names, version);
+            assert!(resumes(SAME) && !resumes(["a.test", "x.b.test"]), "{version} {more}");
+            assert!(!resumes(["x.b.test", "y.b.test"]), "{version} {more}");
+        }
+    }
+}
+
+#[test]
+fn takes_up_sessions_by_ticket_or_from_memory_or_not_at_all() {
+    let off = "[tls.session_tickets]\nenabled = false\n";
+    for (more, expected) in
+        [("", true), (off, false), (&format!("[tls]\nsession_cache_size = 100\n{off}"), true)]
+    {
+        let flux = two_kinds("").also(more).start();
+        for version in ["-tls1_2", "-tls1_3"] {
+            assert_eq!(resumes(flux.https(), flux.https(), SAME, version), expected, "{version} {more}");
+        }
+        if expected {
+            let counted = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+            assert!(counted.contains("version=\"TLSv1.2\",group=\"none\",resumed=\"yes\"} 1"), "{counted}");
+        }
+    }
+}
+
+#[test]
+fn replicas_with_one_key_file_take_up_each_other_s_sessions_over_a_change_of_keys() {
+    let (old, new) =
+        ("b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w=", "bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmU=");
+    let replica = |keys: &str| {
+        let flux = two_kinds("").also("[tls.session_tickets]\nkey_file = \"tickets.key\"\n");
+        let flux = flux.file("tickets.key", keys.as_bytes());
+        set_mode(&flux.dir.path().join("tickets.key"), 0o600);
+        flux.start()
+    };
+    let (one, other) = (replica(&format!("{old}\n")), replica(&format!("# from today\n{new}\n{old}\n")));
+    for version in ["-tls1_2", "-tls1_3"] {
+        assert!(resumes(one.https(), other.https(), SAME, version), "{version}");
+        assert!(!resumes(other.https(), one.https(), SAME, version), "{version}");
+    }
+    let keys = one.dir.path().join("tickets.key");
+    std::fs::write(&keys, format!("{old}\n{new}\n")).unwrap();
+    one.wait_for("file replaced");
+    assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
+    // What is no key leaves the old ones in use, and keeps a configuration from being used.
+    std::fs::write(&keys, "short\n").unwrap();
+    let alarm = one.wait_for_start_of("replaced by what can't be used").to_string();
+    assert!(alarm.contains("line 1 is no key"), "{alarm}");
+    one.signal(Signal::SIGHUP);
+    let refused = one.wait_for_start_of("reload refused").to_string();
+    assert!(refused.contains("tickets.key") && refused.contains("line 1 is no key"), "{refused}");
+    assert!(resumes(other.https(), one.https(), SAME, "-tls1_3"));
+}
+
+#[test]
+fn refuses_to_start_on_ticket_keys_that_others_can_read() {
+    let flux = two_kinds("").also("[tls.session_tickets]\nkey_file = \"tickets.key\"\n");
+    let flux = flux.file("tickets.key", b"b2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2xkb2w=\n");
+    set_mode(&flux.dir.path().join("tickets.key"), 0o644);
+    let output = flux.run_to_end();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("keys of session tickets") && said.contains("chmod 0600"), "{said}");
+}
+
+#[test]
+fn sends_an_ocsp_response_along_and_no_stale_one() {
+    let staple = |is_over: bool| {
+        let rest = "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\nocsp = \"a.ocsp\"\n\
+                    [[vhosts]]\nhosts = [\"a.test\"]\nroutes = [{ path = \"/\", respond = { status = 200 } }]\n";
+        let flux = Flux::server("https = [\"127.0.0.1:0\"]", rest);
+        certificate(flux.dir.path(), "a", &["a.test"]);
+        let line = format!(
+            "cd {} && serial=$(openssl x509 -in a.pem -noout -serial | cut -d= -f2) && \
+             printf 'V\\t351231235959Z\\t\\t%s\\tunknown\\t/CN=a.test\\n' $serial > index && \
+             openssl ocsp -index index -CA a.pem -rsigner a.pem -rkey a.key -issuer a.pem -cert a.pem \
+             -noverify -respout a.ocsp -ndays 2",
+            flux.dir.path().display()
+        );
+        let output = run("sh", "dash", &["-c", &line]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        if is_over {
+            // The last time in it is nextUpdate.
+            let file = flux.dir.path().join("a.ocsp");
+            let mut response = std::fs::read(&file).unwrap();
+            std::fs::copy(&file, flux.dir.path().join("good.ocsp")).unwrap();
+            let at = response.windows(4).rposition(|bytes| bytes == b"\x18\x0f20").unwrap();
+            response[at + 2..at + 6].copy_from_slice(b"2020");
+            std::fs::write(&file, response).unwrap();
+        }
+        flux.start()
+    };
+    let flux = staple(false);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let seen = handshake(flux.https(), &["-status", "-servername", "a.test", version]);
+        assert!(
+            seen.contains("OCSP Response Status: successful") && seen.contains("Cert Status: good"),
+            "{seen}"
+        );
+    }
+    let flux = staple(true);
+    let seen = handshake(flux.https(), &["-status", "-servername", "a.test"]);
+    assert!(seen.contains("OCSP response: no response sent"), "{seen}");
+    let said = flux.said();
+    assert!(said.contains("a.ocsp") && said.contains("its time is over"), "{said}");
+    let folder = flux.dir.path();
+    std::fs::rename(folder.join("good.ocsp"), folder.join("a.ocsp")).unwrap();
+    flux.wait_for("file replaced");
+    let seen = handshake(flux.https(), &["-status", "-servername", "a.test"]);
+    assert!(seen.contains("OCSP Response Status: successful"), "{seen}");
+}
+
+#[test]
+fn turns_a_client_away_that_asks_for_too_many_handshakes() {
+    let more = "[limits]\nhandshake_rate = { handshakes = 1, per = \"1h\", burst = 3 }\n";
+    let flux = two_kinds("").also(more).start();
+    let shakes = || handshake(flux.https(), &["-servername", "a.test"]).contains("New, TLSv1.3");
+    assert!((0..3).all(|_| shakes()) && (0..3).all(|_| !shakes()));
+    let counted = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
+    assert!(counted.contains("fluxheim_connections_refused_total{reason=\"handshake_rate\"} 3"), "{counted}");
+}
+
+#[test]
+fn handshakes_may_have_threads_of_their_own() {
+    let flux = two_kinds("").also("[tls]\noffload_threads = 2\n").start();
+    let names = std::fs::read_dir(format!("/proc/{}/task", flux.pid())).unwrap();
+    let names = names.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+    assert_eq!(names.filter(|name| name.trim_end() == "handshakes").count(), 2);
+    for version in ["-tls1_2", "-tls1_3"] {
+        assert!(resumes(flux.https(), flux.https(), SAME, version), "{version}");
+    }
+    let failed = handshake(flux.https(), &["-alpn", "smtp", "-servername", "a.test"]);
+    assert!(failed.contains("alert no application protocol"), "{failed}");
 }
 
 #[test]

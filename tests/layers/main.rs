@@ -21,7 +21,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "cli", "ctl", "edge", "listen", "policy", "rotation", "telemetry", "tls", "types", "upstream",
+            "admin",
+            "cli",
+            "ctl",
+            "edge",
+            "listen",
+            "policy",
+            "rotation",
+            "telemetry",
+            "tls",
+            "types",
+            "upstream",
             "wire",
         ],
     ),

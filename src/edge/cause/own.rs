@@ -74,6 +74,7 @@ impl From<Refusal> for Failure {
             Refusal::RelativePath | Refusal::UnsafePath | Refusal::NotUtf8 | Refusal::UnsafeRewrite => {
                 Cause::BadTarget
             }
+            Refusal::Misdirected => Cause::Misdirected,
             Refusal::Underscore => Cause::Underscore,
             Refusal::TargetTooLong { .. } => Cause::UriTooLong,
             Refusal::BadLength => Cause::BadLength,

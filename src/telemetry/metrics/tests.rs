@@ -122,6 +122,7 @@ fn the_documentation_has_every_metric_with_its_labels() {
         sni: None,
         alpn: None,
         resumed: false,
+        names: std::sync::Arc::from([]),
     });
     metrics.refused("bare_lf");
     metrics.h2_refused("resets");

@@ -18,6 +18,8 @@ pub struct Limits {
     pub ipv6_prefix: u8,
     /// Rate-limit buckets remembered at once, over all rules; 16 bytes each. Default 262144.
     pub rate_limit_entries: usize,
+    /// TLS handshakes of one client; `None`, the default, is any number. Trusted proxies are not counted.
+    pub handshake_rate: Option<HandshakeRate>,
     /// Bytes of a request's target. Default 8 KiB.
     pub max_uri_size: usize,
     /// Bytes of a request's head: request line and header fields. Default 32 KiB.
@@ -52,6 +54,15 @@ pub struct Limits {
     /// HTTP/2 frames of a connection within ten seconds that ask for nothing, beside ten for each frame of
     /// data. Default 1000.
     pub max_h2_control_frames: u32,
+}
+
+/// `handshake_rate`: a bucket for each client, `burst` deep, that `handshakes` in each `per` refill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeRate {
+    pub handshakes: u32,
+    pub per: Duration,
+    /// Handshakes that may come at once. Default: `handshakes`.
+    pub burst: u32,
 }
 
 /// Those of [`Limits`] that a vhost or route may set for itself.

@@ -47,12 +47,13 @@ pub struct Config {
 
 impl Config {
     /// Whether this configuration makes the process hold secrets: private keys, those of
-    /// ACME among them, hashes of passwords, keys of sticky cookies.
+    /// ACME among them, hashes of passwords, keys of sticky cookies and of session tickets.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
         let client_keys = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.client.as_ref());
         !self.tls.certificates.is_empty()
             || self.acme.is_some()
+            || self.tls.session_tickets.key_file.is_some()
             || client_keys.count() > 0
             || self.upstreams.iter().any(|upstream| upstream.sticky.is_some())
             || self.policies().any(|(_, policy)| policy.basic_auth.is_some())

@@ -152,6 +152,7 @@ mod tests {
             }
             "cache of forward_auth" => "[defaults.forward_auth.cache]\n".to_owned(),
             "jwks" => "[defaults.jwt.jwks]\n".to_owned(),
+            "handshake_rate" => "[limits.handshake_rate]\n".to_owned(),
             "[upstreams.tls]" => "[[upstreams]]\n[upstreams.tls]\n".to_owned(),
             "[[vhosts.routes]]" => "[[vhosts]]\n[[vhosts.routes]]\n".to_owned(),
             "[vhosts.routes.static]" => "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.static]\n".to_owned(),

@@ -276,6 +276,10 @@ fn limits(out: &mut Out, limits: &Limits) {
     out.key("max_requests_per_client", limits.max_requests_per_client);
     out.key("ipv6_prefix", limits.ipv6_prefix);
     out.key("rate_limit_entries", limits.rate_limit_entries);
+    match &limits.handshake_rate {
+        Some(rate) => out.key("handshake_rate", handshake_rate(rate)),
+        None => out.comment("handshake_rate", "(none)", "as many as clients like"),
+    }
     out.key("max_uri_size", quoted(&size::print(u64::try_from(limits.max_uri_size).unwrap_or(u64::MAX))));
     out.key(
         "max_header_size",
@@ -308,6 +312,12 @@ fn limits(out: &mut Out, limits: &Limits) {
     ] {
         out.note(&format!("  {of}: {}", size::rounded_up(bytes)));
     }
+}
+
+fn handshake_rate(rate: &HandshakeRate) -> String {
+    let HandshakeRate { handshakes, per, burst } = rate;
+    let per = quoted(&duration::print(*per));
+    inline([("handshakes", handshakes.to_string()), ("per", per), ("burst", burst.to_string())])
 }
 
 fn logging(out: &mut Out, logging: &Logging) {

@@ -10,6 +10,7 @@ mod content;
 mod observing;
 mod policies;
 mod routing;
+mod tls;
 mod upstreams;
 
 use crate::flaw::{Flaw, listed, nearest, show};
@@ -21,6 +22,7 @@ pub(crate) use content::{COMPRESSION, ERRORS, STATIC};
 pub(crate) use observing::{LOGGING, METRICS, OTLP, REQUEST_ID, TRACING};
 pub(crate) use policies::{ACCESS, AUTH_CACHE, BASIC_AUTH, CORS, FORWARD_AUTH, JWKS, JWT, SECURITY_HEADERS};
 pub(crate) use routing::{HEADER_EDITS, REDIRECT, RESPOND, REWRITE};
+pub(crate) use tls::{CERTIFICATE, HANDSHAKE_RATE, SESSION_TICKETS, TLS};
 pub(crate) use upstreams::{UPSTREAM, UPSTREAM_SERVER, UPSTREAM_TLS};
 
 /// One table: how messages call it and which keys it has.
@@ -143,26 +145,6 @@ pub(crate) static STORAGE: Schema = Schema {
     known_as: &[("filesystems", "trusted_filesystems")],
     planned: &[],
 };
-pub(crate) static TLS: Schema = Schema {
-    title: "[tls]",
-    keys: &["min_version", "handshake_timeout", "watch", "watch_poll", "certificates"],
-    shared: &[],
-    known_as: &[("ssl_protocols", "min_version"), ("certificate", "certificates"), ("cert", "certificates")],
-    planned: &["ciphers", "client_ca"],
-};
-pub(crate) static CERTIFICATE: Schema = Schema {
-    title: "[[tls.certificates]]",
-    keys: &["name", "cert", "key"],
-    shared: &[],
-    known_as: &[
-        ("ssl_certificate", "cert"),
-        ("ssl_certificate_key", "key"),
-        ("certificate", "cert"),
-        ("chain", "cert"),
-        ("private_key", "key"),
-    ],
-    planned: &[],
-};
 pub(crate) static VHOST: Schema = Schema {
     title: "[[vhosts]]",
     keys: &["hosts", "default", "redirect", "certificate", "limits", "routes"],
@@ -282,6 +264,7 @@ pub(crate) static LIMITS: Schema = Schema {
         "max_requests_per_client",
         "ipv6_prefix",
         "rate_limit_entries",
+        "handshake_rate",
         "max_uri_size",
         "max_header_size",
         "max_header_count",
@@ -313,13 +296,14 @@ pub(crate) static LIMITS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 49] = [
+pub(crate) static ALL: [&Schema; 51] = [
     &ROOT,
     &SERVER,
     &LISTENER,
     &HARDENING,
     &STORAGE,
     &TLS,
+    &SESSION_TICKETS,
     &CERTIFICATE,
     &ACME,
     &ACME_ISSUER,
@@ -357,6 +341,7 @@ pub(crate) static ALL: [&Schema; 49] = [
     &COMPRESSION,
     &ERRORS,
     &LIMITS,
+    &HANDSHAKE_RATE,
     &LOGGING,
     &TRACING,
     &REQUEST_ID,

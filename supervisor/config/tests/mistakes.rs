@@ -288,6 +288,23 @@ fn a_vhost_names_each_of_its_certificates_once() {
 }
 
 #[test]
+fn what_a_profile_has_not_is_not_asked_for() {
+    assert_eq!(
+        told_beside_listener(
+            "[tls]\nprofile = \"modern\"\nmin_version = \"1.2\"\n[tls.session_tickets]\nrotation = \"8d\"\n"
+        ),
+        "f.toml:5:15: min_version: \"1.2\" is below what profile = \"modern\" speaks; remove it, or choose \
+         profile = \"intermediate\"\n\
+         f.toml:7:12: rotation: \"8d\" is out of range; choose 1m to 7d"
+    );
+    assert_eq!(
+        told_beside_listener("[limits]\nhandshake_rate = { per = \"1ms\" }\n"),
+        "f.toml:4:18: handshake_rate has no handshakes; add handshakes, how many are allowed in the time of per\n\
+         f.toml:4:26: per: \"1ms\" is out of range; choose 1s to 1d"
+    );
+}
+
+#[test]
 fn columns_count_characters_behind_bom_and_wide_text() {
     assert_eq!(
         told("\u{feff}x = 1\r\nserver = { \"ü\" = 1, http = [\"0.0.0.0:80\"] }\r\n"),

@@ -30,7 +30,9 @@ no_swap = "observe"
 [storage]
 trusted_filesystems = ["nfs", "fuse"]
 [tls]
-min_version = "1.3"
+profile = "modern"
+strict_sni = true
+session_tickets = { key_file = "t.key", rotation = "1h" }
 [[tls.certificates]]
 name = "a"
 cert = "a.pem"
@@ -39,6 +41,7 @@ key = "a.key"
 name = "b"
 cert = "b.pem"
 key = "b.key"
+ocsp = "b.ocsp"
 [acme]
 directory = "https://ca.example/dir"
 contact = ["mailto:ops@example.com"]
@@ -76,6 +79,7 @@ response_headers = { set = { "X-User" = "$1" } }
 [defaults]
 rate_limit = [{ requests = 9, per = "1m", by = "header:X-Key" }, { requests = 1, per = "1s", mode = "observe" }]
 [limits]
+handshake_rate = { handshakes = 9, per = "1s" }
 max_body_size = "unlimited"
 request_timeout = "off"
 [logging]
@@ -207,20 +211,41 @@ fn possible(profile: Profile, mut overrides: BTreeMap<Control, Level>) -> BTreeM
     overrides
 }
 
-fn tls() -> impl Strategy<Value = Tls> {
-    let names = btree_map("[A-Za-z0-9_.-]{5,9}", (file(), file()), 1..4);
-    let watch = (any::<bool>(), duration(1000)).prop_map(|(enabled, poll)| Watch { enabled, poll });
-    (select(vec![TlsVersion::V1_2, TlsVersion::V1_3]), duration(1), names, watch).prop_map(
-        |(min_version, handshake_timeout, names, watch)| Tls {
-            watch,
+fn session_tickets() -> impl Strategy<Value = SessionTickets> {
+    (any::<bool>(), option::of(file()), 60_000..=604_800_000u64).prop_map(|(enabled, key_file, rotation)| {
+        SessionTickets { enabled, key_file, rotation: Duration::from_millis(rotation) }
+    })
+}
+
+prop_compose! {
+    fn tls()(
+        (profile, min_version) in select(vec![
+            (TlsProfile::Intermediate, TlsVersion::V1_2),
+            (TlsProfile::Intermediate, TlsVersion::V1_3),
+            (TlsProfile::Modern, TlsVersion::V1_3),
+        ]),
+        strict_sni in any::<bool>(),
+        handshake_timeout in duration(1),
+        (session_cache_size, session_tickets) in (0..=1_048_576usize, session_tickets()),
+        offload_threads in 0..=1024usize,
+        watch in (any::<bool>(), duration(1000)).prop_map(|(enabled, poll)| Watch { enabled, poll }),
+        names in btree_map("[A-Za-z0-9_.-]{5,9}", (file(), file(), option::of(file())), 1..4),
+    ) -> Tls {
+        Tls {
+            profile,
             min_version,
+            strict_sni,
             handshake_timeout,
+            session_cache_size,
+            session_tickets,
+            offload_threads,
+            watch,
             certificates: names
                 .into_iter()
-                .map(|(name, (cert, key))| Certificate { name, cert, key })
+                .map(|(name, (cert, key, ocsp))| Certificate { name, cert, key, ocsp })
                 .collect(),
-        },
-    )
+        }
+    }
 }
 
 fn host() -> impl Strategy<Value = UpstreamHost> {
@@ -665,10 +690,19 @@ fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
 }
 
 prop_compose! {
+    fn handshake_rate()(
+        (handshakes, burst) in (1..=1_000_000u32, 1..=1_000_000u32),
+        per in 1000..=86_400_000u64,
+    ) -> HandshakeRate {
+        HandshakeRate { handshakes, per: Duration::from_millis(per), burst }
+    }
+}
+
+prop_compose! {
     fn limits()(
         (max_connections, max_header_size, max_header_count) in (1..=1_048_576usize, 1024..=1_048_576usize, 1..=256usize),
         (max_connections_per_client, ipv6_prefix) in (1..=1_048_576usize, 32..=128u8),
-        max_requests_per_client in 1..=1_048_576usize,
+        (max_requests_per_client, handshake_rate) in (1..=1_048_576usize, option::of(handshake_rate())),
         max_body_size in option::of(1..=1u64 << 50),
         (rate_limit_entries, max_uri_size) in (1024..=16_777_216usize, 256..=1_048_576usize),
         (request_timeout, min_response_rate) in (option::of(duration(1)), option::of(1..=1u64 << 20)),
@@ -678,6 +712,7 @@ prop_compose! {
         (max_h2_resets, max_h2_control_frames) in (20..=1_000_000u32, 20..=1_000_000u32),
     ) -> Limits {
         Limits {
+            handshake_rate,
             max_connections,
             max_connections_per_client,
             max_requests_per_client,

@@ -34,7 +34,9 @@ impl Reach {
     /// What `config`, read from `path`, needs.
     #[must_use]
     pub fn of(config: &Config, path: &Path) -> Self {
-        let certificates = config.tls.certificates.iter().flat_map(|pair| [&pair.cert, &pair.key]);
+        let certificates =
+            config.tls.certificates.iter().flat_map(|one| [&one.cert, &one.key].into_iter().chain(&one.ocsp));
+        let certificates = certificates.chain(&config.tls.session_tickets.key_file);
         let upstreams =
             config.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()).flat_map(|tls| {
                 let client = tls.client.iter().flat_map(|client| [&client.cert, &client.key]);

@@ -51,8 +51,8 @@ pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
 pub use object::{
     Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
-    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_pair, inventory, pair,
-    socket_folder, sticky_key,
+    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_pair, inventory,
+    ocsp_response, pair, socket_folder, sticky_key, ticket_keys,
 };
 pub use pair::{PairRead, read_pair};
 pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain};

@@ -46,6 +46,10 @@ pub enum Role {
     StoragePassword,
     /// Whoever can read it can open what instances share: private keys.
     SealKey,
+    /// Whoever can read it can read what was said in the sessions that its tickets take up.
+    TicketKeys,
+    /// Public, and signed by the CA; whoever can replace it can make clients turn away.
+    OcspResponse,
     /// A folder that the proxy writes, private keys among it, with everything below.
     StateFolder,
     /// A folder in which the proxy makes a socket: whoever can write it can pose as the proxy there.
@@ -56,7 +60,7 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -71,6 +75,8 @@ impl Role {
         Self::DnsKey,
         Self::StoragePassword,
         Self::SealKey,
+        Self::TicketKeys,
+        Self::OcspResponse,
         Self::StateFolder,
         Self::SocketFolder,
         Self::StaticRoot,
@@ -89,11 +95,13 @@ impl Role {
             | Self::StickyKey
             | Self::DnsKey
             | Self::StoragePassword
-            | Self::SealKey => true,
+            | Self::SealKey
+            | Self::TicketKeys => true,
             Self::Config
             | Self::Certificate
             | Self::CaBundle
             | Self::KeySet
+            | Self::OcspResponse
             | Self::StateFolder
             | Self::SocketFolder
             | Self::StaticRoot => false,
@@ -116,7 +124,9 @@ impl Role {
             | Self::StickyKey
             | Self::DnsKey
             | Self::StoragePassword
-            | Self::SealKey => 64 << 10,
+            | Self::SealKey
+            | Self::TicketKeys
+            | Self::OcspResponse => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
             Self::StateFolder | Self::SocketFolder | Self::StaticRoot => 0,
@@ -141,6 +151,8 @@ impl Role {
             Self::DnsKey => "dns-key",
             Self::StoragePassword => "storage-password",
             Self::SealKey => "seal-key",
+            Self::TicketKeys => "ticket-keys",
+            Self::OcspResponse => "ocsp-response",
             Self::StateFolder => "state-folder",
             Self::SocketFolder => "socket-folder",
             Self::StaticRoot => "static-root",
@@ -172,6 +184,8 @@ impl fmt::Display for Role {
             Self::DnsKey => "TSIG key",
             Self::StoragePassword => "password of the storage",
             Self::SealKey => "seal key",
+            Self::TicketKeys => "keys of session tickets",
+            Self::OcspResponse => "OCSP response",
             Self::StateFolder => "state folder",
             Self::SocketFolder => "socket folder",
             Self::StaticRoot => "static root",
@@ -271,6 +285,9 @@ pub fn inventory(config: &Config) -> Inventory {
         .map(|(name, path)| Item::One(Object { role: Role::StaticRoot, name, path: path.clone() }));
     let upstreams = config.upstreams.iter().flat_map(of_upstream);
     let acme = config.acme.iter().flat_map(acme::objects).map(Item::One);
+    let tickets = ticket_keys(config).map(Item::One);
+    let staples = (0..config.tls.certificates.len()).filter_map(|index| ocsp_response(config, index));
+    let pairs = pairs.chain(staples.map(Item::One)).chain(tickets);
     let socket = socket_folder(config).map(Item::One);
     let items =
         pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).chain(socket).collect();
@@ -331,6 +348,22 @@ fn upstream_name(upstream: &Upstream) -> String {
 pub fn sticky_key(upstream: &Upstream) -> Option<Object> {
     let path = upstream.sticky.as_ref()?.secret_file.clone();
     Some(Object { role: Role::StickyKey, name: upstream_name(upstream), path })
+}
+
+/// The keys of session tickets, if they are named and used.
+#[must_use]
+pub fn ticket_keys(config: &Config) -> Option<Object> {
+    let tickets = &config.tls.session_tickets;
+    let path = tickets.key_file.clone().filter(|_| tickets.enabled)?;
+    Some(Object { role: Role::TicketKeys, name: "tls.session_tickets".to_owned(), path })
+}
+
+/// The OCSP response that `config.tls.certificates[index]` names, if any.
+#[must_use]
+pub fn ocsp_response(config: &Config, index: usize) -> Option<Object> {
+    let certificate = config.tls.certificates.get(index)?;
+    let name = format!("tls.certificates {:?}", certificate.name);
+    Some(Object { role: Role::OcspResponse, name, path: certificate.ocsp.clone()? })
 }
 
 /// Where the admin API has its socket, if anywhere.

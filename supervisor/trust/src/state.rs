@@ -134,7 +134,8 @@ impl StateFolder {
         let (acl, default_acl) = (AclSeen::of(fd.as_fd()), AclSeen::default_of_path(fd.as_fd()));
         let (mount, delivery) = (&self.mount, self.delivery.as_ref());
         let (acl, default_acl) = (&acl, &default_acl);
-        let kept = Kept { role: Role::StateFolder, path, facts, mount, acl, own_acl, default_acl, delivery };
+        let role = Role::StateFolder;
+        let kept = Kept { role, path, facts, mount, acl, own_acl, default_acl, delivery };
         self.pass(Judge::new(&self.terms).state_folder(&kept))
     }
 

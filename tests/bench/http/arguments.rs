@@ -40,7 +40,8 @@ impl Arguments {
                 _ => return Err(argument.unexpected()),
             }
         }
-        if let Some(name) = only.as_deref().filter(|name| !names.contains(name)) {
+        let unknown = |only: &str| only.split(',').find(|name| !names.contains(name)).map(str::to_owned);
+        if let Some(name) = only.as_deref().and_then(unknown) {
             return Err(format!("there is no {name}; there are: {}", names.join(", ")).into());
         }
         if !(1..=60).contains(&seconds) {
@@ -59,7 +60,7 @@ impl Arguments {
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.only.as_deref().is_none_or(|only| only == name)
+        self.only.as_deref().is_none_or(|only| only.split(',').any(|wanted| wanted == name))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clients that make a TLS 1.3 connection, never resumed, for each request.
+//! Clients that make a TLS 1.3 connection for each request, with a new session or with one they had before.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,9 @@ use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, NamedGroup, ProtocolVersion, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore, StreamOwned,
+};
 
 use crate::stage::Stage;
 
@@ -48,19 +50,40 @@ pub(crate) fn connect(config: &Arc<ClientConfig>, at: SocketAddr) -> Encrypted {
 
 /// How many are done in a round, each with an answer.
 pub(crate) fn count(stage: &Stage, at: SocketAddr) -> f64 {
-    let (config, end) = (config(stage), Instant::now() + Duration::from_secs(stage.seconds.into()));
-    let done: u32 = std::thread::scope(|scope| {
-        let client = || {
-            let mut done = 0;
-            while Instant::now() < end {
-                ask_once(connect(&config, at));
-                done += 1;
+    rounds(stage, at, &config(stage), HandshakeKind::Full)
+}
+
+/// The same with sessions that are taken up; those that are made for it don't count.
+pub(crate) fn count_resumed(stage: &Stage, at: SocketAddr) -> f64 {
+    let mut config = ClientConfig::clone(&config(stage));
+    config.resumption = Resumption::in_memory_sessions(16);
+    let config = Arc::new(config);
+    // Each brings tickets, and each that is taken up brings one for the next.
+    (0..2 * CLIENTS).for_each(|_| ask_once(connect(&config, at)));
+    rounds(stage, at, &config, HandshakeKind::Resumed)
+}
+
+fn rounds(stage: &Stage, at: SocketAddr, config: &Arc<ClientConfig>, kind: HandshakeKind) -> f64 {
+    let end = Instant::now() + Duration::from_secs(stage.seconds.into());
+    let client = || {
+        let (mut done, mut others) = (0_u32, 0_u32);
+        while Instant::now() < end {
+            let tls = connect(config, at);
+            if tls.conn.handshake_kind() == Some(kind) {
+                done += 1
+            } else {
+                others += 1
             }
-            done
-        };
+            ask_once(tls);
+        }
+        (done, others)
+    };
+    let (done, others) = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        clients.into_iter().map(|client| client.join().unwrap()).sum()
+        let counts = clients.into_iter().map(|client| client.join().unwrap());
+        counts.fold((0, 0), |sum, (done, others)| (sum.0 + done, sum.1 + others))
     });
+    assert!(others * 50 <= done, "{others} handshakes of another kind than {kind:?}, beside {done}");
     done.into()
 }
 

@@ -13,6 +13,7 @@
 )]
 
 mod arguments;
+mod bulk;
 mod configs;
 mod contestant;
 mod crowd;
@@ -55,6 +56,14 @@ const ALL: &[Measurement] = &[
     Measurement {
         name: "handshakes",
         of: |stage| rate("TLS 1.3 full handshake (X25519) and one request", PLAIN, Load::Handshakes, stage),
+    },
+    Measurement {
+        name: "resumed",
+        of: |stage| rate("TLS 1.3 session taken up (X25519) and one request", PLAIN, Load::Resumed, stage),
+    },
+    Measurement {
+        name: "bulk",
+        of: |stage| rate("MiB, in responses of 8 MiB over TLS 1.3", PLAIN, Load::Bulk, stage),
     },
     Measurement { name: "large", of: |stage| rate("100 KiB, keep-alive", PLAIN, Load::Wrk("/large"), stage) },
     Measurement {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::bulk;
 use crate::configs;
 use crate::contestant::{Contestant, Running};
 use crate::handshakes;
@@ -31,6 +32,9 @@ pub(crate) enum Load {
     /// h2load, 8 connections of 16 streams.
     H2(&'static str),
     Handshakes,
+    Resumed,
+    /// Counted in MiB.
+    Bulk,
 }
 
 /// All rounds of a job.
@@ -58,6 +62,8 @@ fn per_cpu_second(stage: &Stage, load: &Load, running: &Running) -> f64 {
         Load::Hosts(script) => wrk(seconds, http, "/", &["-s", script.to_str().unwrap()]),
         Load::H2(path) => h2load(seconds, running.https, path),
         Load::Handshakes => handshakes::count(stage, running.https),
+        Load::Resumed => handshakes::count_resumed(stage, running.https),
+        Load::Bulk => bulk::mebibytes(stage, running.https),
     };
     // The clock has a hundred ticks a second.
     done / (running.cpu_seconds() - before).max(0.01)

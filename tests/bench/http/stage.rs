@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
+use crate::bulk;
 use crate::configs;
 use crate::contestant::Contestant;
 use crate::fixtures::{certificate, run, set_mode};
@@ -43,9 +44,11 @@ impl Stage {
         set_mode(dir.path(), 0o755);
         certificate(dir.path(), "a", &["a.test"]);
         let both = [read(dir.path(), "a.pem"), read(dir.path(), "a.key")].concat();
-        let files: [(&str, &[u8]); 4] = [
+        let bulk = vec![b'x'; bulk::SIZE];
+        let files: [(&str, &[u8]); 5] = [
             ("index.html", &[b'x'; 32]),
             ("large", &[b'x'; 100 * 1024]),
+            ("bulk", &bulk),
             ("static/file", &[b'x'; 10 * 1024]),
             ("both.pem", &both),
         ];

@@ -117,10 +117,34 @@ fn takes_no_certificate_that_clients_refuse_in_place_of_one_that_they_take() {
 }
 
 #[test]
+fn tells_of_a_folder_that_is_out_of_reach_since_it_is_another_one() {
+    let (pairs, elsewhere) = (pairs(2), folder());
+    let tls = elsewhere.path().join("tls");
+    fs::create_dir(&tls).unwrap();
+    pairs[0].put(&tls);
+    let [cert, key] = ["a.pem", "a.key"].map(|name| tls.join(name).to_str().unwrap().to_owned());
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", &config("", &cert, &key));
+    let flux = flux.file("site/small", b"small").start();
+    fs::rename(&tls, elsewhere.path().join("old")).unwrap();
+    fs::create_dir(&tls).unwrap();
+    pairs[1].put(&tls);
+    let said = flux.wait_for(ALARM);
+    let reason = said["reason"].as_str().unwrap();
+    assert!(reason.contains(tls.to_str().unwrap()) && reason.contains("Landlock"), "{reason}");
+    let clients = client(&pairs);
+    assert_eq!(shown(flux.https(), &clients).unwrap(), pairs[0].der);
+    // The folder that it was is what it may read.
+    fs::rename(&tls, elsewhere.path().join("new")).unwrap();
+    fs::rename(elsewhere.path().join("old"), &tls).unwrap();
+    pairs[1].put(&tls);
+    until_shown(&flux, &clients, &pairs[1], "in the folder of the start");
+}
+
+#[test]
 fn takes_a_certificate_once_its_time_has_come() {
     let (good, dir) = (pairs(1), folder());
     let flux = site("[tls]\nwatch_poll = \"1s\"", &good[0]);
-    let early = dated(dir.path(), 5, 3600);
+    let early = dated(dir.path(), 10, 3600);
     early.put(&flux.dir.path().join("tls"));
     let known = [good.into_iter().next().unwrap(), early];
     let clients = client(&known);

@@ -48,6 +48,12 @@ impl Flux {
         Self { config: self.config.replace(what, with), ..self }
     }
 
+    /// The same with more of a configuration.
+    pub(crate) fn also(mut self, more: &str) -> Self {
+        self.config.push_str(more);
+        self
+    }
+
     /// Where the configuration is, written with `$DIR` filled in.
     pub(crate) fn write(&self) -> PathBuf {
         let path = self.dir.path().join("fluxheim.toml");

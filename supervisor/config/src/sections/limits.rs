@@ -5,6 +5,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::rates;
 use crate::flaw::{Flaw, show};
 use crate::section::{Read, Section};
 use crate::value::{duration, size};
@@ -44,6 +45,7 @@ impl Default for Limits {
             max_requests_per_client: 1024,
             ipv6_prefix: 64,
             rate_limit_entries: 1 << 18,
+            handshake_rate: None,
             max_uri_size: 8 << 10,
             max_header_size: 32 << 10,
             max_header_count: 100,
@@ -90,6 +92,7 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
             .and_then(|bits| u8::try_from(bits).ok())
             .unwrap_or(default.ipv6_prefix),
         rate_limit_entries: index_or("rate_limit_entries", RATE_ENTRIES, default.rate_limit_entries),
+        handshake_rate: rates::handshakes(section),
         max_uri_size: uri.good().map_or(default.max_uri_size, |size| index(size.value)),
         max_header_size: header.good().map_or(default.max_header_size, |size| index(size.value)),
         max_header_count: index_or("max_header_count", HEADER_COUNT, default.max_header_count),

@@ -13,7 +13,7 @@ use crate::schema;
 use crate::section::{At, Node, Read, Section};
 use crate::sink::Place;
 use crate::value::{self, duration};
-use crate::{RateKey, RateLimit};
+use crate::{HandshakeRate, RateKey, RateLimit};
 
 /// Above a million the time between two requests is no longer told apart.
 const REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
@@ -102,6 +102,22 @@ fn keys(table: &Section<'_>) -> Option<Vec<RateKey>> {
 
 fn named_after(keys: &[RateKey]) -> String {
     keys.iter().map(|key| key.to_string().replace(':', "-")).collect::<Vec<_>>().join("-")
+}
+
+/// `handshake_rate` of `[limits]`.
+pub(crate) fn handshakes(section: &Section<'_>) -> Option<HandshakeRate> {
+    let table = section.optional("handshake_rate", &schema::HANDSHAKE_RATE)?;
+    let handshakes = match table.number("handshakes", REQUESTS) {
+        Read::Absent => {
+            table.missing("handshakes", "how many are allowed in the time of per");
+            None
+        }
+        read => read.good(),
+    };
+    let per = table.require("per", "a duration such as \"1s\"", per);
+    let burst = table.number("burst", REQUESTS);
+    let handshakes = handshakes?.value;
+    Some(HandshakeRate { handshakes, per: per?.value, burst: burst.certain(handshakes)? })
 }
 
 fn per(text: &str) -> Result<Duration, Flaw> {

@@ -1,24 +1,56 @@
-//! `[tls]` and `[[tls.certificates]]`.
+//! `[tls]`, `[tls.session_tickets]` and `[[tls.certificates]]`.
 //!
-//! Owns certificate names; opens no certificate (that is `fluxheim-trust` and the proxy).
+//! Owns defaults, ranges and certificate names; opens no certificate (that is `fluxheim-trust` and the proxy).
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Names, watch};
-use crate::flaw::Flaw;
+use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Section};
 use crate::value::{self, duration, path};
-use crate::{Certificate, Tls, TlsVersion};
+use crate::{Certificate, SessionTickets, Tls, TlsProfile, TlsVersion, Watch};
 
 /// A handshake takes two round trips; much longer lets silent clients pile up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A ticket that is good for longer would be a key that is kept for longer; RFC 8446 section 4.6.1 allows
+/// no more than a week.
+const ROTATION: RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 86_400);
+const ROTATION_DEFAULT: Duration = Duration::from_secs(12 * 3600);
+/// Each takes a few hundred bytes.
+const CACHED: RangeInclusive<u32> = 0..=1_048_576;
+const THREADS: RangeInclusive<u32> = 0..=1024;
+
+pub(crate) const PROFILES: [(&str, TlsProfile); 2] =
+    [("intermediate", TlsProfile::Intermediate), ("modern", TlsProfile::Modern)];
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            profile: TlsProfile::Intermediate,
+            min_version: TlsProfile::Intermediate.min_version(),
+            strict_sni: false,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            session_cache_size: 0,
+            session_tickets: SessionTickets { enabled: true, key_file: None, rotation: ROTATION_DEFAULT },
+            offload_threads: 0,
+            watch: Watch::default(),
+            certificates: Vec::new(),
+        }
+    }
+}
+
 /// The table, and the names of its certificates.
 pub(crate) fn read(section: &Section<'_>) -> (Tls, Names) {
-    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
-    let min = section.read("min_version", "\"1.2\" or \"1.3\"", |text| value::word(text, &versions));
+    let default = Tls::default();
+    let profile =
+        section.read("profile", "\"intermediate\" or \"modern\"", |text| value::word(text, &PROFILES));
+    let profile = profile.or(default.profile);
+    let count =
+        |key, range| section.number(key, range).good().and_then(|count| usize::try_from(count.value).ok());
     let handshake = section.read("handshake_timeout", duration::EXPECTED, duration::positive);
     let mut names = Names::new("certificate");
     let tables = section.tables("certificates", &schema::CERTIFICATE);
@@ -26,12 +58,49 @@ pub(crate) fn read(section: &Section<'_>) -> (Tls, Names) {
         tables.iter().enumerate().filter_map(|(index, table)| certificate(table, index, &mut names));
     let certificates = certificates.collect();
     let tls = Tls {
-        min_version: min.or(TlsVersion::V1_2),
-        handshake_timeout: handshake.or(HANDSHAKE_TIMEOUT),
+        profile,
+        min_version: min_version(section, profile),
+        strict_sni: section.boolean("strict_sni").or(default.strict_sni),
+        handshake_timeout: handshake.or(default.handshake_timeout),
+        session_cache_size: count("session_cache_size", CACHED).unwrap_or(default.session_cache_size),
+        session_tickets: session_tickets(
+            &section.table("session_tickets", &schema::SESSION_TICKETS),
+            default.session_tickets,
+        ),
+        offload_threads: count("offload_threads", THREADS).unwrap_or(default.offload_threads),
         certificates,
         watch: watch::read(section),
     };
     (tls, names)
+}
+
+/// What a profile has not, no other key brings back.
+fn min_version(section: &Section<'_>, profile: TlsProfile) -> TlsVersion {
+    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+    let read = section.read("min_version", "\"1.2\" or \"1.3\"", |text| value::word(text, &versions));
+    let Some(At { at, value }) = read.good() else { return profile.min_version() };
+    if value < profile.min_version() {
+        let flaw = Flaw::new("\"1.2\" is below what profile = \"modern\" speaks");
+        section.here("min_version", at, flaw.help("remove it, or choose profile = \"intermediate\""));
+    }
+    value
+}
+
+fn session_tickets(section: &Section<'_>, default: SessionTickets) -> SessionTickets {
+    let key_file = section.read("key_file", "the path of a file of keys", path::file).good();
+    SessionTickets {
+        enabled: section.boolean("enabled").or(default.enabled),
+        key_file: key_file.map(|path| resolved(section, path)),
+        rotation: section.read("rotation", duration::EXPECTED, rotation).or(default.rotation),
+    }
+}
+
+fn rotation(text: &str) -> Result<Duration, Flaw> {
+    let rotation = duration::positive(text)?;
+    if ROTATION.contains(&rotation) {
+        return Ok(rotation);
+    }
+    Err(Flaw::new(format!("{} is out of range", show(text))).help("choose 1m to 7d"))
 }
 
 fn certificate(section: &Section<'_>, index: usize, names: &mut Names) -> Option<Certificate> {
@@ -39,7 +108,13 @@ fn certificate(section: &Section<'_>, index: usize, names: &mut Names) -> Option
     names.enter(section, index, name.as_ref());
     let cert = section.require("cert", "the path of the PEM chain", path::file);
     let key = section.require("key", "the path of the PEM private key", path::file);
-    Some(Certificate { name: name?.value, cert: resolved(section, cert?), key: resolved(section, key?) })
+    let ocsp = section.read("ocsp", "the path of an OCSP response", path::file).good();
+    Some(Certificate {
+        name: name?.value,
+        cert: resolved(section, cert?),
+        key: resolved(section, key?),
+        ocsp: ocsp.map(|path| resolved(section, path)),
+    })
 }
 
 fn certificate_name(text: &str) -> Result<String, Flaw> {

@@ -264,7 +264,10 @@ fn pinned(subject: &Subject<'_>) -> Option<Finding> {
         let stale = if role == Role::Config { refuse } else { warn };
         return Some(stale(path, Code::PinnedFile, seen, why, fix));
     }
-    let renewed = matches!(role, Role::Certificate | Role::PrivateKey | Role::CaBundle);
+    let renewed = matches!(
+        role,
+        Role::Certificate | Role::PrivateKey | Role::CaBundle | Role::TicketKeys | Role::OcspResponse
+    );
     let secret = delivery.is_some_and(|delivery| delivery.kind == DeliveryKind::RuntimeSecret);
     (renewed && !secret).then(|| {
         let why = "a renewal that renames a new file over it is never seen in here".to_owned();
