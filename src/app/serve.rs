@@ -144,7 +144,12 @@ struct Proxy {
 
 impl Proxy {
     /// Opens every listener or none.
-    fn open(at: &Configuration, built: Built, telemetry: Arc<Telemetry>, threads: usize) -> Result<Self, StartError> {
+    fn open(
+        at: &Configuration,
+        built: Built,
+        telemetry: Arc<Telemetry>,
+        threads: usize,
+    ) -> Result<Self, StartError> {
         let Built { live, certificates, sights } = built;
         let certificates = Arc::new(tls::Resolver::new(certificates));
         let rotating = Rotating::new(&live.config, sights);
