@@ -138,6 +138,25 @@ mod tests {
         assert_eq!(received(many.as_bytes()).await, Err(431));
     }
 
+    proptest::proptest! {
+        /// Whatever is sent, cut wherever it may be.
+        #[test]
+        fn no_bytes_make_it_panic(
+            garbage in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+            at in 0..HEAD_AND_BODY.len(),
+            cut in 0..HEAD_AND_BODY.len(),
+        ) {
+            let bytes = [&HEAD_AND_BODY[..at], &garbage, &HEAD_AND_BODY[cut..]].concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            if let Ok(Some((request, body))) = runtime.block_on(received(&bytes)) {
+                proptest::prop_assert!(request.path.starts_with('/') && body.len() == request.length);
+            }
+        }
+    }
+
+    const HEAD_AND_BODY: &[u8] =
+        b"POST /v1/acme/rollover HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+
     #[tokio::test(start_paused = true)]
     async fn waits_for_nobody_for_long() {
         let (_client, mut server) = duplex(64);

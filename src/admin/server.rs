@@ -229,3 +229,6 @@ const CLIENTS: usize = 32;
 const LONGEST: Duration = Duration::from_secs(120);
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

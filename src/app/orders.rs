@@ -54,11 +54,11 @@ async fn reload(
 ) -> ControlFlow<()> {
     let mut waiting = Vec::from_iter(reply);
     loop {
-        let (mut again, mut next) = (false, Vec::new());
+        let (mut again, mut asking) = (false, Vec::new());
         let until_stop = async {
             while let Some(Order::Reload(reply)) = orders.recv().await {
                 again = true;
-                next.extend(reply);
+                asking.extend(reply);
             }
         };
         let outcome = tokio::select! {
@@ -72,6 +72,6 @@ async fn reload(
         if !again {
             return ControlFlow::Continue(());
         }
-        waiting = next;
+        waiting = asking;
     }
 }

@@ -25,6 +25,8 @@ mod table;
 mod tunnel;
 
 #[cfg(test)]
+mod drain_tests;
+#[cfg(test)]
 mod tests;
 
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::docker::{Container, mounted_config, try_docker, volume};
+use crate::docker::{Container, docker, mounted_config, try_docker, volume, wait};
 
 const CONFIG: &str = r#"
 [server]
@@ -38,13 +38,14 @@ fn ctl_reaches_the_proxy_beside_it() {
     let options = [&HARDENED[..], &["--tmpfs", TMPFS, "-v", &volume]].concat();
     let flux = Container::run(&options);
     flux.wait_for("\"ready\"");
-    for user in ["65532", "0"] {
-        let (code, out, err) = ctl(&flux, user, "status");
-        assert!(code == Some(0) && out.contains("state          ready"), "{user}: {out}{err}");
-        assert!(out.contains("/run/fluxheim/admin.sock (admin)"), "{out}");
+    let (code, out, err) = ctl(&flux, "65532", "status");
+    assert!(code == Some(0) && out.contains("state          ready"), "{out}{err}");
+    assert!(out.contains("/run/fluxheim/admin.sock (admin)"), "{out}");
+    // Root without capabilities gets into no folder of another user's.
+    for user in ["0", "1000"] {
+        let (code, _, err) = ctl(&flux, user, "status");
+        assert!(code == Some(78) && err.contains("permission denied"), "{user}: {err}");
     }
-    let (code, _, err) = ctl(&flux, "1000", "status");
-    assert_eq!(code, Some(78), "{err}");
     let (_, posture, err) = ctl(&flux, "65532", "posture --format json");
     let posture: Value = serde_json::from_str(&posture).unwrap_or_else(|error| panic!("{error}: {err}"));
     assert_eq!(posture["verified"], true);
@@ -65,12 +66,39 @@ fn ctl_reaches_the_proxy_beside_it() {
     assert_eq!(flux.exit_code(), 0, "{}", flux.logs());
 }
 
+/// As PID 1 too, and over a kill, which leaves the socket where it is.
+#[test]
+fn the_socket_is_there_again_after_a_kill_and_a_restart() {
+    let dir = mounted_config(CONFIG, &[]);
+    let volume = volume(&dir);
+    for arguments in [&[][..], &["--exec"]] {
+        let options = [&HARDENED[..], &["--tmpfs", TMPFS, "-v", &volume]].concat();
+        let flux = Container::run_with(&options, arguments);
+        flux.wait_for("\"ready\"");
+        assert_eq!(ctl(&flux, "65532", "status").0, Some(0));
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(flux.init_pid().cast_signed()),
+            nix::sys::signal::Signal::SIGKILL,
+        )
+        .unwrap();
+        assert_eq!(flux.exit_code(), 137);
+        docker(&["start", &flux.0]);
+        let up = wait(|| (ctl(&flux, "65532", "status").0 == Some(0)).then_some(()));
+        assert!(up.is_some(), "{}", flux.logs());
+    }
+}
+
 #[test]
 fn a_socket_on_the_read_only_root_is_refused_with_what_to_mount() {
     let dir = mounted_config(CONFIG, &[]);
     let volume = volume(&dir);
-    let flux = Container::run(&[&HARDENED[..], &["-v", &volume]].concat());
-    assert_eq!(flux.exit_code(), 78, "{}", flux.logs());
-    let logs = flux.logs();
-    assert!(logs.contains("--tmpfs /run/fluxheim:uid=65532,gid=65532,mode=0700"), "{logs}");
+    let options = [&HARDENED[..], &["-v", &volume]].concat();
+    for (arguments, said) in [
+        (&[][..], "unwritable /run/fluxheim"),
+        (&["--check-tls-storage"], "--tmpfs /run/fluxheim:uid=65532,gid=65532,mode=0700"),
+    ] {
+        let flux = Container::run_with(&options, arguments);
+        assert_eq!(flux.exit_code(), 78, "{}", flux.logs());
+        assert!(flux.logs().contains(said), "{}", flux.logs());
+    }
 }

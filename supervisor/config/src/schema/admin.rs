@@ -6,6 +6,6 @@ pub(crate) static ADMIN: Schema = Schema {
     title: "[admin]",
     keys: &["socket"],
     shared: &[],
-    known_as: &[("listen", "socket"), ("address", "socket"), ("path", "socket"), ("unix", "socket")],
-    planned: &["tokens", "tls"],
+    known_as: &[("path", "socket"), ("unix", "socket")],
+    planned: &["listen", "tokens", "tls"],
 };

@@ -87,10 +87,10 @@ impl Judge<'_> {
         Some(refuse(path, Code::ForeignOwner, facts, why, fix))
     }
 
-    /// A writable place of its own, in memory.
+    /// A writable place of its own. An emptyDir is open to everybody.
     fn tmpfs(&self, path: &Path) -> String {
         format!(
-            "--tmpfs {}:uid={1},gid={2},mode=0700 (Docker, Podman); an emptyDir with fsGroup {2} (Kubernetes)",
+            "--tmpfs {}:uid={1},gid={2},mode=0700 (Docker, Podman); a generic ephemeral volume with fsGroup {2} (Kubernetes)",
             Shown(path),
             self.identity.uid,
             self.identity.gid
