@@ -99,3 +99,6 @@ pub(super) fn belongs(question: &Message, answer: &Message, code: OpCode) -> Res
         false => Err("it repeats another question"),
     }
 }
+
+#[cfg(test)]
+mod tests;

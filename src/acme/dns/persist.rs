@@ -44,6 +44,8 @@ pub enum PersistError {
     Broken(String),
     #[error("the CA's challenge names the issuer domain {0} that its caaIdentities do not")]
     Undisclosed(String),
+    #[error("the CA's {member} {uri:?} is no URI that a record can hold (RFC 8659 section 4.2)")]
+    Uri { member: &'static str, uri: String },
     #[error("{0} is too long for a name with _validation-persist before it")]
     Name(String),
 }
@@ -88,15 +90,16 @@ pub fn expected(
         return Err(PersistError::Name(domain));
     }
     let issuers = issuers(meta, challenge)?;
-    let hash_prefix = meta["accountHashPrefix"].as_str().map(str::to_owned);
+    let hash_prefix = uri(meta["accountHashPrefix"].as_str(), "accountHashPrefix")?;
+    uri(Some(account), "account")?;
     let accounturis = match &hash_prefix {
         Some(prefix) => vec![
             hashed(prefix, length, domain.as_bytes(), thumbprint, account),
             hashed(prefix, 1, b"*", thumbprint, account),
         ],
         None => {
-            let own = challenge["accounturi"].as_str().filter(|uri| *uri != account);
-            std::iter::once(account).chain(own).map(str::to_owned).collect()
+            let own = uri(challenge["accounturi"].as_str(), "accounturi")?.filter(|uri| uri != account);
+            std::iter::once(account.to_owned()).chain(own).collect()
         }
     };
     let issuer = issuers.first().map(String::as_str).unwrap_or_default();
@@ -108,6 +111,20 @@ pub fn expected(
 
 /// Names have 255 octets in messages, 253 in text.
 const LONGEST_NAME: usize = 253;
+
+/// What a CA says goes into a zone by the operator's hand: it must not end its string or begin another record.
+fn uri(text: Option<&str>, member: &'static str) -> Result<Option<String>, PersistError> {
+    let fits = |octet: u8| octet.is_ascii_graphic() && !matches!(octet, b'"' | b'\\' | b';');
+    match text {
+        Some(uri) if uri.len() > LONGEST_URI || !uri.bytes().all(fits) => {
+            Err(PersistError::Uri { member, uri: uri.chars().take(64).collect() })
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
+/// Real ones have a hundred octets.
+const LONGEST_URI: usize = 1024;
 
 /// Section 4.1: H(length || domain || thumbprint || account URL).
 fn hashed(prefix: &str, length: u8, domain: &[u8], thumbprint: &str, account: &str) -> String {

@@ -133,3 +133,19 @@ fn long_values_are_several_strings() {
     assert_eq!(strings.concat(), standing.value);
     assert_eq!(strings.first().map(|string| string.len()), Some(255));
 }
+
+#[test]
+fn what_a_ca_says_stays_within_its_string() {
+    for bad in
+        ["https://ca.example/\" \"x", "https://ca.example/;policy=wildcard", "a\\b", "a\nb", "a b", "ü"]
+    {
+        let meta = json!({ "accountHashPrefix": bad, "issuerDomainNames": ["ca.example"] });
+        let told = of(&meta, &Value::Null, "a.test");
+        assert!(matches!(told, Err(PersistError::Uri { member: "accountHashPrefix", .. })), "{bad:?}");
+        let one = json!({ "caaIdentities": ["ca.example"] });
+        let challenge = json!({ "issuer-domain-names": ["ca.example"], "accounturi": bad });
+        assert!(matches!(of(&one, &challenge, "a.test"), Err(PersistError::Uri { .. })), "{bad:?}");
+        let account = expected(&one, &Value::Null, bad, THUMBPRINT, "a.test", false);
+        assert!(matches!(account, Err(PersistError::Uri { member: "account", .. })), "{bad:?}");
+    }
+}
