@@ -177,7 +177,7 @@ fn certificate(entry: Entry) -> Certificate {
     Certificate {
         name,
         source: source.to_owned(),
-        names: about.names,
+        names: about.names.to_vec(),
         not_before: about.not_before,
         not_after: about.not_after,
         issuer: about.issuer,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -244,7 +244,7 @@ fn write_for_ever(path: &Path) {
     }
 }
 
-fn wait_for_first(path: &PathBuf, child: &mut std::process::Child) {
+fn wait_for_first(path: &Path, child: &mut std::process::Child) {
     let end = std::time::Instant::now() + Duration::from_secs(30);
     while !path.exists() {
         assert!(child.try_wait().unwrap().is_none(), "the writer ended");
