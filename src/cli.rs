@@ -2,6 +2,7 @@
 //!
 //! Owns flags and usage text; runs nothing.
 
+pub mod completions;
 mod ctl;
 
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::path::PathBuf;
 use fluxheim_config::Profile;
 use fluxheim_trust::command::{Request, parse_also, parse_wait};
 use lexopt::prelude::{Long, Short, Value, ValueExt};
+
+use completions::Shell;
 
 pub use ctl::{Ctl, HELP as CTL_HELP, Order};
 
@@ -26,6 +29,8 @@ pub enum Command {
     /// Ask the running proxy.
     Ctl(Ctl),
     CtlHelp,
+    /// Print the completions for a shell.
+    Completions(Shell),
     /// Make a hash of the password on stdin.
     HashPassword,
     Help,
@@ -79,6 +84,11 @@ where
                     return Err(format!("{flag} does not go before ctl"));
                 }
                 return Ok(ctl::parse(&mut parser, config)?.map_or(Command::CtlHelp, Command::Ctl));
+            }
+            Value(word) if word == "completions" && action.is_none() => {
+                let shell = parser.value().and_then(ValueExt::string);
+                let shell = shell.map_err(|_| "completions: for which shell? bash, zsh or fish".to_owned())?;
+                return Shell::from_name(&shell).map(Command::Completions);
             }
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("version") | Short('V') => return Ok(Command::Version),
@@ -143,6 +153,7 @@ fluxheim: the edge proxy. fluxheim-init starts it hardened; by itself it runs un
 
 Usage: fluxheim [--config PATH] [--profile NAME] [ACTION]
        fluxheim ctl ORDER    ask the running proxy; fluxheim ctl --help lists the orders
+       fluxheim completions SHELL    print what completes its command line: bash, zsh or fish
 
       --config PATH        a file, or a folder of *.toml [default: /etc/fluxheim/fluxheim.toml]
       --profile NAME       hardening profile, instead of the configuration's own

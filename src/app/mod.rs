@@ -59,6 +59,7 @@ where
         Command::CheckConfig(at) => with_config(&at, |_| print("configuration is valid\n")),
         Command::PrintConfig(at) => with_config(&at, |config| print(&config.to_toml())),
         Command::HashPassword => password::hash(),
+        Command::Completions(shell) => print(&cli::completions::script(shell)),
         Command::CheckTlsStorage(request) => check_storage(&request),
         Command::Ctl(ask) => control(&ask),
         Command::CtlHelp => print(cli::CTL_HELP),

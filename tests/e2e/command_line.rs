@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Flux, certificate, program, set_mode};
+use crate::support::{Flux, certificate, program, run, set_mode};
 
 const SITE: &str = "[[vhosts]]\nhosts = [\"*\"]\n[[vhosts.routes]]\npath = \"/\"\nstatic = \"$DIR/site\"\n";
 
@@ -111,4 +111,30 @@ fn prints_the_profile_named_on_the_command_line() {
         program(&["--config", flux.write().to_str().unwrap(), "--profile", "strict", "--print-config"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("profile = \"strict\"\n# core_dumps = \"required\""), "{text}");
+}
+
+#[test]
+fn completes_its_command_line_in_bash() {
+    let script = program(&["completions", "bash"]);
+    assert_eq!(script.status.code(), Some(0));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fluxheim.bash");
+    std::fs::write(&path, &script.stdout).unwrap();
+    let completed = |words: &str, at: usize| {
+        let typed = format!(
+            ". {}; COMP_WORDS=({words}); COMP_CWORD={at}; _fluxheim; echo \"${{COMPREPLY[@]}}\"",
+            path.display()
+        );
+        String::from_utf8(run("bash", "bash", &["-c", &typed]).stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(completed("fluxheim --check-t", 1), "--check-tls-storage");
+    assert_eq!(completed("fluxheim --profile k8", 2), "k8s-restricted");
+    assert_eq!(completed("fluxheim ctl sta", 2), "status");
+    assert_eq!(completed("fluxheim completions f", 2), "fish");
+    for shell in ["zsh", "fish"] {
+        assert_eq!(program(&["completions", shell]).status.code(), Some(0), "{shell}");
+    }
+    let wrong = program(&["completions", "csh"]);
+    assert_eq!(wrong.status.code(), Some(64));
+    assert!(said(&wrong).contains("bash, zsh or fish"), "{}", said(&wrong));
 }
