@@ -59,9 +59,24 @@ for program in fluxheim fluxheim-init; do
         fail 1 "$program says \"$said\", and $tag is commit $tagged: build it from the tag"
     [[ $said == *" $version "* ]] || fail 1 "$program says \"$said\", and $tag is version $version"
 done
-archive "$out/$name-$target.tar.gz" "$programs" fluxheim fluxheim-init
 cp -- "$built/image/fluxheim.tar" "$out/$name-image.tar"
 digest=$(cat "$built/image/digest")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# With the programs: their manual, completions, the service for machines without containers.
+mkdir -p "$work/programs/completions"
+cp -- "$programs/fluxheim" "$programs/fluxheim-init" "$programs/third-party-licenses.txt" LICENSE image/systemd/fluxheim.service "$work/programs/"
+scripts/man-pages --binaries "$programs" --out "$work/programs/man"
+"$programs/fluxheim" completions bash >"$work/programs/completions/fluxheim.bash"
+"$programs/fluxheim" completions zsh >"$work/programs/completions/_fluxheim"
+"$programs/fluxheim" completions fish >"$work/programs/completions/fluxheim.fish"
+archive "$out/$name-$target.tar.gz" "$work/programs" .
+# Manifests and chart that name the image by this digest.
+cp -r image/kubernetes "$work/kubernetes"
+sed -i "s|fluxheim/fluxheim:$version|fluxheim/fluxheim@$digest|" "$work/kubernetes/base/deployment.yaml"
+sed -i "s|^  digest: \"\"|  digest: $digest|" "$work/kubernetes/chart/values.yaml"
+[ "$(grep -rlF "$digest" "$work/kubernetes" | wc -l)" -eq 2 ] || fail 70 "the manifests do not name their image as they used to"
+archive "$out/$name-kubernetes.tar.gz" "$work/kubernetes" .
 
 # --- Source, SBOMs, provenance.
 git archive --format=tar --prefix="$name/" "$tagged" | gzip -n -9 >"$out/$name-source.tar.gz"
@@ -121,7 +136,8 @@ notes() {
     printf 'The image, from the file or from a registry; both have the digest above:\n\n'
     printf '```sh image\ndocker load --input %s-image.tar\ndocker run --rm fluxheim/fluxheim:%s --version\n```\n\n' "$name" "$version"
     printf '## Checksums\n\nSource archive:\n\n%s\n\n' "$(sums "$out/$name-source.tar.gz")"
-    printf 'Binaries:\n\n%s\n' "$(sums "$out/$name-$target.tar.gz" "$programs/fluxheim" "$programs/fluxheim-init")"
+    printf 'Binaries:\n\n%s\n\n' "$(sums "$out/$name-$target.tar.gz" "$programs/fluxheim" "$programs/fluxheim-init")"
+    printf 'Kubernetes manifests and chart, by the digest below:\n\n%s\n' "$(sums "$out/$name-kubernetes.tar.gz")"
     printf '\nContainer image:\n\n%s\n| manifest digest | `%s` |\n\n' "$(sums "$out/$name-image.tar")" "$digest"
     printf 'SBOMs:\n\n%s\n\n' "$(sums "$out"/*.cdx.json "$out"/*.spdx.json)"
     printf 'Provenance:\n\n%s\n\n' "$(sums "$out/$name.provenance.json")"
