@@ -115,6 +115,12 @@ fn what_was_changed_exchanged_or_put_back_is_refused() {
         forged("not a sealed value").await;
         server.cli(&["SET", a, "junk"]);
         forged("version").await;
+        // Not even a string: of that one key alone it is told.
+        server.cli(&["DEL", a]);
+        server.cli(&["LPUSH", a, "junk"]);
+        let odd = store.get(&key).await.unwrap_err();
+        assert!(odd.to_string().contains("WRONGTYPE") && store.is_up(), "{odd}");
+        assert!(store.get(&Key::certificate("b.example")).await.unwrap().is_some());
         server.cli(&["COPY", b, a, "REPLACE"]);
         // What is refused can be replaced, and not by accident.
         let conflict = store.put(&key, b"mended", Expect::Absent, None).await;

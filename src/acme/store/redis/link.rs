@@ -117,14 +117,14 @@ impl Link {
                 // The server may have closed it while nobody looked; every command here may be sent twice.
                 Err(LinkError::Broken(_)) => {}
                 answer => {
-                    *idle = answer.is_ok().then_some(connection);
+                    *idle = connection.usable_after(&answer);
                     return answer;
                 }
             }
         }
         let mut connection = self.connect().await?;
         let answer = connection.ask(words).await;
-        *idle = answer.is_ok().then_some(connection);
+        *idle = connection.usable_after(&answer);
         answer
     }
 
@@ -166,8 +166,9 @@ impl Link {
                     tracing::info!(server = %self.server, "ACME storage: the server is back; renewals go on");
                 }
             }
-            // The server is there, and its answer is about that command alone; or nothing was tried.
+            // Nothing was tried, or the answer is about what was asked alone.
             Some(LinkError::Waiting(_)) => {}
+            Some(LinkError::Refused(why)) if !is_about_the_server(why) => {}
             Some(error) => {
                 let failures = self.failures.fetch_add(1, Ordering::Relaxed);
                 let until = Instant::now() + pause(failures);
@@ -191,6 +192,12 @@ impl Link {
     pub(super) fn unavailable(&self, error: &LinkError) -> StoreError {
         StoreError::Unavailable(format!("the server {}: {error}", self.server))
     }
+}
+
+/// Whether a server that answers so would answer anything else likewise: who asks may not, or it can't serve now.
+fn is_about_the_server(error: &str) -> bool {
+    let code = error.split(' ').next().unwrap_or_default();
+    ABOUT_THE_SERVER.contains(&code)
 }
 
 /// A tenth of a second at first, ten in the end, never two replicas alike.
@@ -269,6 +276,11 @@ impl Connection {
         }
     }
 
+    /// What the server refuses leaves the connection as it was; anything else leaves it in the middle.
+    fn usable_after(self, answer: &Result<Reply, LinkError>) -> Option<Self> {
+        matches!(answer, Ok(_) | Err(LinkError::Refused(_))).then_some(self)
+    }
+
     pub(super) async fn send(&mut self, words: &[&[u8]]) -> Result<(), LinkError> {
         // A password may be among the words.
         let bytes = Zeroizing::new(resp::command(words));
@@ -298,3 +310,45 @@ fn broken(error: std::io::Error) -> LinkError {
 
 const CHUNK: usize = 16 << 10;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Words that errors of servers begin with.
+const ABOUT_THE_SERVER: [&str; 12] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "WRONGPASS",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_longer_from_failure_to_failure_and_never_for_ever() {
+        let mut least = Duration::ZERO;
+        for failures in 0..100 {
+            let most = Duration::from_millis(100 << failures.min(7)).min(LONGEST_PAUSE);
+            let pause = pause(failures);
+            assert!(pause >= most / 2 && pause <= most, "{failures}: {pause:?}");
+            least = least.max(pause);
+        }
+        assert!(least <= LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn tells_a_server_that_serves_nobody_from_one_bad_key() {
+        for error in ["NOPERM this user has no permissions", "LOADING Redis is loading", "OOM"] {
+            assert!(is_about_the_server(error), "{error}");
+        }
+        for error in ["WRONGTYPE Operation against a key", "ERR unknown command", ""] {
+            assert!(!is_about_the_server(error), "{error}");
+        }
+    }
+}
