@@ -87,7 +87,8 @@ where
             }
             Value(word) if word == "completions" && action.is_none() => {
                 let shell = parser.value().and_then(ValueExt::string);
-                let shell = shell.map_err(|_| "completions: for which shell? bash, zsh or fish".to_owned())?;
+                let shell =
+                    shell.map_err(|_| "completions: for which shell? bash, zsh or fish".to_owned())?;
                 return Shell::from_name(&shell).map(Command::Completions);
             }
             Long("help") | Short('h') => return Ok(Command::Help),

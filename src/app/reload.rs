@@ -22,7 +22,7 @@ use crate::edge::live::Live;
 use crate::listen::{Crowd, Handshakes, Pace};
 use crate::rotation::Sight;
 use crate::telemetry::Telemetry;
-use crate::tls::{Certificates, KeysRead, Outwards, Termination};
+use crate::tls::{Certificates, ClientAuths, KeysRead, Outwards, Termination};
 use crate::upstream::health::{self, Checking};
 use crate::upstream::resolve::{self, Refreshing};
 use crate::wire::Bounds;
@@ -78,7 +78,7 @@ impl Reloadable {
                 let until_restart = fixed::changed(&self.live.load().config, &live.config);
                 warn_of_fixed(&until_restart);
                 let sha256 = hash(&live.config);
-                self.termination.replace(&live.config, certificates);
+                self.termination.replace(&live.config, &live.clients.load(), certificates);
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.handshakes.follow(&live.config.limits);
                 self.pace.store(Arc::new(pace(&live.config.limits)));
@@ -187,14 +187,16 @@ pub(super) fn build(config: Config) -> Result<Built, String> {
     let certificates = Certificates::load(&config, &terms).map_err(|errors| join(&errors));
     let outwards = Outwards::load(&config, &terms).map_err(|errors| join(&errors));
     let all = outwards.as_ref().map_or(&[][..], |outwards| &outwards.all);
-    let live = Live::new(config, all).map_err(|errors| join(&errors));
-    match (live, certificates, outwards) {
-        (Ok(live), Ok(certificates), Ok(outwards)) => {
+    let clients = ClientAuths::load(&config, &terms).map_err(|errors| join(&errors));
+    let believed = clients.as_ref().map(Clone::clone).unwrap_or_default();
+    let live = Live::new(config, all, believed).map_err(|errors| join(&errors));
+    match (live, certificates, outwards, clients) {
+        (Ok(live), Ok(certificates), Ok(outwards), Ok(_)) => {
             tell(&certificates, &outwards, &live.config);
             Ok(Built { live, certificates, sights })
         }
-        (live, certificates, outwards) => {
-            let mistakes = [live.err(), certificates.err(), outwards.err()];
+        (live, certificates, outwards, clients) => {
+            let mistakes = [live.err(), certificates.err(), outwards.err(), clients.err()];
             Err(mistakes.into_iter().flatten().collect::<Vec<_>>().join("\n"))
         }
     }

@@ -21,7 +21,7 @@ use crate::edge::fresh::Fresh;
 use crate::edge::live::Live;
 use crate::rotation::{Changed, Look, Rotation, Settings, Sight, Tell};
 use crate::telemetry::certificates::FileLabels;
-use crate::tls::{About, Certificates, Loaded, TicketKeys, read_ticket_keys};
+use crate::tls::{About, Certificates, ClientAuths, Loaded, TicketKeys, read_ticket_keys};
 
 /// The watching, and a reading under way.
 pub(super) struct Rotating {
@@ -42,6 +42,8 @@ enum Read {
     /// A pair for clients, and its place among them.
     Served(usize, Box<Loaded>),
     Tickets(Arc<TicketKeys>),
+    /// Whose client certificates are believed, of all vhosts.
+    Clients(ClientAuths),
     Other(Fresh),
 }
 
@@ -49,7 +51,10 @@ enum Read {
 pub(super) fn sights(config: &Config) -> Vec<Sight> {
     let is_taken = |item: &Item| match item {
         Item::Pair(pair) => pair.shown_to == ShownTo::Clients,
-        Item::One(object) => matches!(object.role, Role::OcspResponse | Role::TicketKeys),
+        Item::One(object) => {
+            matches!(object.role, Role::OcspResponse | Role::TicketKeys)
+                || ClientAuths::are_of(config, object)
+        }
     };
     let items = inventory(config).items.into_iter();
     Sight::all(items.filter(|item| is_taken(item) || Fresh::is_of(config, item)).collect())
@@ -139,6 +144,12 @@ impl Reloadable {
                             self.termination.tickets().follow(Some(keys), life);
                             self.tell_taken(file);
                         }
+                        Read::Clients(clients) => {
+                            let live = self.live.load();
+                            self.termination.believe(&live.config, &clients);
+                            live.clients.store(Arc::new(clients));
+                            self.tell_taken(file);
+                        }
                         Read::Other(fresh) => {
                             self.live.load().take(fresh);
                             self.tell_taken(file);
@@ -209,19 +220,26 @@ fn read(
     let (config, seen) = (&live.config, look.make().changed);
     let terms = Terms::of(config, Identity::current());
     let read = seen.iter().filter_map(|changed| {
-        let read = match &changed.sight.item {
-            Item::Pair(pair) if pair.shown_to == ShownTo::Clients => {
-                served(config, &changed.sight.item, shown, &terms)
-            }
-            Item::One(object) if object.role == Role::OcspResponse => {
-                served(config, &changed.sight.item, shown, &terms).map(|read| read.and_then(stapled))
-            }
-            Item::One(object) if object.role == Role::TicketKeys => {
-                let keys = read_ticket_keys(config, &terms).transpose();
-                keys.map(|keys| keys.map(Read::Tickets).map_err(|error| error.to_string()))
-            }
-            item => Fresh::read(config, item, &terms).map(|read| read.map(Read::Other)),
-        };
+        let read =
+            match &changed.sight.item {
+                Item::Pair(pair) if pair.shown_to == ShownTo::Clients => {
+                    served(config, &changed.sight.item, shown, &terms)
+                }
+                Item::One(object) if object.role == Role::OcspResponse => {
+                    served(config, &changed.sight.item, shown, &terms).map(|read| read.and_then(stapled))
+                }
+                Item::One(object) if object.role == Role::TicketKeys => {
+                    let keys = read_ticket_keys(config, &terms).transpose();
+                    keys.map(|keys| keys.map(Read::Tickets).map_err(|error| error.to_string()))
+                }
+                Item::One(object) if ClientAuths::are_of(config, object) => {
+                    let clients = ClientAuths::load(config, &terms).map(Read::Clients);
+                    Some(clients.map_err(|errors| {
+                        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                    }))
+                }
+                item => Fresh::read(config, item, &terms).map(|read| read.map(Read::Other)),
+            };
         Some((changed.index, read?.map_err(|reason| explained(reason, config, at, confined_to))))
     });
     let read = read.collect();

@@ -170,8 +170,8 @@ impl Proxy {
         aside: Option<Handle>,
     ) -> Result<Self, StartError> {
         let Built { live, certificates, sights } = built;
-        let termination =
-            Termination::new(&live.config, certificates).map_err(|_| StartError::NoRandomness)?;
+        let termination = Termination::new(&live.config, &live.clients.load(), certificates)
+            .map_err(|_| StartError::NoRandomness)?;
         let termination = Arc::new(termination);
         let rotating = Rotating::new(&live.config, sights);
         telemetry.metrics.files.follow(rotating.files());

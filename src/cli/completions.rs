@@ -25,7 +25,9 @@ impl Shell {
     /// Names those that there are.
     pub(super) fn from_name(name: &str) -> Result<Self, String> {
         let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|(_, shell)| *shell).ok_or_else(|| format!("completions are for bash, zsh or fish, not {name:?}"))
+        found
+            .map(|(_, shell)| *shell)
+            .ok_or_else(|| format!("completions are for bash, zsh or fish, not {name:?}"))
     }
 }
 
@@ -76,13 +78,16 @@ pub fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => bash(&own, &ctl),
         // zsh runs the other's script, as its own manual (zshcompsys(1), bashcompinit) says how.
-        Shell::Zsh => format!("#compdef fluxheim\nautoload -U +X bashcompinit && bashcompinit\n{}", bash(&own, &ctl)),
+        Shell::Zsh => {
+            format!("#compdef fluxheim\nautoload -U +X bashcompinit && bashcompinit\n{}", bash(&own, &ctl))
+        }
         Shell::Fish => fish(&own, &ctl),
     }
 }
 
 fn bash(own: &[Flag], ctl: &[Flag]) -> String {
-    let words = |flags: &[Flag]| flags.iter().map(|flag| format!("--{}", flag.name)).collect::<Vec<_>>().join(" ");
+    let words =
+        |flags: &[Flag]| flags.iter().map(|flag| format!("--{}", flag.name)).collect::<Vec<_>>().join(" ");
     let mut cases = String::new();
     for flag in own.iter().chain(ctl.iter().filter(|flag| own.iter().all(|other| other.name != flag.name))) {
         if flag.takes.is_none() {
@@ -141,7 +146,9 @@ mod tests {
     #[test]
     fn reads_flags_and_orders_from_the_usage_texts() {
         let names: Vec<_> = flags(HELP).iter().map(|flag| flag.name).collect();
-        for name in ["config", "profile", "check-tls-storage", "format", "also", "hash-password", "version", "help"] {
+        for name in
+            ["config", "profile", "check-tls-storage", "format", "also", "hash-password", "version", "help"]
+        {
             assert!(names.contains(&name), "{name} of {names:?}");
         }
         assert_eq!(orders()[..4], ["status", "reload", "drain", "posture"]);

@@ -29,6 +29,12 @@ pub enum Cause {
     NoRoute,
     /// `access` keeps the client's address out.
     AddressDenied,
+    /// The vhost lets in clients with a certificate only.
+    CertificateRequired,
+    /// The client's certificate is none that is let in.
+    CertificateDenied,
+    /// It was good at the handshake, and is no more.
+    CertificateInvalid,
     /// A preflight of a page that `cors` does not list.
     OriginDenied,
     /// No credentials, or none that can be read.
@@ -141,7 +147,7 @@ const fn timed_out(name: &'static str, detail: &'static str) -> Row {
 
 impl Cause {
     /// Every cause but those of framing, which are listed by [`Violation::ALL`].
-    pub const ALL_OTHERS: [Self; 54] = [
+    pub const ALL_OTHERS: [Self; 57] = [
         Self::NoHost,
         Self::ManyHosts,
         Self::BadHost,
@@ -154,6 +160,9 @@ impl Cause {
         Self::Misdirected,
         Self::NoRoute,
         Self::AddressDenied,
+        Self::CertificateRequired,
+        Self::CertificateDenied,
+        Self::CertificateInvalid,
         Self::OriginDenied,
         Self::NoCredentials,
         Self::WrongPassword,
@@ -233,6 +242,24 @@ impl Cause {
             Self::AddressDenied => {
                 client(403, "address_denied", "forbidden\n", "the client's address may not come in")
             }
+            Self::CertificateRequired => client(
+                403,
+                "client_certificate_required",
+                "client certificate required\n",
+                "the vhost asks for a client certificate, and the connection has none",
+            ),
+            Self::CertificateDenied => client(
+                403,
+                "client_certificate_denied",
+                "forbidden\n",
+                "the client's certificate is not one of those that allow_san and allow_fingerprint name",
+            ),
+            Self::CertificateInvalid => client(
+                403,
+                "client_certificate_invalid",
+                "client certificate required\n",
+                "the client's certificate was good at the handshake, and is no more",
+            ),
             Self::OriginDenied => {
                 client(403, "origin_denied", "forbidden\n", "a preflight of an origin that is not listed")
             }

@@ -15,6 +15,7 @@ use pingora::{Error, ErrorType};
 
 use crate::edge::admit::Admitted;
 use crate::edge::cause::Failure;
+use crate::edge::client::Known;
 use crate::edge::concurrency::Held;
 use crate::edge::deadline;
 use crate::edge::finish::{self, Asked};
@@ -43,6 +44,8 @@ pub struct Ctx {
     pub conn: Option<ConnInfo>,
     /// Likewise; `None` without TLS.
     pub tls: Option<Arc<TlsFacts>>,
+    /// What the vhost knows of the client's certificate, from admission on.
+    pub client: Known,
     /// Known from the head on.
     pub identity: Option<Identity>,
     pub timing: Timing,
@@ -143,6 +146,7 @@ impl Ctx {
             route: None,
             conn: None,
             tls: None,
+            client: Known::default(),
             identity: None,
             timing: Timing::default(),
             proven: Proven::new(),

@@ -193,6 +193,7 @@ fn log(ctx: &Ctx, seen: &Seen<'_>, outcome: &Outcome) {
         scheme: ctx.conn.as_ref().map_or("", |conn| conn.scheme.as_str()),
         protocol: protocol(seen.version),
         tls: ctx.tls.as_deref(),
+        client: ctx.client.identity(),
         method: seen.method.as_str(),
         host: ctx.admitted().map_or("", |admitted| admitted.host.as_str()),
         target: Cow::Borrowed(&*seen.target),

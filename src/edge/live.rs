@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use fluxheim_config::{Action, Config, HostPattern, Policy, Redirect, Route, Upstream, Vhost};
+use arc_swap::ArcSwap;
+use fluxheim_config::{Action, Config, Policy, Redirect, Route, Upstream, Vhost};
 use fluxheim_trust::{Identity, Terms};
 use http::HeaderName;
 
@@ -27,7 +28,7 @@ use crate::telemetry;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::meters::VhostMeters;
 use crate::telemetry::servers::{ServerSample, UpstreamSample};
-use crate::tls::Outward;
+use crate::tls::{ClientAuths, Outward};
 use crate::upstream::clock::Tick;
 use crate::upstream::{Pool, ServerListed};
 
@@ -39,6 +40,8 @@ pub struct Live {
     pub shapes: Shapes,
     pub pools: Vec<Arc<Pool>>,
     pub limiters: Limiters,
+    /// Whose client certificates each vhost believes; replaced with the files that say so.
+    pub clients: ArcSwap<ClientAuths>,
     targets: Vec<Vec<Target>>,
     vhosts: Vec<VhostMeters>,
     rules: RuleTable,
@@ -101,11 +104,16 @@ pub enum LiveError {
 }
 
 impl Live {
-    /// Builds the tables; `outwards` is what was read for the TLS of each upstream.
+    /// Builds the tables; `outwards` is what was read for the TLS of each upstream, `clients` what was read
+    /// for the certificates of clients.
     ///
     /// # Errors
     /// Every [`LiveError`], with the vhost at fault.
-    pub fn new(config: Config, outwards: &[Option<Outward>]) -> Result<Self, Vec<LiveError>> {
+    pub fn new(
+        config: Config,
+        outwards: &[Option<Outward>],
+        clients: ClientAuths,
+    ) -> Result<Self, Vec<LiveError>> {
         let (pools, mut errors) = pools(&config, outwards);
         if !errors.is_empty() {
             // Routes refer to pools by their place.
@@ -132,7 +140,7 @@ impl Live {
         else {
             return Err(errors);
         };
-        let names: Vec<_> = config.vhosts.iter().map(name).collect();
+        let names: Vec<_> = config.vhosts.iter().map(Vhost::label).collect();
         let routes = match Routes::new(&config.vhosts) {
             Ok(routes) if errors.is_empty() => routes,
             Ok(_) => return Err(errors),
@@ -141,7 +149,7 @@ impl Live {
                 return Err(errors);
             }
         };
-        let vhosts = config.vhosts.iter().map(|vhost| VhostMeters::new(&name(vhost))).collect();
+        let vhosts = config.vhosts.iter().map(|vhost| VhostMeters::new(&vhost.label())).collect();
         let route_names =
             config.vhosts.iter().map(|vhost| vhost.routes.iter().map(Route::label).collect()).collect();
         let request_id_field = telemetry::request_id_field(&config.tracing);
@@ -152,6 +160,7 @@ impl Live {
             shapes,
             pools,
             limiters,
+            clients: ArcSwap::from_pointee(clients),
             targets,
             rules,
             passwords,
@@ -327,22 +336,13 @@ fn target(vhost: &Vhost, action: &Action, pools: &[Arc<Pool>]) -> Result<Target,
         Action::Upstream(index) => pools
             .get(*index)
             .map(|pool| Target::Upstream(Arc::clone(pool)))
-            .ok_or_else(|| LiveError::NoSuchUpstream { vhost: name(vhost) }),
+            .ok_or_else(|| LiveError::NoSuchUpstream { vhost: vhost.label() }),
         Action::Static(files) => Site::open(files)
             .map(|site| Target::Static(Arc::new(site)))
-            .map_err(|error| LiveError::StaticRoot { vhost: name(vhost), reason: error.to_string() }),
+            .map_err(|error| LiveError::StaticRoot { vhost: vhost.label(), reason: error.to_string() }),
         Action::Redirect(redirect) => Ok(Target::Redirect(Arc::new(redirect.clone()))),
         Action::Respond(respond) => {
             Fixed::new(respond).map(|fixed| Target::Respond(Arc::new(fixed))).map_err(LiveError::Policy)
         }
-    }
-}
-
-/// The first host pattern as the file has it.
-fn name(vhost: &Vhost) -> String {
-    match vhost.hosts.first() {
-        Some(HostPattern::Exact(host)) => host.clone(),
-        Some(HostPattern::Wildcard(parent)) => format!("*.{parent}"),
-        Some(HostPattern::Any) | None => "*".to_owned(),
     }
 }

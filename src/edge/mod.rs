@@ -7,6 +7,7 @@ pub mod admit;
 pub mod ask;
 mod attempt;
 pub mod cause;
+pub mod client;
 mod compression;
 mod concurrency;
 mod consult;
@@ -64,7 +65,7 @@ use crate::route::{NoRoute, Request, Routed};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Attempt;
 use crate::tls::told;
-use crate::types::{PeerIp, Scheme};
+use crate::types::{ClientIdentity, PeerIp, Scheme};
 use crate::upstream::NoServer;
 
 /// The proxy for the listeners of one scheme.
@@ -333,7 +334,9 @@ impl Edge {
     async fn decide(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Target, Stop> {
         permit::enter(ctx, &self.clients)?;
         let admitted = admit::admit(session.req_header(), &ctx.live.config.limits)?;
-        let routed = find(&ctx.live, session.req_header(), &admitted);
+        client::disbelieve(session.req_header_mut());
+        ctx.client = client::known(&ctx.live, ctx.tls.as_deref(), &admitted.host);
+        let routed = find(&ctx.live, session.req_header(), &admitted, ctx.client.identity());
         if misdirected::is_misdirected(ctx, &admitted.host) {
             ctx.admit(admitted, routed);
             return Err(Refusal::Misdirected.into());
@@ -345,6 +348,7 @@ impl Edge {
         if local::wants_tls(session, ctx) {
             return Ok(Target::Https);
         }
+        client::comes_in(ctx)?;
         let routed = routed.map_err(|no_route| respond::no_route(&ctx.live.routes, no_route))?;
         permit::set_times(session, ctx);
         admit::suits(session.req_header(), ctx.admitted(), ctx.policy())?;
@@ -368,8 +372,20 @@ impl Edge {
 
 /// The route for a request. A preflight goes to the route of the method that it asks about, where none takes
 /// its own and that one has `cors`, which then answers it: nothing else may come in by another's method.
-fn find(live: &Live, head: &RequestHeader, admitted: &Admitted) -> Result<Routed, NoRoute> {
-    let request = asked(head, admitted);
+fn find(
+    live: &Live,
+    head: &RequestHeader,
+    admitted: &Admitted,
+    client: Option<&ClientIdentity>,
+) -> Result<Routed, NoRoute> {
+    let request = Request {
+        host: &admitted.host,
+        path: &admitted.path,
+        method: &head.method,
+        headers: &head.headers,
+        query: head.uri.query(),
+        client,
+    };
     let found = live.routes.find(&request);
     let Some(method) =
         cors::asked_method(head).filter(|_| matches!(found, Err(NoRoute::OtherMethods { .. })))
@@ -379,15 +395,4 @@ fn find(live: &Live, head: &RequestHeader, admitted: &Admitted) -> Result<Routed
     let meant = live.routes.find(&Request { method: &method, ..request });
     let answers = |routed: &Routed| live.rules(Some(routed.vhost()), Some(routed.route())).cors.is_some();
     meant.ok().filter(answers).map_or(found, Ok)
-}
-
-/// What routes look at.
-fn asked<'a>(head: &'a RequestHeader, admitted: &'a Admitted) -> Request<'a> {
-    Request {
-        host: &admitted.host,
-        path: &admitted.path,
-        method: &head.method,
-        headers: &head.headers,
-        query: head.uri.query(),
-    }
 }

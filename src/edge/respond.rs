@@ -64,7 +64,9 @@ impl Reply {
         self
     }
 
-    fn closing(mut self) -> Self {
+    /// The same, and the connection ends with it: another handshake may change the answer.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
         self.close = true;
         self
     }
@@ -127,7 +129,7 @@ impl From<Full> for Reply {
 impl From<Denied> for Reply {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Address | Denied::Origin => Self::to(denied),
+            Denied::Address | Denied::Origin | Denied::Certificate => Self::to(denied),
             Denied::BodyTooLarge { .. } => Self::to(denied).closing(),
         }
     }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fluxheim_config::{Config, Jwks, JwtKeys, Policy};
+use fluxheim_config::{Config, IdentitySignature, Jwks, JwtKeys, Policy};
 use fluxheim_trust::{Identity, Object, Role, Terms};
 use http::HeaderName;
 
@@ -16,6 +16,7 @@ use crate::edge::jwks::Source;
 use crate::edge::live::LiveError;
 use crate::policy::basic::users::{Register, Users};
 use crate::policy::jwt::keys::{KeyRing, Keys};
+use crate::policy::told::{FIELDS, Signer};
 use crate::policy::{Opened, Rules};
 
 /// Looked up by vhost and route, as settings are.
@@ -84,7 +85,7 @@ type OfVhost = (Arc<Rules>, Vec<Arc<Rules>>);
 fn claims(defaults: &Rules, vhosts: &[OfVhost]) -> Vec<HeaderName> {
     let routes = vhosts.iter().flat_map(|(around, routes)| std::iter::once(around).chain(routes));
     let mut claims: Vec<_> =
-        routes.flat_map(|rules| rules.claims()).chain(defaults.claims()).cloned().collect();
+        routes.flat_map(|rules| rules.claims()).chain(defaults.claims()).chain(&FIELDS).cloned().collect();
     claims.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     claims.dedup();
     claims
@@ -127,8 +128,10 @@ impl Files {
     fn rules(&mut self, policy: &Policy, name: &str) -> Rules {
         let users = policy.basic_auth.as_deref().and_then(|basic| self.users(&basic.users_file, name));
         let keys = policy.jwt.as_deref().and_then(|jwt| self.keys(&jwt.keys, name));
+        let signature = policy.client_identity.as_deref().and_then(|told| told.signature.as_ref());
+        let signer = signature.and_then(|signature| self.signer(signature, name));
         self.id += 1;
-        Rules::new(policy, Opened { users, keys, id: self.id })
+        Rules::new(policy, Opened { users, keys, signer, id: self.id })
     }
 
     fn users(&mut self, path: &Path, name: &str) -> Option<Arc<Register>> {
@@ -165,6 +168,13 @@ impl Files {
         let ring = Arc::<KeyRing>::default();
         self.sources.push(Source { jwks: jwks.clone(), ring: Arc::clone(&ring) });
         ring
+    }
+
+    /// Where there is none, an error is noted and no table is made: nothing goes out unsigned instead.
+    fn signer(&mut self, signature: &IdentitySignature, name: &str) -> Option<Arc<Signer>> {
+        let parse =
+            |secret: &[u8]| Signer::new(secret, &signature.key_id).map_err(|error| vec![error.to_string()]);
+        self.read(Role::IdentityKey, &signature.key_file, name, parse).map(Arc::new)
     }
 
     /// What `parse` makes of a file; what is wrong with it is noted.
@@ -227,6 +237,7 @@ fn is_same_policy(first: &Policy, second: &Policy) -> bool {
         && is_same(first.basic_auth.as_ref(), second.basic_auth.as_ref())
         && is_same(first.jwt.as_ref(), second.jwt.as_ref())
         && is_same(first.forward_auth.as_ref(), second.forward_auth.as_ref())
+        && is_same(first.client_identity.as_ref(), second.client_identity.as_ref())
 }
 
 fn is_same<T>(first: Option<&Arc<T>>, second: Option<&Arc<T>>) -> bool {

@@ -3,18 +3,20 @@
 //! Owns no rule of its own except the client-side timeouts: what to change is decided in `rewrite`.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fluxheim_config::{Limits, Underscores, UpstreamLocation};
 use http::uri::Authority;
 use http::{HeaderName, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
-use pingora::{ErrorType, OrErr, Result};
+use pingora::{ErrorSource, ErrorType, OrErr, Result};
 
+use crate::edge::cause::Cause;
 use crate::edge::ctx::Ctx;
-use crate::edge::shape;
+use crate::edge::{failure, shape};
 use crate::policy;
+use crate::policy::told::{self, SIGNATURE_FIELDS, Signed};
 use crate::rewrite::fields::Edit;
 use crate::rewrite::location::{self, Seen};
 use crate::rewrite::{crumbs, forwarded, hop};
@@ -71,7 +73,33 @@ pub(super) fn rewrite_request(session: &Session, request: &mut RequestHeader, ct
         drop_fields(request, |name| name.contains('_'));
     }
     reshape(session, request, ctx)?;
-    send_what_was_routed(request, ctx.path().unwrap_or(&admitted.path).as_str())
+    send_what_was_routed(request, ctx.path().unwrap_or(&admitted.path).as_str())?;
+    sign(request, ctx)
+}
+
+/// Last, so that it covers what the upstream gets.
+fn sign(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
+    let Some(told) = &ctx.rules().told else { return Ok(()) };
+    let Some(signer) = &told.signer else { return Ok(()) };
+    let tls = ctx.upstream().is_some_and(|proxying| proxying.pool.config.tls.is_some());
+    let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let signed = told::authority(&request.headers, tls).and_then(|authority| {
+        let signed = Signed {
+            method: request.method.as_str(),
+            authority,
+            path: request.uri.path(),
+            query: request.uri.query(),
+            headers: &request.headers,
+            created,
+        };
+        signer.sign(told, &signed)
+    });
+    // Nothing goes out unsigned instead.
+    let signed = signed.ok_or_else(|| failure::raise(Cause::Internal.into(), ErrorSource::Internal))?;
+    for (name, value) in signed {
+        request.insert_header(name, value)?;
+    }
+    Ok(())
 }
 
 /// The operator's own edits, which go over everything else.
@@ -136,6 +164,16 @@ fn tell_who_asks(request: &mut RequestHeader, ctx: &Ctx) -> Result<()> {
     }
     for (name, value) in &ctx.proven {
         request.insert_header(name.clone(), value.clone())?;
+    }
+    let Some(told) = &rules.told else { return Ok(()) };
+    if told.signer.is_some() {
+        let signed: Vec<_> = policy::claimed(&SIGNATURE_FIELDS, &request.headers).cloned().collect();
+        for name in signed {
+            request.remove_header(&name);
+        }
+    }
+    for (name, value) in ctx.client.identity().map(|client| told.fields(client)).unwrap_or_default() {
+        request.insert_header(name, value)?;
     }
     Ok(())
 }

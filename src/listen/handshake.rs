@@ -9,19 +9,25 @@ use std::sync::Arc;
 
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
+use rustls_pki_types::UnixTime;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::secured::Secured;
 use super::socket::Socket;
-use crate::tls::Termination;
+use crate::telemetry::Telemetry;
+use crate::tls::{ClientAuth, Termination, client_auth};
 use crate::types::TlsFacts;
 
 /// Shakes hands over `socket`.
 ///
 /// # Errors
 /// What the client, or the library, holds against it.
-pub(super) async fn shake(termination: &Termination, socket: Socket) -> io::Result<Secured<Socket>> {
+pub(super) async fn shake(
+    termination: &Termination,
+    socket: Socket,
+    telemetry: &Telemetry,
+) -> io::Result<Secured<Socket>> {
     let mut first = LazyConfigAcceptor::new(Acceptor::default(), socket);
     let start = match (&mut first).await {
         Ok(start) => start,
@@ -36,13 +42,28 @@ pub(super) async fn shake(termination: &Termination, socket: Socket) -> io::Resu
             return Err(told(io::Error::other(unrecognized), Some(socket)).await);
         }
     };
+    let client_auth = chosen.client_auth.as_deref();
     match start.into_stream(chosen.config).into_fallible().await {
         Ok(tls) => {
-            let facts = Arc::new(facts(tls.get_ref().1, chosen.names));
+            let facts = Arc::new(facts(tls.get_ref().1, chosen.names, client_auth));
+            if let Some(auth) = client_auth {
+                let result = if facts.client.is_some() { "ok" } else { "none" };
+                telemetry.metrics.client_certificate(auth.vhost(), result);
+            }
             Ok(Secured::new(tls, facts))
         }
-        Err((error, socket)) => Err(told(error, Some(socket)).await),
+        Err((error, socket)) => {
+            if let Some((auth, result)) = client_auth.zip(refused(&error)) {
+                telemetry.metrics.client_certificate(auth.vhost(), result);
+            }
+            Err(told(error, Some(socket)).await)
+        }
     }
+}
+
+/// What was wrong with the client's certificate, if that was it.
+fn refused(error: &io::Error) -> Option<&'static str> {
+    client_auth::outcome(error.get_ref()?.downcast_ref()?)
 }
 
 /// Sends the alert that the library has written, if the client still listens.
@@ -53,7 +74,8 @@ async fn told(error: io::Error, socket: Option<Socket>) -> io::Error {
     error
 }
 
-fn facts(session: &ServerConnection, names: Arc<[String]>) -> TlsFacts {
+fn facts(session: &ServerConnection, names: Arc<[String]>, client_auth: Option<&ClientAuth>) -> TlsFacts {
+    let shown = session.peer_certificates();
     TlsFacts {
         version: match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
@@ -73,6 +95,10 @@ fn facts(session: &ServerConnection, names: Arc<[String]>) -> TlsFacts {
         },
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         names,
+        client: client_auth
+            .zip(shown)
+            .and_then(|(auth, chain)| auth.shown(chain, UnixTime::now()))
+            .map(Arc::new),
     }
 }
 

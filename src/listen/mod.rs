@@ -296,8 +296,9 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
 
     async fn handshake(self, secure: &Secure, socket: Socket, peer: SocketAddr) -> Option<Stream> {
         let mut shutdown = self.shutdown.clone();
+        let shaken = shake(secure, socket, &self.telemetry);
         let outcome = tokio::select! {
-            outcome = tokio::time::timeout(secure.termination.patience(), shake(secure, socket)) => outcome.ok(),
+            outcome = tokio::time::timeout(secure.termination.patience(), shaken) => outcome.ok(),
             // No request yet, so none to lose; but a client that is quick about it is still served.
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_OPENINGS).await } => None,
         };
@@ -322,11 +323,13 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
 }
 
 /// On threads of their own, where there are any: dropping what waits for them ends them too.
-async fn shake(secure: &Secure, socket: Socket) -> io::Result<Secured<Socket>> {
-    let Some(aside) = &secure.aside else { return handshake::shake(&secure.termination, socket).await };
-    let termination = Arc::clone(&secure.termination);
+async fn shake(secure: &Secure, socket: Socket, telemetry: &Arc<Telemetry>) -> io::Result<Secured<Socket>> {
+    let Some(aside) = &secure.aside else {
+        return handshake::shake(&secure.termination, socket, telemetry).await;
+    };
+    let (termination, telemetry) = (Arc::clone(&secure.termination), Arc::clone(telemetry));
     let mut tasks = JoinSet::new();
-    tasks.spawn_on(async move { handshake::shake(&termination, socket).await }, aside);
+    tasks.spawn_on(async move { handshake::shake(&termination, socket, &telemetry).await }, aside);
     match tasks.join_next().await {
         Some(outcome) => outcome.map_err(io::Error::other)?,
         None => Err(io::Error::other("no handshake was begun")),

@@ -11,6 +11,7 @@ pub mod jwt;
 pub mod keyed;
 pub mod rate;
 pub mod tally;
+pub mod told;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::policy::forward::Forward;
 use crate::policy::headers::SecurityHeaders;
 use crate::policy::jwt::Bearer;
 use crate::policy::jwt::keys::KeyRing;
+use crate::policy::told::{Signer, Told};
 use crate::route::Routed;
 use crate::types::field;
 
@@ -38,6 +40,8 @@ pub struct Rules {
     pub basic: Option<Basic>,
     pub bearer: Option<Bearer>,
     pub forward: Option<Forward>,
+    /// What the upstream is told of a client's certificate.
+    pub told: Option<Told>,
     /// Request fields by which the upstream is told who asks: what a client sends by these names is
     /// removed. With dashes only.
     claims: Vec<HeaderName>,
@@ -48,6 +52,8 @@ pub struct Rules {
 pub struct Opened {
     pub users: Option<Arc<Register>>,
     pub keys: Option<Arc<KeyRing>>,
+    /// What signs the requests for which a signature is configured.
+    pub signer: Option<Arc<Signer>>,
     /// A number that no other rules have.
     pub id: u64,
 }
@@ -61,14 +67,16 @@ impl Rules {
         let bearer = policy.jwt.as_deref().zip(opened.keys);
         let bearer = bearer.map(|(jwt, keys)| Bearer::new(jwt, keys));
         let forward = policy.forward_auth.as_deref().map(|forward| Forward::new(forward, opened.id));
+        let identity = policy.client_identity.as_deref().map(|told| Told::new(told, opened.signer));
         let told = bearer.iter().flat_map(Bearer::told).chain(forward.iter().flat_map(Forward::names));
-        let told: Vec<_> = told.collect();
+        let told: Vec<_> = told.chain(identity.iter().flat_map(Told::names).cloned()).collect();
         let user_header = basic.as_ref().and_then(|basic| basic.user_header.clone());
         Self {
             claims: user_header.into_iter().chain(told).collect(),
             basic,
             bearer,
             forward,
+            told: identity,
             access: policy.access.as_deref().map(Access::new),
             headers: policy.security_headers.as_deref().map(SecurityHeaders::new),
             cors: policy.cors.as_deref().map(Cors::new),
@@ -112,6 +120,9 @@ pub enum Denied {
     /// 403
     #[error("a preflight of an origin that is not listed")]
     Origin,
+    /// 403
+    #[error("the client's certificate is not one of those that allow_san and allow_fingerprint name")]
+    Certificate,
     /// 413
     #[error("the request's body is over the limit of {limit} bytes")]
     BodyTooLarge {

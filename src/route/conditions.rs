@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use fluxheim_config::{Conditions as Asked, ValueMatch};
+use fluxheim_config::{ClientCondition, Conditions as Asked, ValueMatch};
 use http::{HeaderName, Method};
 use percent_encoding::percent_decode;
 use regex::bytes::Regex;
 
-use super::Request;
 use super::paths::pattern;
+use super::{Request, client};
 
 /// All of it must fit.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Conditions {
     methods: Vec<Method>,
     headers: Vec<(HeaderName, Value)>,
     query: Vec<(Vec<u8>, Value)>,
+    client: Option<ClientCondition>,
 }
 
 #[derive(Debug)]
@@ -51,13 +52,16 @@ impl Conditions {
         for (name, wanted) in &asked.query {
             query.push((name.clone().into_bytes(), value(wanted)?));
         }
-        Ok(Some(Box::new(Self { methods, headers, query })))
+        Ok(Some(Box::new(Self { methods, headers, query, client: asked.client.clone() })))
     }
 
     pub(super) fn judge(&self, request: &Request<'_>) -> Fit {
         let headers = self.headers.iter().all(|(name, wanted)| {
             request.headers.get_all(name).iter().any(|value| wanted.fits(value.as_bytes()))
         });
+        if self.client.as_ref().is_some_and(|asked| !client::meets(asked, request.client)) {
+            return Fit::No;
+        }
         if !headers || !self.query.iter().all(|(name, wanted)| has_parameter(request.query, name, wanted)) {
             return Fit::No;
         }

@@ -3,6 +3,7 @@
 //!
 //! Owns the compiled tables. Pure: no clock, no files, no network, no framework.
 
+mod client;
 mod conditions;
 mod hosts;
 mod paths;
@@ -12,7 +13,8 @@ use std::ops::Range;
 use fluxheim_config::{Ambiguous, Vhost};
 use http::{HeaderMap, Method};
 
-use crate::types::{Host, Path};
+use crate::types::{ClientIdentity, Host, Path};
+pub use client::fits;
 pub use hosts::Hosts;
 use paths::{Found, Paths};
 
@@ -33,6 +35,8 @@ pub struct Request<'a> {
     pub method: &'a Method,
     pub headers: &'a HeaderMap,
     pub query: Option<&'a str>,
+    /// Who the client is by the certificate that it has shown to the vhost; found good.
+    pub client: Option<&'a ClientIdentity>,
 }
 
 /// A regular expression that can't be built; parsing rules this out.
@@ -165,6 +169,12 @@ impl Routes {
                 .is_some_and(|decoded| paths.find(decoded.as_str(), request) == Found::Route(route))
     }
 
+    /// Which vhost answers for which host.
+    #[must_use]
+    pub const fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
     /// The methods that the routes of a path take, for `Allow`.
     #[must_use]
     pub fn allow(&self, vhost: usize, group: usize) -> &str {
@@ -183,7 +193,7 @@ impl Routes {
     pub(crate) fn get(&self, host: &str, path: &str) -> Result<Routed, NoRoute> {
         let (host, path) = (Host::parse(host).unwrap(), Path::parse(path).unwrap());
         let (method, headers) = (&Method::GET, &HeaderMap::new());
-        self.find(&Request { host: &host, path: &path, method, headers, query: None })
+        self.find(&Request { host: &host, path: &path, method, headers, query: None, client: None })
     }
 }
 

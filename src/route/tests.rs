@@ -32,8 +32,8 @@ fn ask(
         headers.append(*name, value.parse().unwrap());
     }
     let (host, path) = (Host::parse(host).unwrap(), Path::parse(path).unwrap());
-    let request =
-        Request { host: &host, path: &path, method: &method.parse().unwrap(), headers: &headers, query };
+    let method = &method.parse().unwrap();
+    let request = Request { host: &host, path: &path, method, headers: &headers, query, client: None };
     routes.find(&request).map(|routed| (routed.vhost(), routed.route()))
 }
 

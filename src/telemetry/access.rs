@@ -14,7 +14,7 @@ use fluxheim_config::{LogField, LogFields, LogFormat, LogQuery, Logging};
 
 use crate::telemetry::lines::Lines;
 use crate::telemetry::mask;
-use crate::types::TlsFacts;
+use crate::types::{ClientIdentity, TlsFacts};
 
 /// One request as the log has it.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub struct AccessLine<'a> {
     pub scheme: &'static str,
     pub protocol: &'static str,
     pub tls: Option<&'a TlsFacts>,
+    /// Who the client is by its certificate.
+    pub client: Option<&'a ClientIdentity>,
     pub method: &'a str,
     pub host: &'a str,
     /// As received; masked when it is written.
@@ -90,6 +92,10 @@ impl AccessLine<'_> {
             LogField::TlsGroup => self.tls.and_then(|tls| tls.group).and_then(lent),
             LogField::TlsSni => self.tls.and_then(|tls| tls.sni.as_deref()).and_then(lent),
             LogField::TlsResumed => self.tls.filter(|tls| tls.resumed).and_then(|_| lent("yes")),
+            LogField::ClientCertSubject => self.client.map(|client| client.subject.as_str()).and_then(lent),
+            LogField::ClientCertFingerprint => {
+                self.client.map(|client| Value::Text(client.fingerprint_text().into()))
+            }
             LogField::Method => lent(self.method),
             LogField::Host => lent(self.host),
             LogField::Target => Some(Value::Text(mask::url(&self.target, query))),

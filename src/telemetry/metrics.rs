@@ -41,6 +41,7 @@ pub struct Metrics {
     h2_refused: Family<ReasonLabel, Counter>,
     rate_limited: Family<RateLabels, Counter>,
     handshakes: Family<ResultLabel, Counter>,
+    client_certificates: Family<VhostResultLabels, Counter>,
     tls_sessions: Family<TlsLabels, Counter>,
     refused: Family<ReasonLabel, Counter>,
     upstream_attempts: Family<UpstreamLabels, Counter>,
@@ -71,6 +72,23 @@ pub struct Metrics {
     /// Files that are replaced while the proxy runs.
     pub files: Files,
 }
+
+/// What comes of asking a client for its certificate.
+const CLIENT_CERTIFICATES: [&str; 13] = [
+    "ok",
+    "none",
+    "missing",
+    "too_long",
+    "expired",
+    "not_yet_valid",
+    "revoked",
+    "unknown_ca",
+    "unknown_revocation",
+    "expired_crl",
+    "purpose",
+    "signature",
+    "invalid",
+];
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -113,6 +131,12 @@ struct TlsLabels {
     version: &'static str,
     group: &'static str,
     resumed: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VhostResultLabels {
+    vhost: String,
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -214,6 +238,7 @@ impl Metrics {
             h2_refused: Family::default(),
             rate_limited: Family::default(),
             handshakes: Family::default(),
+            client_certificates: Family::default(),
             tls_sessions: Family::default(),
             refused: Family::default(),
             upstream_attempts: Family::default(),
@@ -299,6 +324,11 @@ impl Metrics {
             self.h2_refused.clone(),
         );
         r.register("tls_handshakes", "TLS handshakes, by result", self.handshakes.clone());
+        r.register(
+            "tls_client_certificates",
+            "Handshakes with vhosts that ask for a client certificate, by vhost and what came of it",
+            self.client_certificates.clone(),
+        );
         r.register(
             "tls_sessions",
             "TLS sessions agreed on, by version, key exchange, and whether an earlier one was taken up",
@@ -427,6 +457,12 @@ impl Metrics {
         self.tls_sessions.get_or_create(&labels).inc();
     }
 
+    /// What came of asking a client for its certificate.
+    pub fn client_certificate(&self, vhost: &str, result: &'static str) {
+        let labels = VhostResultLabels { vhost: vhost.to_owned(), result };
+        self.client_certificates.get_or_create(&labels).inc();
+    }
+
     /// One request refused for its framing or its pace.
     pub fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc();
@@ -478,6 +514,9 @@ impl Metrics {
         }
         for reason in meters.reasons() {
             self.errors.remove(&ErrorLabels { vhost: label.vhost.clone(), reason });
+        }
+        for result in CLIENT_CERTIFICATES {
+            self.client_certificates.remove(&VhostResultLabels { vhost: label.vhost.clone(), result });
         }
         self.durations.remove(&label);
         self.request_sizes.remove(&label);

@@ -6,6 +6,8 @@
 
 mod about;
 mod certificates;
+pub mod client_auth;
+mod identity;
 mod key;
 mod outward;
 mod pair;
@@ -24,6 +26,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 
 pub use about::About;
 pub use certificates::{Certificates, Loaded, read_ticket_keys};
+pub use client_auth::{ClientAuth, ClientAuths};
 pub use outward::{Outward, Outwards, read_outward};
 pub use pair::{CertificateError, KeysRead};
 pub use resolver::{Entry, Resolver, Source};

@@ -12,12 +12,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::error::Unspecified;
 use fluxheim_config::{Config, Tls, TlsVersion};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ServerConfig, ServerSessionMemoryCache, StoresServerSessions,
+    WebPkiClientVerifier,
 };
 use rustls::version::{TLS12, TLS13};
 
 use super::certificates::Certificates;
+use super::client_auth::{ClientAuth, ClientAuths};
 use super::resolver::{Resolver, asked};
 use super::tickets::Tickets;
 use crate::route::Hosts;
@@ -39,6 +42,7 @@ struct Terms {
     common: Arc<ServerConfig>,
     /// Of vhosts with terms of their own.
     own: HashMap<usize, Arc<ServerConfig>>,
+    clients: ClientAuths,
 }
 
 /// Sessions in memory, so many of them.
@@ -53,6 +57,8 @@ pub struct Chosen {
     pub vhost: Option<usize>,
     /// For whom the certificate is that it gets.
     pub names: Arc<[String]>,
+    /// What is asked of the client's certificate, if one is asked for.
+    pub client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// There is no certificate for the name that a client asked for, nor one to stand in.
@@ -61,24 +67,36 @@ pub struct Chosen {
 pub struct UnrecognizedName;
 
 impl Termination {
-    /// On the terms of `config`, with these certificates.
+    /// On the terms of `config`, with these certificates; `clients` is whose certificates are believed.
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn new(config: &Config, certificates: Certificates) -> Result<Self, Unspecified> {
+    pub fn new(
+        config: &Config,
+        clients: &ClientAuths,
+        certificates: Certificates,
+    ) -> Result<Self, Unspecified> {
         let keys = certificates.ticket_keys().cloned();
         let tickets = Arc::new(Tickets::new(keys, config.tls.session_tickets.rotation)?);
         let resolver = Arc::new(Resolver::new(certificates));
-        let terms = ArcSwap::from_pointee(Terms::of(config, &resolver, &tickets, None));
+        let terms = ArcSwap::from_pointee(Terms::of(config, clients, &resolver, &tickets, None));
         Ok(Self { resolver, tickets, terms })
     }
 
     /// New handshakes are on the terms of `config`, with these certificates, from now on.
-    pub fn replace(&self, config: &Config, certificates: Certificates) {
+    pub fn replace(&self, config: &Config, clients: &ClientAuths, certificates: Certificates) {
         self.tickets.follow(certificates.ticket_keys().cloned(), config.tls.session_tickets.rotation);
         self.resolver.replace(certificates);
         let cache = self.terms.load().cache.clone();
-        self.terms.store(Arc::new(Terms::of(config, &self.resolver, &self.tickets, Some(cache))));
+        let terms = Terms::of(config, clients, &self.resolver, &self.tickets, Some(cache));
+        self.terms.store(Arc::new(terms));
+    }
+
+    /// New handshakes believe `clients` from now on; the rest stays.
+    pub fn believe(&self, config: &Config, clients: &ClientAuths) {
+        let cache = self.terms.load().cache.clone();
+        let terms = Terms::of(config, clients, &self.resolver, &self.tickets, Some(cache));
+        self.terms.store(Arc::new(terms));
     }
 
     /// The certificates in use.
@@ -113,23 +131,35 @@ impl Termination {
             None => terms.hosts.any(),
         };
         let own = vhost.and_then(|vhost| terms.own.get(&vhost));
-        Ok(Chosen { config: Arc::clone(own.unwrap_or(&terms.common)), vhost, names })
+        let client_auth = vhost.and_then(|vhost| terms.clients.of(vhost)).cloned();
+        Ok(Chosen { config: Arc::clone(own.unwrap_or(&terms.common)), vhost, names, client_auth })
     }
 }
 
 impl Terms {
-    fn of(config: &Config, resolver: &Arc<Resolver>, tickets: &Arc<Tickets>, cache: Option<Cache>) -> Self {
+    fn of(
+        config: &Config,
+        clients: &ClientAuths,
+        resolver: &Arc<Resolver>,
+        tickets: &Arc<Tickets>,
+        cache: Option<Cache>,
+    ) -> Self {
         let size = config.tls.session_cache_size;
         let cache = cache.filter(|cache| cache.0 == size).unwrap_or_else(|| Cache::of(size));
-        let mut common = server_config(&config.tls, resolver);
+        let mut common = server_config(&config.tls, resolver, WebPkiClientVerifier::no_client_auth());
         resumes(&mut common, &config.tls, tickets, &cache);
+        // Sessions with these are never taken up again: one would be good for longer than the CA, the
+        // revocation list or the certificate that it began with.
+        let asking = |auth: &ClientAuth| Arc::new(server_config(&config.tls, resolver, auth.verifier()));
+        let own = clients.iter().map(|(vhost, auth)| (vhost, asking(auth)));
         Self {
             hosts: Hosts::new(&config.vhosts),
             patience: config.tls.handshake_timeout,
             strict_sni: config.tls.strict_sni,
             cache,
             common: Arc::new(common),
-            own: HashMap::new(),
+            own: own.collect(),
+            clients: clients.clone(),
         }
     }
 }
@@ -148,13 +178,13 @@ impl Cache {
 ///
 /// X25519MLKEM768 is the first of the provider's groups, and every suite of it has forward secrecy and
 /// authenticated encryption: what the profiles differ in is the version.
-fn server_config(tls: &Tls, resolver: &Arc<Resolver>) -> ServerConfig {
+fn server_config(tls: &Tls, resolver: &Arc<Resolver>, verifier: Arc<dyn ClientCertVerifier>) -> ServerConfig {
     let versions: &[_] = match tls.min_version {
         TlsVersion::V1_2 => &[&TLS13, &TLS12],
         TlsVersion::V1_3 => &[&TLS13],
     };
     let mut server = ServerConfig::builder_with_protocol_versions(versions)
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::clone(resolver) as _);
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     server.session_storage = Arc::new(NoServerSessionStorage {});

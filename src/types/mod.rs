@@ -4,6 +4,7 @@
 
 mod client;
 pub mod field;
+mod identity;
 mod path;
 mod tls;
 mod uuid;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 pub use client::Client;
+pub use identity::{ClientIdentity, San, ShownCertificate, hex_text};
 pub use path::Path;
 pub use tls::TlsFacts;
 pub use uuid::{hex, uuid_v7};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::ShownCertificate;
+
 /// What is known of a client's TLS connection; told once, when the handshake is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TlsFacts {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
@@ -17,6 +19,8 @@ pub struct TlsFacts {
     pub alpn: Option<&'static str>,
     /// Whether an earlier session was taken up.
     pub resumed: bool,
+    /// The certificate that the client has shown to a vhost that asks for one; found good.
+    pub client: Option<Arc<ShownCertificate>>,
     /// For whom the certificate is that the client was shown.
     pub names: Arc<[String]>,
 }
@@ -49,6 +53,7 @@ mod tests {
             alpn: None,
             resumed: false,
             names: names.into(),
+            client: None,
         };
         for host in ["a.test", "x.b.test", "192.0.2.1"] {
             assert!(facts.certified_for(host), "{host}");

@@ -18,6 +18,8 @@ mod auth;
 mod balancing;
 mod causes;
 mod channels;
+mod client_certificates;
+mod client_identity;
 mod command_line;
 mod compression;
 mod consulting;

@@ -115,6 +115,7 @@ impl From<Denied> for Failure {
     fn from(denied: Denied) -> Self {
         let cause = match denied {
             Denied::Address => Cause::AddressDenied,
+            Denied::Certificate => Cause::CertificateDenied,
             Denied::Origin => Cause::OriginDenied,
             Denied::BodyTooLarge { .. } => Cause::BodyTooLarge,
         };

@@ -122,8 +122,10 @@ fn the_documentation_has_every_metric_with_its_labels() {
         sni: None,
         alpn: None,
         resumed: false,
+        client: None,
         names: std::sync::Arc::from([]),
     });
+    metrics.client_certificate("a.test", "ok");
     metrics.refused("bare_lf");
     metrics.h2_refused("resets");
     metrics.rate_limited("a.test", "client_ip", "enforce");

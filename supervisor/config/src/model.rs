@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use crate::acme::Acme;
 use crate::admin::Admin;
 use crate::auth::{BasicAuth, ForwardAuth, Jwt};
+use crate::client_auth::{ClientAuth, ClientIdentity};
 use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
 use crate::limits::{Limits, LocalLimits, RateLimit};
@@ -47,7 +48,7 @@ pub struct Config {
 
 impl Config {
     /// Whether this configuration makes the process hold secrets: private keys, those of
-    /// ACME among them, hashes of passwords, keys of sticky cookies and of session tickets.
+    /// ACME among them, hashes of passwords, keys of sticky cookies, of session tickets and of signatures.
     #[must_use]
     pub fn has_secrets(&self) -> bool {
         let client_keys = self.upstreams.iter().filter_map(|upstream| upstream.tls.as_ref()?.client.as_ref());
@@ -56,7 +57,7 @@ impl Config {
             || self.tls.session_tickets.key_file.is_some()
             || client_keys.count() > 0
             || self.upstreams.iter().any(|upstream| upstream.sticky.is_some())
-            || self.policies().any(|(_, policy)| policy.basic_auth.is_some())
+            || self.policies().any(|(_, policy)| policy.basic_auth.is_some() || policy.signs())
     }
 
     /// Every set of settings there is, with the index of its vhost; `[defaults]` have none.
@@ -207,6 +208,8 @@ pub struct Vhost {
     pub hosts: Vec<HostPattern>,
     /// What is served for its hosts.
     pub certificate: VhostCertificate,
+    /// `None` asks no client for a certificate.
+    pub client_auth: Option<ClientAuth>,
     /// `redirect = "https"`: requests over plain HTTP are sent to the same place over TLS.
     pub redirect_to_https: bool,
     /// What holds for requests that no route of it takes.
@@ -252,6 +255,8 @@ pub struct Policy {
     pub basic_auth: Option<Arc<BasicAuth>>,
     pub jwt: Option<Arc<Jwt>>,
     pub forward_auth: Option<Arc<ForwardAuth>>,
+    /// What the upstream is told of a client's certificate.
+    pub client_identity: Option<Arc<ClientIdentity>>,
     /// Whether and how responses are packed.
     pub compression: Option<Arc<Compression>>,
     /// How failures are told.
@@ -283,6 +288,7 @@ impl Policy {
             basic_auth: None,
             jwt: None,
             forward_auth: None,
+            client_identity: None,
             compression: None,
             errors: Arc::default(),
             request_headers: HeaderEdits::default(),
@@ -293,6 +299,13 @@ impl Policy {
             encoded_slash: Ambiguous::default(),
             non_utf8_path: Ambiguous::default(),
         }
+    }
+}
+
+impl Policy {
+    /// Whether requests are signed.
+    fn signs(&self) -> bool {
+        self.client_identity.as_ref().is_some_and(|identity| identity.signature.is_some())
     }
 }
 

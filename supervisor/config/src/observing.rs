@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use crate::sections::routes::print_path;
-use crate::{LogLevel, Route};
+use crate::sections::vhosts::print_host;
+use crate::{LogLevel, Route, Vhost};
 
 /// `[logging]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +91,8 @@ log_fields! {
     TlsGroup "tls_group"
     TlsSni "tls_sni"
     TlsResumed "tls_resumed"
+    ClientCertSubject "client_cert_subject"
+    ClientCertFingerprint "client_cert_fingerprint"
     Method "method"
     Host "host"
     Target "target"
@@ -218,6 +221,14 @@ impl Ratio {
     #[must_use]
     pub const fn millionths(self) -> u32 {
         self.0
+    }
+}
+
+impl Vhost {
+    /// How logs and metrics call it: its first host as the file has it.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.hosts.first().map_or_else(|| "*".to_owned(), print_host)
     }
 }
 

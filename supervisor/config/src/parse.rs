@@ -105,6 +105,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     check_listening(root, &server_table, &config, certified);
     check_redirects(root, &config);
     acme::check(root, &config);
+    check_client_auth(root, &config);
     config
 }
 
@@ -135,6 +136,19 @@ fn check_redirects(root: &Section<'_>, config: &Config) {
     }
 }
 
+/// A client can show its certificate to something: over plain HTTP there is no way to.
+fn check_client_auth(root: &Section<'_>, config: &Config) {
+    let asks = config.vhosts.iter().any(|vhost| vhost.client_auth.is_some());
+    if asks && config.server.https.is_empty() {
+        let flaw =
+            Flaw::new("client_auth asks for certificates that nobody can show: nothing listens with TLS");
+        root.run().sink.absence(
+            root.place("vhosts"),
+            flaw.help("add https to [server]; what a proxy in front says of a certificate is not believed"),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,8 +161,13 @@ mod tests {
             "an entry of http or https" => "[[server.http]]\n".to_owned(),
             "[[acme.issuers]]" => "[acme]\n[[acme.issuers]]\n".to_owned(),
             "an entry of servers" => "[[upstreams]]\n[[upstreams.servers]]\n".to_owned(),
-            "access" | "security_headers" | "cors" | "basic_auth" | "jwt" | "forward_auth" => {
+            "access" | "security_headers" | "cors" | "basic_auth" | "jwt" | "forward_auth"
+            | "client_identity" => {
                 format!("[defaults.{}]\n", schema.title)
+            }
+            "[vhosts.client_auth]" => "[[vhosts]]\n[vhosts.client_auth]\n".to_owned(),
+            "client_certificate of a route" => {
+                "[[vhosts]]\n[[vhosts.routes]]\n[vhosts.routes.client_certificate]\n".to_owned()
             }
             "cache of forward_auth" => "[defaults.forward_auth.cache]\n".to_owned(),
             "jwks" => "[defaults.jwt.jwks]\n".to_owned(),

@@ -6,6 +6,7 @@
 mod acme;
 mod admin;
 mod balancing;
+mod client_auth;
 mod policies;
 mod routing;
 mod tls;
@@ -191,6 +192,7 @@ fn vhost(out: &mut Out, vhost: &Vhost, config: &Config) {
         true => out.key("redirect", quoted("https")),
         false => out.comment("redirect", "\"https\"", "none"),
     }
+    out.key("client_auth", client_auth::client_auth(vhost.client_auth.as_ref()));
     local(out, &vhost.policy, config);
     for route in &vhost.routes {
         out.table("[[vhosts.routes]]");
@@ -244,6 +246,7 @@ fn policy(out: &mut Out, settings: &Policy, config: &Config) {
     out.key("jwt", settings.jwt.as_deref().map_or_else(off, |jwt| policies::jwt(jwt, config)));
     let forward = settings.forward_auth.as_deref();
     out.key("forward_auth", forward.map_or_else(off, |forward| policies::forward_auth(forward, config)));
+    out.key("client_identity", settings.client_identity.as_deref().map_or_else(off, client_auth::identity));
     out.key("compression", content::compression(settings.compression.as_deref()));
     out.key("errors", content::errors(&settings.errors));
 }
@@ -383,6 +386,7 @@ mod tests {
     const FULL: &str = r#"
 [server]
 http = [{ address = "0.0.0.0:80", h2c = true, proxy_protocol = true }]
+https = ["0.0.0.0:443"]
 trusted_proxies = ["::1"]
 [[tls.certificates]]
 name = "c"
@@ -428,7 +432,10 @@ routes = [
     { path = "/r", redirect = "https://{host}{path}" },
     { path = "/f", respond = { status = 503, body_file = "f" } },
     { path = "/q", respond = { status = 404 }, response_headers = { set = { X = "{client_ip}" } } },
+    { path = "/c", respond = { status = 404 }, client_certificate = { san = ["a"], fingerprint = ["0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"] } },
 ]
+client_identity = { headers = ["client-cert"], subject_header = "a", san_header = "b", fingerprint_header = "c", sign_key_file = "k" }
+client_auth = { mode = "required", ca = "c", crl = ["r"], allow_san = ["a"], allow_fingerprint = ["0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"] }
 [defaults]
 rate_limit = { requests = 1, per = "1s" }
 

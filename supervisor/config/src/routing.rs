@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use crate::Template;
+use crate::{ClientCondition, Template};
 
 /// What a request must have, all of it, for a route to take it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,13 +16,15 @@ pub struct Conditions {
     pub headers: BTreeMap<String, ValueMatch>,
     /// Names and values percent-decoded; one parameter of that name must fit.
     pub query: BTreeMap<String, ValueMatch>,
+    /// What is asked of the client's certificate. `None`: nothing.
+    pub client: Option<ClientCondition>,
 }
 
 impl Conditions {
     /// Whether every request fits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.methods.is_empty() && self.headers.is_empty() && self.query.is_empty()
+        self.methods.is_empty() && self.headers.is_empty() && self.query.is_empty() && self.client.is_none()
     }
 }
 

@@ -6,6 +6,7 @@
 mod acme;
 mod admin;
 mod balancing;
+mod client_auth;
 mod content;
 mod observing;
 mod policies;
@@ -18,6 +19,7 @@ use crate::flaw::{Flaw, listed, nearest, show};
 pub(crate) use acme::{ACME, ACME_DNS, ACME_ISSUER, ACME_REDIS, ACME_STORAGE, EXTERNAL_ACCOUNT};
 pub(crate) use admin::ADMIN;
 pub(crate) use balancing::{HASH, HEALTH, OUTLIER, QUEUE, RETRY, STICKY};
+pub(crate) use client_auth::{CLIENT_AUTH, CLIENT_CONDITION, CLIENT_IDENTITY};
 pub(crate) use content::{COMPRESSION, ERRORS, STATIC};
 pub(crate) use observing::{LOGGING, METRICS, OTLP, REQUEST_ID, TRACING};
 pub(crate) use policies::{ACCESS, AUTH_CACHE, BASIC_AUTH, CORS, FORWARD_AUTH, JWKS, JWT, SECURITY_HEADERS};
@@ -147,7 +149,7 @@ pub(crate) static STORAGE: Schema = Schema {
 };
 pub(crate) static VHOST: Schema = Schema {
     title: "[[vhosts]]",
-    keys: &["hosts", "default", "redirect", "certificate", "limits", "routes"],
+    keys: &["hosts", "default", "redirect", "certificate", "client_auth", "limits", "routes"],
     shared: DEFAULTS.keys,
     known_as: &[
         ("server_name", "hosts"),
@@ -155,6 +157,8 @@ pub(crate) static VHOST: Schema = Schema {
         ("names", "hosts"),
         ("locations", "routes"),
         ("default_server", "default"),
+        ("ssl_verify_client", "client_auth"),
+        ("client_ca", "client_auth"),
         ("https_redirect", "redirect"),
         ("force_https", "redirect"),
     ],
@@ -163,7 +167,16 @@ pub(crate) static VHOST: Schema = Schema {
 pub(crate) static ROUTE: Schema = Schema {
     title: "[[vhosts.routes]]",
     keys: &[
-        "path", "methods", "headers", "query", "upstream", "static", "redirect", "respond", "rewrite",
+        "path",
+        "methods",
+        "headers",
+        "query",
+        "client_certificate",
+        "upstream",
+        "static",
+        "redirect",
+        "respond",
+        "rewrite",
         "limits",
     ],
     shared: DEFAULTS.keys,
@@ -186,7 +199,7 @@ pub(crate) static ROUTE: Schema = Schema {
         ("return", "respond"),
         ("direct_response", "respond"),
     ],
-    planned: &["client_certificate", "cache"],
+    planned: &["cache"],
 };
 /// Settings of vhosts and routes. What stands here holds for every vhost that doesn't say otherwise, and
 /// what a vhost says for every route of it that doesn't; see [`crate::Policy`].
@@ -200,6 +213,7 @@ pub(crate) static DEFAULTS: Schema = Schema {
         "basic_auth",
         "jwt",
         "forward_auth",
+        "client_identity",
         "compression",
         "errors",
         "request_headers",
@@ -296,7 +310,7 @@ pub(crate) static LIMITS: Schema = Schema {
 };
 
 /// Every table, in the order of the documentation.
-pub(crate) static ALL: [&Schema; 51] = [
+pub(crate) static ALL: [&Schema; 54] = [
     &ROOT,
     &SERVER,
     &LISTENER,
@@ -321,7 +335,9 @@ pub(crate) static ALL: [&Schema; 51] = [
     &UPSTREAM_TLS,
     &UPSTREAM_SERVER,
     &VHOST,
+    &CLIENT_AUTH,
     &ROUTE,
+    &CLIENT_CONDITION,
     &STATIC,
     &REDIRECT,
     &RESPOND,
@@ -338,6 +354,7 @@ pub(crate) static ALL: [&Schema; 51] = [
     &JWKS,
     &FORWARD_AUTH,
     &AUTH_CACHE,
+    &CLIENT_IDENTITY,
     &COMPRESSION,
     &ERRORS,
     &LIMITS,

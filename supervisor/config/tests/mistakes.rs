@@ -586,3 +586,79 @@ fn the_key_of_a_sticky_cookie_is_a_secret_beside_its_file() {
     assert!(config.has_secrets());
     assert_eq!(config.upstreams[0].sticky.as_ref().unwrap().secret_file.to_str(), Some("/etc/f/k"));
 }
+
+const MUTUAL: &str = "[server]\nhttps = [\"0.0.0.0:8443\"]\n[[tls.certificates]]\nname = \"a\"\ncert = \"c\"\n\
+    key = \"k\"\n[[vhosts]]\nhosts = [\"a.test\"]\n";
+
+/// A vhost with `routes` and `client_auth`, the latter on line 10.
+fn told_of_client_auth(client_auth: &str, route: &str) -> String {
+    told(&format!(
+        "{MUTUAL}routes = [{{ path = \"/\", respond = {{ status = 204 }}{route} }}]\nclient_auth = {client_auth}\n"
+    ))
+}
+
+#[test]
+fn client_auth_says_whose_certificates_it_believes() {
+    assert_eq!(
+        told_of_client_auth("{ mode = \"required\" }", ""),
+        "f.toml:10:15: [vhosts.client_auth] has no ca; add ca, the path of a PEM file with the CAs that vouch for clients"
+    );
+    assert_eq!(
+        told_of_client_auth("{ ca = \"c\" }", ""),
+        "f.toml:10:15: [vhosts.client_auth] has no mode; add mode, \"off\", \"optional\" or \"required\""
+    );
+    assert_eq!(
+        told_of_client_auth("{ mode = \"optional\", ca = \"c\", allow_san = [] }", ""),
+        "f.toml:10:58: allow_san: the list is empty; leave it out to ask for none"
+    );
+    assert_eq!(
+        told_of_client_auth("{ mode = \"optional\", ca = \"c\", on_expired_crl = \"allow\" }", ""),
+        "f.toml:10:63: on_expired_crl: there is no revocation list it could hold for; add crl, or remove it"
+    );
+    assert_eq!(
+        told_of_client_auth("{ mode = \"on\", ca = \"c\" }", ""),
+        "f.toml:10:24: mode: unknown word \"on\"; did you mean \"off\"? known are off, optional, required"
+    );
+}
+
+#[test]
+fn certificates_are_looked_for_only_where_they_are_asked_for() {
+    assert_eq!(
+        told_of_client_auth("{ mode = \"off\" }", ", client_certificate = \"present\""),
+        "f.toml:9:74: client_certificate: its vhost asks no client for a certificate; add [vhosts.client_auth], or \
+         remove it"
+    );
+    let text = "[[vhosts]]\nhosts = [\"a\"]\nroutes = [{ path = \"/\", static = \"/s\" }]\n\
+                client_auth = { mode = \"required\", ca = \"c\" }\n";
+    assert_eq!(
+        told_beside_listener(text),
+        "f.toml:3:1: client_auth asks for certificates that nobody can show: nothing listens with TLS; add https to \
+         [server]; what a proxy in front says of a certificate is not believed"
+    );
+}
+
+#[test]
+fn identities_go_under_names_that_mean_nothing_else() {
+    let told = |identity: &str| told_beside_listener(&format!("[defaults]\nclient_identity = {identity}\n"));
+    assert_eq!(
+        told("{ headers = [\"client-cert-chain\"] }"),
+        "f.toml:4:31: headers: client-cert-chain never goes without client-cert (RFC 9440 section 2.3); add \
+         \"client-cert\""
+    );
+    assert_eq!(
+        told("{ subject_header = \"Client-Cert\" }"),
+        "f.toml:4:38: subject_header: \"Client-Cert\" has a meaning of its own; name another field"
+    );
+    assert_eq!(
+        told("{ subject_header = \"x-a\", san_header = \"X-A\" }"),
+        "f.toml:4:58: san_header: \"x-a\" is subject_header already; give each a field of its own"
+    );
+    assert_eq!(
+        told("{}"),
+        "f.toml:4:19: client_identity tells nothing; add headers = [\"client-cert\"], or write \"off\""
+    );
+    assert_eq!(
+        told("{ headers = [\"client-cert\"], key_id = \"k\" }"),
+        "f.toml:4:57: key_id: there is no key that it could be the name of; add sign_key_file, or remove it"
+    );
+}

@@ -16,6 +16,8 @@ use proptest::sample::select;
 mod acme;
 #[path = "properties/balancing.rs"]
 mod balancing;
+#[path = "properties/client_auth.rs"]
+mod client_auth;
 
 const FULL: &str = r#"
 [server]
@@ -560,8 +562,9 @@ prop_compose! {
         methods in btree_set(select(vec!["POST", "PUT", "PROPFIND"]), 0..3),
         headers in btree_map("[a-z_-]{5,9}", value_match(), 0..3),
         query in btree_map(TEXT, value_match(), 0..3),
+        client in option::of(client_auth::condition()),
     ) -> Conditions {
-        Conditions { methods: methods.into_iter().map(str::to_owned).collect(), headers, query }
+        Conditions { methods: methods.into_iter().map(str::to_owned).collect(), headers, query, client }
     }
 }
 
@@ -590,6 +593,7 @@ prop_compose! {
         basic_auth in option::of(basic_auth().boxed()),
         jwt in option::of(jwt().boxed()),
         forward_auth in option::of(forward_auth().boxed()),
+        client_identity in option::of(client_auth::identity().boxed()),
         compression in compression().boxed(),
         errors in errors().boxed(),
         (request_headers, response_headers, upstream_host) in
@@ -610,6 +614,7 @@ prop_compose! {
             basic_auth: basic_auth.map(Arc::new),
             jwt: jwt.map(Arc::new),
             forward_auth: forward_auth.map(Arc::new),
+            client_identity: client_identity.map(Arc::new),
             compression,
             errors,
             request_headers,
@@ -678,13 +683,21 @@ fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
         }
         kept
     });
-    (btree_set(pattern(), 1..6), vec((certificate(), routes), 1..4)).prop_map(|(hosts, vhosts)| {
+    let client_auth = option::of(client_auth::client_auth().boxed()).boxed();
+    let of_vhost = (certificate(), client_auth, routes);
+    (btree_set(pattern(), 1..6), vec(of_vhost, 1..4)).prop_map(|(hosts, vhosts)| {
         let hosts: Vec<_> = hosts.into_iter().collect();
         let share = hosts.len().div_ceil(vhosts.len());
         let shares = hosts.chunks(share).map(<[HostPattern]>::to_vec);
         shares
             .zip(vhosts)
-            .map(|(hosts, (certificate, routes))| Vhost { certificate, ..Vhost::new(hosts, routes) })
+            .map(|(hosts, (certificate, client_auth, mut routes))| {
+                // Nobody would ever meet a condition on what nobody is asked for.
+                if client_auth.is_none() {
+                    routes.iter_mut().for_each(|route| route.when.client = None);
+                }
+                Vhost { certificate, client_auth, ..Vhost::new(hosts, routes) }
+            })
             .collect()
     })
 }

@@ -51,9 +51,13 @@ impl Reach {
         let own = |path: &Path| if path.is_dir() { absolute(path) } else { folder_of(path) };
         let credentials = config.policies().flat_map(|(_, policy)| {
             let users = policy.basic_auth.as_deref().map(|basic| &basic.users_file);
-            users.into_iter().chain(policy.jwt.as_deref().and_then(|jwt| jwt.keys.file()))
+            let signature = policy.client_identity.as_deref().and_then(|told| told.signature.as_ref());
+            let signs = signature.map(|signature| &signature.key_file);
+            users.into_iter().chain(policy.jwt.as_deref().and_then(|jwt| jwt.keys.file())).chain(signs)
         });
         let acme = config.acme.iter().flat_map(of_acme);
+        let clients = config.vhosts.iter().filter_map(|vhost| vhost.client_auth.as_ref());
+        let clients = clients.flat_map(|auth| std::iter::once(&auth.ca).chain(&auth.crl));
         let pages = config.policies().flat_map(|(_, policy)| policy.errors.pages.values());
         let bodies =
             config.vhosts.iter().flat_map(|vhost| &vhost.routes).filter_map(|route| match &route.action {
@@ -73,6 +77,7 @@ impl Reach {
         Self {
             files: certificates
                 .chain(upstreams)
+                .chain(clients)
                 .map(|file| folder_of(file))
                 .chain(credentials.chain(pages).chain(bodies).map(|file| folder_of(file)))
                 .chain(sticky)

@@ -49,6 +49,7 @@ pub enum Code {
     ChainIncomplete,
     ChainOrder,
     Changing,
+    CrlUnusable,
     Empty,
     Expired,
     ExpiresSoon,
@@ -92,7 +93,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in alphabetical order.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::AclDefault,
         Self::AclDormant,
         Self::AclGrants,
@@ -102,6 +103,7 @@ impl Code {
         Self::ChainIncomplete,
         Self::ChainOrder,
         Self::Changing,
+        Self::CrlUnusable,
         Self::Empty,
         Self::Expired,
         Self::ExpiresSoon,
@@ -156,6 +158,7 @@ impl Code {
             Self::ChainIncomplete => "chain-incomplete",
             Self::ChainOrder => "chain-order",
             Self::Changing => "changing",
+            Self::CrlUnusable => "crl-unusable",
             Self::Empty => "empty",
             Self::Expired => "expired",
             Self::ExpiresSoon => "expires-soon",

@@ -51,11 +51,12 @@ pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
 pub use object::{
     Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
-    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_pair, inventory,
-    ocsp_response, pair, socket_folder, sticky_key, ticket_keys,
+    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_ca_bundle,
+    client_pair, client_revocation_lists, inventory, ocsp_response, pair, socket_folder, sticky_key,
+    ticket_keys,
 };
 pub use pair::{PairRead, read_pair};
-pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain};
+pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain, revocation_lists};
 pub use repair::Repaired;
 pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};

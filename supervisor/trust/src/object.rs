@@ -26,6 +26,8 @@ pub enum Role {
     PrivateKey,
     /// Public; whoever can replace it decides whose certificates are believed.
     CaBundle,
+    /// Public; whoever can replace it can bring a revoked certificate back.
+    RevocationList,
     /// The name under which an ACME account is bound to a customer (RFC 8555 section 7.3.4).
     EabKeyId,
     /// Its secret: whoever can read it can open accounts in the customer's name.
@@ -40,6 +42,8 @@ pub enum Role {
     CacheKey,
     /// Whoever can read it can make cookies that choose the server.
     StickyKey,
+    /// Whoever can read it can pose as the proxy, and as any client, towards an upstream.
+    IdentityKey,
     /// Whoever can read it can change the zone that it is for (TSIG, RFC 8945).
     DnsKey,
     /// Whoever can read it can read and change what instances share, sealed as it is.
@@ -60,11 +64,12 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
         Self::CaBundle,
+        Self::RevocationList,
         Self::EabKeyId,
         Self::EabHmac,
         Self::AdminTokens,
@@ -72,6 +77,7 @@ impl Role {
         Self::UsersFile,
         Self::CacheKey,
         Self::StickyKey,
+        Self::IdentityKey,
         Self::DnsKey,
         Self::StoragePassword,
         Self::SealKey,
@@ -93,6 +99,7 @@ impl Role {
             | Self::UsersFile
             | Self::CacheKey
             | Self::StickyKey
+            | Self::IdentityKey
             | Self::DnsKey
             | Self::StoragePassword
             | Self::SealKey
@@ -100,6 +107,7 @@ impl Role {
             Self::Config
             | Self::Certificate
             | Self::CaBundle
+            | Self::RevocationList
             | Self::KeySet
             | Self::OcspResponse
             | Self::StateFolder
@@ -122,6 +130,7 @@ impl Role {
             | Self::EabHmac
             | Self::CacheKey
             | Self::StickyKey
+            | Self::IdentityKey
             | Self::DnsKey
             | Self::StoragePassword
             | Self::SealKey
@@ -129,6 +138,8 @@ impl Role {
             | Self::OcspResponse => 64 << 10,
             Self::Config | Self::Certificate | Self::AdminTokens | Self::KeySet => 1 << 20,
             Self::CaBundle | Self::UsersFile => 4 << 20,
+            // Some 400,000 entries.
+            Self::RevocationList => 16 << 20,
             Self::StateFolder | Self::SocketFolder | Self::StaticRoot => 0,
         }
     }
@@ -141,6 +152,7 @@ impl Role {
             Self::Certificate => "certificate",
             Self::PrivateKey => "private-key",
             Self::CaBundle => "ca-bundle",
+            Self::RevocationList => "revocation-list",
             Self::EabKeyId => "eab-key-id",
             Self::EabHmac => "eab-hmac",
             Self::AdminTokens => "admin-tokens",
@@ -148,6 +160,7 @@ impl Role {
             Self::UsersFile => "users-file",
             Self::CacheKey => "cache-key",
             Self::StickyKey => "sticky-key",
+            Self::IdentityKey => "identity-key",
             Self::DnsKey => "dns-key",
             Self::StoragePassword => "storage-password",
             Self::SealKey => "seal-key",
@@ -174,6 +187,7 @@ impl fmt::Display for Role {
             Self::Certificate => "certificate",
             Self::PrivateKey => "private key",
             Self::CaBundle => "CA bundle",
+            Self::RevocationList => "revocation list",
             Self::EabKeyId => "EAB key id",
             Self::EabHmac => "EAB HMAC key",
             Self::AdminTokens => "admin token file",
@@ -181,6 +195,7 @@ impl fmt::Display for Role {
             Self::UsersFile => "file of users",
             Self::CacheKey => "cache key",
             Self::StickyKey => "key of sticky cookies",
+            Self::IdentityKey => "key of signed identities",
             Self::DnsKey => "TSIG key",
             Self::StoragePassword => "password of the storage",
             Self::SealKey => "seal key",
@@ -289,8 +304,9 @@ pub fn inventory(config: &Config) -> Inventory {
     let staples = (0..config.tls.certificates.len()).filter_map(|index| ocsp_response(config, index));
     let pairs = pairs.chain(staples.map(Item::One)).chain(tickets);
     let socket = socket_folder(config).map(Item::One);
-    let items =
-        pairs.chain(acme).chain(upstreams).chain(statics).chain(credentials(config)).chain(socket).collect();
+    let clients = client_trust(config);
+    let items = pairs.chain(acme).chain(upstreams).chain(clients).chain(statics);
+    let items = items.chain(credentials(config)).chain(socket).collect();
     let unnamed = vhosts().filter(|(_, vhost)| {
         vhost.certificate == VhostCertificate::ByName && !config.server.https.is_empty()
     });
@@ -305,13 +321,42 @@ fn credentials(config: &Config) -> impl Iterator<Item = Item> {
     let files = config.policies().flat_map(|(vhost, policy)| {
         let users = policy.basic_auth.as_deref().map(|basic| (Role::UsersFile, &basic.users_file));
         let keys = policy.jwt.as_deref().and_then(|jwt| Some((Role::KeySet, jwt.keys.file()?)));
+        let signature = policy.client_identity.as_deref().and_then(|identity| identity.signature.as_ref());
+        let identity = signature.map(|signature| (Role::IdentityKey, &signature.key_file));
         let name = vhost.map_or_else(|| "defaults".to_owned(), vhost_name);
-        users.into_iter().chain(keys).map(move |(role, path)| (role, path, name.clone()))
+        users.into_iter().chain(keys).chain(identity).map(move |(role, path)| (role, path, name.clone()))
     });
     let mut seen = BTreeSet::new();
     files
         .filter(move |(role, path, _)| seen.insert((*role, *path)))
         .map(|(role, path, name)| Item::One(Object { role, name, path: path.clone() }))
+}
+
+/// What the certificates of clients are judged by, each file once.
+fn client_trust(config: &Config) -> impl Iterator<Item = Item> {
+    let objects = (0..config.vhosts.len()).flat_map(|vhost| {
+        let lists = client_revocation_lists(config, vhost);
+        client_ca_bundle(config, vhost).into_iter().chain(lists)
+    });
+    let mut seen = BTreeSet::new();
+    objects.filter(move |object| seen.insert((object.role, object.path.clone()))).map(Item::One)
+}
+
+/// The CAs that may vouch for the clients of a vhost, if it asks for certificates.
+#[must_use]
+pub fn client_ca_bundle(config: &Config, vhost: usize) -> Option<Object> {
+    let path = config.vhosts.get(vhost)?.client_auth.as_ref()?.ca.clone();
+    Some(Object { role: Role::CaBundle, name: vhost_name(vhost), path })
+}
+
+/// The revocation lists for the clients of a vhost.
+#[must_use]
+pub fn client_revocation_lists(config: &Config, vhost: usize) -> Vec<Object> {
+    let auth = config.vhosts.get(vhost).and_then(|of| of.client_auth.as_ref());
+    let files = auth.into_iter().flat_map(|auth| &auth.crl);
+    let object =
+        |path: &PathBuf| Object { role: Role::RevocationList, name: vhost_name(vhost), path: path.clone() };
+    files.map(object).collect()
 }
 
 fn of_upstream(upstream: &Upstream) -> impl Iterator<Item = Item> {
@@ -427,6 +472,8 @@ mod tests {
         hosts = ["b.example"]
         basic_auth = { users_file = "users" }
         jwt = { jwks_file = "keys.json", issuer = "i", audience = "any", source = "cookie:t" }
+        client_auth = { mode = "required", ca = "ca.pem", crl = ["a.crl", "b.crl", "a.crl"] }
+        client_identity = { headers = ["client-cert"], sign_key_file = "identity.key" }
         [[vhosts.routes]]
         path = "/"
         static = "/srv/b"
@@ -454,10 +501,14 @@ mod tests {
                 (Role::Certificate, example, Path::new("/etc/fluxheim/tls/a.pem")),
                 (Role::PrivateKey, example, Path::new("/keys/a.key")),
                 (Role::StickyKey, "upstreams \"app\"", Path::new("/etc/fluxheim/sticky.key")),
+                (Role::CaBundle, "vhosts 2", Path::new("/etc/fluxheim/ca.pem")),
+                (Role::RevocationList, "vhosts 2", Path::new("/etc/fluxheim/a.crl")),
+                (Role::RevocationList, "vhosts 2", Path::new("/etc/fluxheim/b.crl")),
                 (Role::StaticRoot, "vhosts 1", Path::new("/srv/a")),
                 (Role::StaticRoot, "vhosts 2", Path::new("/srv/b")),
                 (Role::UsersFile, "vhosts 2", Path::new("/etc/fluxheim/users")),
                 (Role::KeySet, "vhosts 2", Path::new("/etc/fluxheim/keys.json")),
+                (Role::IdentityKey, "vhosts 2", Path::new("/etc/fluxheim/identity.key")),
                 (Role::SocketFolder, "admin.socket", Path::new("/run/fluxheim")),
             ]
         );

@@ -197,6 +197,13 @@ pub(crate) fn look_at_bundle(object: &Object, inspection: &mut Inspection, now: 
     }
 }
 
+/// Looks at lists of revoked certificates.
+pub(crate) fn look_at_revocation_lists(object: &Object, inspection: &mut Inspection, now: i64) {
+    if let Some(lists) = secret::content(object.role, &object.path, inspection) {
+        inspection.findings.extend(sense::judge_revocation_lists(&object.path, lists.as_bytes(), now));
+    }
+}
+
 /// Says of hosts whose vhosts name no certificate which of them no certificate covers.
 pub(crate) fn cover_by_name(hosts: &[NamedHost], reports: &mut [ObjectReport]) {
     let all: Vec<_> = reports.iter().filter_map(|report| report.certificate.clone()).collect();

@@ -40,6 +40,9 @@ pub enum PemError {
     /// The same for certificates.
     #[error("no BEGIN CERTIFICATE block{}", but(*.0))]
     NoCertificate(Instead),
+    /// The same for revocation lists.
+    #[error("no BEGIN X509 CRL block{}", but(*.0))]
+    NoRevocationList(Instead),
     /// OpenSSL's own form, which holds more than the certificate.
     #[error("a BEGIN TRUSTED CERTIFICATE block, which no other program reads")]
     TrustedCertificate,
@@ -115,6 +118,30 @@ pub fn certificate_chain(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
 /// There is none, one is damaged, or there are more than any list has.
 pub fn ca_certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     certificates(pem, MOST_CAS)
+}
+
+/// The revocation lists of a file as DER: one that is DER itself, or PEM.
+///
+/// # Errors
+/// There is none, one is damaged, or there are more than anybody keeps in one file.
+pub fn revocation_lists(bytes: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
+    // A SEQUENCE with a long length (X.690 section 8.1.3.5): no text begins so.
+    if bytes.starts_with(&[0x30]) && bytes.get(1).is_some_and(|length| length & 0x80 != 0) {
+        return Ok(vec![bytes.to_vec()]);
+    }
+    let mut found = Vec::new();
+    let mut instead = Instead::of_file(bytes);
+    for block in Blocks::of(bytes) {
+        let block = block?;
+        match block.label {
+            b"X509 CRL" if found.len() == MOST_LISTS => {
+                return Err(PemError::TooMany(MOST_LISTS, "revocation lists"));
+            }
+            b"X509 CRL" => found.push(public(&block)?),
+            other => instead = instead.min(Instead::of_label(other)),
+        }
+    }
+    if found.is_empty() { Err(PemError::NoRevocationList(instead)) } else { Ok(found) }
 }
 
 /// The same for a file that may hold other numbers of them.
@@ -259,6 +286,8 @@ fn labelled<'a>(line: &'a [u8], opening: &[u8]) -> Option<&'a [u8]> {
 const LONGEST_CHAIN: usize = 16;
 /// The list that browsers share has about 150.
 const MOST_CAS: usize = 1024;
+/// One for each CA of a large house.
+const MOST_LISTS: usize = 32;
 /// A key with its certificates, its parameters and what tools like to add has a dozen.
 const MOST_BLOCKS: usize = 64;
 

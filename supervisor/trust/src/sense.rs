@@ -13,6 +13,7 @@ mod key;
 mod names;
 mod private;
 mod public;
+mod revoked;
 mod text;
 mod unread;
 mod usage;
@@ -108,6 +109,11 @@ pub(crate) fn judge(pair: &Pair<'_>) -> Sense {
 /// Judges the certificates of CAs whose clients are let in, at `now`, in seconds since 1970.
 pub(crate) fn judge_ca_bundle(path: &Path, pem: &[u8], now: i64) -> Vec<Finding> {
     bundle::judge(path, pem, now)
+}
+
+/// Judges lists of revoked certificates, likewise.
+pub(crate) fn judge_revocation_lists(path: &Path, bytes: &[u8], now: i64) -> Vec<Finding> {
+    revoked::judge(path, bytes, now)
 }
 
 /// Says of hosts whose vhosts name no certificate that none covers them.

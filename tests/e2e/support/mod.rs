@@ -13,6 +13,7 @@ pub(crate) mod knot;
 mod moody;
 mod origin;
 mod peers;
+mod pki;
 mod raw;
 mod trace;
 
@@ -25,6 +26,7 @@ pub(crate) use knot::Knot;
 pub(crate) use moody::{Mood, Moody};
 pub(crate) use origin::{Nginx, Scripted, Strict};
 pub(crate) use peers::{Answer, H2Client, Peer, server_config};
+pub(crate) use pki::{Pki, Wanted};
 pub(crate) use raw::{Response, exchange, handshake, request, tls};
 pub(crate) use trace::{Call, Trace, strace};
 

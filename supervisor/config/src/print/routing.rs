@@ -17,6 +17,9 @@ pub(super) fn route(out: &mut Out, route: &Route, config: &Config) {
             out.key(key, table(values, print_value));
         }
     }
+    if let Some(condition) = &when.client {
+        out.key("client_certificate", super::client_auth::condition(condition));
+    }
     match &route.action {
         Action::Static(files) => out.key("static", super::content::files(files)),
         Action::Upstream(index) => {

@@ -1,4 +1,4 @@
-//! What a route asks of a request beside its path: `methods`, `headers`, `query`.
+//! What a route asks of a request beside its path: `methods`, `headers`, `query`, `client_certificate`.
 //!
 //! Owns the syntax of what a value must be; matches nothing.
 
@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::flaw::{Flaw, show};
 use crate::section::{Read, Section};
+use crate::sections::client_auth;
 use crate::value::{header, pattern};
 use crate::{Conditions, ValueMatch};
 
@@ -13,12 +14,14 @@ const METHODS: &str = "a list such as [\"GET\", \"POST\"]";
 const VALUES: &str = "a table such as { name = \"value\" }";
 const VALUE: &str = "a string: \"value\", \"~ regular expression\" or \"*\"";
 
-/// The conditions; those that are flawed are left out.
-pub(crate) fn read(section: &Section<'_>) -> Conditions {
+/// The conditions; those that are flawed are left out. `certificates` says whether the vhost asks clients
+/// for theirs.
+pub(crate) fn read(section: &Section<'_>, certificates: bool) -> Conditions {
     Conditions {
         methods: methods(section),
         headers: values(section, "headers", header_name),
         query: values(section, "query", parameter),
+        client: client_auth::condition(section, certificates),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod acme;
 pub(crate) mod actions;
 pub(crate) mod admin;
 pub(crate) mod balancing;
+pub(crate) mod client_auth;
 pub(crate) mod compression;
 pub(crate) mod conditions;
 pub(crate) mod errors;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::flaw::{Flaw, show};
 use crate::section::{Read, Section};
 use crate::sections::policies::{access, basic_auth, cors, forward_auth, jwt, security_headers};
-use crate::sections::{Names, compression, errors, headers, limits, rates};
+use crate::sections::{Names, client_auth, compression, errors, headers, limits, rates};
 use crate::value::pattern::Captures;
 use crate::value::{self, host};
 use crate::{Ambiguous, Policy, TokenSource, Underscores, UpstreamLocation, schema};
@@ -31,6 +31,7 @@ pub(crate) fn read(
         basic_auth: over(basic_auth::read(section), inherited.basic_auth.as_ref()),
         jwt: over(jwt::read(section, upstreams), inherited.jwt.as_ref()),
         forward_auth: over(forward_auth::read(section, upstreams), inherited.forward_auth.as_ref()),
+        client_identity: over(client_auth::identity(section), inherited.client_identity.as_ref()),
         compression: compression::read(section, inherited.compression.as_ref()),
         errors: errors::read(section, &inherited.errors),
         request_headers: headers("request_headers", &inherited.request_headers),

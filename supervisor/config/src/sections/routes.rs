@@ -27,22 +27,40 @@ impl Route {
 }
 
 /// The routes of a vhost.
-pub(crate) fn read(section: &Section<'_>, upstreams: &Names, inherited: &Policy) -> Vec<Route> {
+///
+/// `certificates` says whether the vhost asks clients for theirs.
+pub(crate) fn read(
+    section: &Section<'_>,
+    upstreams: &Names,
+    inherited: &Policy,
+    certificates: bool,
+) -> Vec<Route> {
     let mut taken = Taken::new();
     let tables = section.tables("routes", &schema::ROUTE);
     if tables.is_empty() {
         section.missing("routes", "at least one [[vhosts.routes]]");
     }
-    tables.iter().filter_map(|table| route(table, upstreams, inherited, &mut taken)).collect()
+    tables
+        .iter()
+        .filter_map(|table| {
+            let when = conditions::read(table, certificates);
+            route(table, upstreams, inherited, when, &mut taken)
+        })
+        .collect()
 }
 
-fn route(section: &Section<'_>, upstreams: &Names, inherited: &Policy, taken: &mut Taken) -> Option<Route> {
+fn route(
+    section: &Section<'_>,
+    upstreams: &Names,
+    inherited: &Policy,
+    when: Conditions,
+    taken: &mut Taken,
+) -> Option<Route> {
     let path = section.require("path", PATH, path::route);
     let (path, captures) = match path {
         Some(At { at, value: (path, captures) }) => (Some(At { at, value: path }), captures),
         None => (None, Captures::default()),
     };
-    let when = conditions::read(section);
     if let Some(path) = &path {
         check_reachable(section, path, &when, taken);
     }
@@ -61,7 +79,9 @@ fn check_reachable(section: &Section<'_>, path: &At<PathMatch>, when: &Condition
         section.here(
             "path",
             path.at,
-            flaw.help("keep one of them, or tell them apart by methods, headers or query"),
+            flaw.help(
+                "keep one of them, or tell them apart by methods, headers, query or client_certificate",
+            ),
         );
     } else if let Some(first) = taken.get(&key(&Conditions::default())) {
         let before = section.describe(*first);

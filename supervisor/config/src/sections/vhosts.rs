@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Names, policy, routes};
+use super::{Names, client_auth, policy, routes};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Read, Section};
@@ -29,6 +29,7 @@ impl Vhost {
         Self {
             hosts,
             certificate: VhostCertificate::ByName,
+            client_auth: None,
             redirect_to_https: false,
             policy: Policy::default(),
             routes,
@@ -53,8 +54,18 @@ fn vhost(
     let certificate = certificate(section, &references.certificates);
     let redirect = section.read("redirect", "\"https\"", redirect);
     let policy = policy::local(section, defaults, &references.upstreams, &Captures::default());
-    let routes = routes::read(section, &references.upstreams, &policy);
-    Some(Vhost { hosts: hosts?, certificate, redirect_to_https: redirect.or(false), policy, routes })
+    let client_auth = client_auth::read(section);
+    // Of one that is flawed, nothing is known.
+    let certificates = !matches!(client_auth, Ok(None));
+    let routes = routes::read(section, &references.upstreams, &policy, certificates);
+    Some(Vhost {
+        hosts: hosts?,
+        certificate,
+        client_auth: client_auth.ok().flatten(),
+        redirect_to_https: redirect.or(false),
+        policy,
+        routes,
+    })
 }
 
 /// One name, or several of certificates that differ in their kind of key.

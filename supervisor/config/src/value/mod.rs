@@ -8,6 +8,7 @@ pub(crate) mod duration;
 pub(crate) mod field;
 pub(crate) mod header;
 pub(crate) mod host;
+pub(crate) mod identity;
 pub(crate) mod path;
 pub(crate) mod pattern;
 pub(crate) mod ratio;

@@ -266,7 +266,12 @@ fn pinned(subject: &Subject<'_>) -> Option<Finding> {
     }
     let renewed = matches!(
         role,
-        Role::Certificate | Role::PrivateKey | Role::CaBundle | Role::TicketKeys | Role::OcspResponse
+        Role::Certificate
+            | Role::PrivateKey
+            | Role::CaBundle
+            | Role::RevocationList
+            | Role::TicketKeys
+            | Role::OcspResponse
     );
     let secret = delivery.is_some_and(|delivery| delivery.kind == DeliveryKind::RuntimeSecret);
     (renewed && !secret).then(|| {

@@ -16,7 +16,7 @@ use crate::schema::Schema;
 use crate::section::{At, Read, Section};
 
 /// The table at `key` as `read` makes of it; `None` for `"off"`.
-fn table_or_off<'a, T>(
+pub(crate) fn table_or_off<'a, T>(
     section: &Section<'a>,
     key: &'static str,
     schema: &'static Schema,

@@ -6,8 +6,8 @@ use std::path::Path;
 use nix::sys::stat::SFlag;
 
 use crate::Role::{
-    AdminTokens, CaBundle, CacheKey, Certificate, EabHmac, EabKeyId, PrivateKey, StaticRoot, StickyKey,
-    TicketKeys, UsersFile,
+    AdminTokens, CaBundle, CacheKey, Certificate, EabHmac, EabKeyId, IdentityKey, PrivateKey, StaticRoot,
+    StickyKey, TicketKeys, UsersFile,
 };
 use crate::testing::{STRANGER, Scratch, US, check, codes, findings, findings_for, object, root, us};
 
@@ -169,7 +169,9 @@ fn holds_every_secret_to_the_rules_of_a_key() {
     let open = scratch.file("open", b"SECRET", US, 0o640);
     let foreign = scratch.file("foreign", b"SECRET", STRANGER, 0o600);
     let good = scratch.key("good");
-    for role in [PrivateKey, EabKeyId, EabHmac, AdminTokens, UsersFile, CacheKey, StickyKey, TicketKeys] {
+    for role in
+        [PrivateKey, EabKeyId, EabHmac, AdminTokens, UsersFile, CacheKey, StickyKey, IdentityKey, TicketKeys]
+    {
         assert_eq!(codes(&findings(role, &good)), NONE);
         assert_eq!(codes(&findings(role, &open)), ["mode-too-open"]);
         assert_eq!(codes(&findings(role, &foreign)), ["foreign-owner"]);
