@@ -188,7 +188,7 @@ pub(super) fn build(config: Config) -> Result<Built, String> {
     let outwards = Outwards::load(&config, &terms).map_err(|errors| join(&errors));
     let all = outwards.as_ref().map_or(&[][..], |outwards| &outwards.all);
     let clients = ClientAuths::load(&config, &terms).map_err(|errors| join(&errors));
-    let believed = clients.as_ref().map(Clone::clone).unwrap_or_default();
+    let believed = clients.clone().unwrap_or_default();
     let live = Live::new(config, all, believed).map_err(|errors| join(&errors));
     match (live, certificates, outwards, clients) {
         (Ok(live), Ok(certificates), Ok(outwards), Ok(_)) => {

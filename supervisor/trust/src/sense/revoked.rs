@@ -25,7 +25,7 @@ pub(super) fn judge(path: &Path, bytes: &[u8], now: i64) -> Vec<Finding> {
     let lists = pem::revocation_lists(bytes).map_err(|error| unusable(error.to_string()));
     for (at, der) in kept(lists, &mut findings).unwrap_or_default().iter().enumerate() {
         match CertificateRevocationList::from_der(der) {
-            Ok((rest, list)) if rest.is_empty() => findings.extend(of_list(path, at, &list, now)),
+            Ok(([], list)) => findings.extend(of_list(path, at, &list, now)),
             _ => findings.push(unusable(format!("list {} is no revocation list in DER", at + 1))),
         }
     }
