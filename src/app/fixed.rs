@@ -2,7 +2,7 @@
 //!
 //! Owns the list: whoever reads a setting once, at the start, enters it here.
 
-use fluxheim_config::Config;
+use fluxheim_config::{AcmeStorage, Config};
 
 /// The keys that differ and stay as they were until a restart.
 pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
@@ -14,6 +14,8 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
         ("tls.offload_threads", old.tls.offload_threads != new.tls.offload_threads),
         ("admin.socket", old.admin.socket != new.admin.socket),
+        ("acme (as a whole)", old.acme.is_some() != new.acme.is_some()),
+        ("acme.storage", storage(old) != storage(new)),
         ("hardening", old.hardening != new.hardening),
         ("limits.max_connections", limits.0.max_connections != limits.1.max_connections),
         ("limits.max_h2_streams", limits.0.max_h2_streams != limits.1.max_h2_streams),
@@ -30,6 +32,11 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))
     .collect()
+}
+
+/// Of ACME, where both have it.
+fn storage(config: &Config) -> Option<&AcmeStorage> {
+    config.acme.as_ref().map(|acme| &acme.storage)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Owns the order of the start: configuration, own hardening, the word of PID 1, keys, listeners,
 //! ready. Key material is opened only after PID 1 has agreed. Decides nothing about requests.
 
+mod acme;
+mod certify;
 mod control;
 mod drain;
 mod expiry;

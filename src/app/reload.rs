@@ -13,9 +13,10 @@ use hickory_resolver::TokioResolver;
 use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinSet;
 
+use crate::acme::{Handle, Settings};
 use crate::app::record::{Record, hash};
 use crate::app::rotate::{self, Rotating};
-use crate::app::{fixed, patience};
+use crate::app::{acme, fixed, patience};
 use crate::cli::Configuration;
 use crate::edge::jwks;
 use crate::edge::live::Live;
@@ -34,6 +35,8 @@ pub(super) struct Reloadable {
     pub crowd: Arc<ArcSwap<Crowd>>,
     pub termination: Arc<Termination>,
     pub handshakes: Arc<Handshakes>,
+    /// Where the configuration had ACME at the start.
+    pub acme: Option<Handle>,
     pub resolver: TokioResolver,
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
@@ -74,11 +77,14 @@ impl Reloadable {
 
     async fn try_reload(&mut self, at: &Configuration) -> Outcome {
         match self.rehearse(at).await {
-            Ok((Built { live, certificates, sights }, refreshing)) => {
+            Ok((Built { live, certificates, sights }, refreshing, settings)) => {
                 let until_restart = fixed::changed(&self.live.load().config, &live.config);
                 warn_of_fixed(&until_restart);
                 let sha256 = hash(&live.config);
                 self.termination.replace(&live.config, &live.clients.load(), certificates);
+                if let (Some(acme), Some(settings)) = (&self.acme, settings) {
+                    acme.follow(settings);
+                }
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.handshakes.follow(&live.config.limits);
                 self.pace.store(Arc::new(pace(&live.config.limits)));
@@ -104,17 +110,20 @@ impl Reloadable {
         }
     }
 
-    async fn rehearse(&self, at: &Configuration) -> Result<(Built, Refreshing), String> {
+    async fn rehearse(&self, at: &Configuration) -> Result<Rehearsed, String> {
         let (at, confined_to, secrets) = (at.clone(), self.confined_to.clone(), self.judged_with_secrets);
         let work = move || read_anew(&at, confined_to.as_ref(), secrets);
         let read = tokio::task::spawn_blocking(|| patience::reading(work)).await;
-        let mut built = read.map_err(|error| error.to_string())??;
+        let (mut built, settings) = read.map_err(|error| error.to_string())??;
         built.live.inherit(&self.live.load());
         let mut refreshing = resolve::start(&built.live.pools, &self.resolver, &self.telemetry);
         refreshing.first_answers().await;
-        Ok((built, refreshing))
+        Ok((built, refreshing, settings))
     }
 }
+
+/// Everything that a reload puts in place.
+type Rehearsed = (Built, Refreshing, Option<Settings>);
 
 /// How requests of new connections may come in.
 pub(super) const fn pace(limits: &Limits) -> Pace {
@@ -142,13 +151,14 @@ fn read_anew(
     at: &Configuration,
     confined_to: Option<&Reach>,
     judged_with_secrets: bool,
-) -> Result<Built, String> {
+) -> Result<(Built, Option<Settings>), String> {
     let config = super::load(at)?;
     check_reach(&Reach::of(&config, &at.path), confined_to)?;
     if config.has_secrets() && !judged_with_secrets {
         return Err(FIRST_SECRETS.to_owned());
     }
-    build(config)
+    let settings = acme::settings(&config)?;
+    Ok((build(config)?, settings))
 }
 
 /// What lies outside could only fail to open, file by file, with nothing but "permission denied".

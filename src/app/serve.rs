@@ -22,8 +22,11 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::acme::{Challenges, Engine};
 use crate::admin;
 use crate::admin::seen;
+use crate::app::acme::{self, Acme};
+use crate::app::certify::Certify;
 use crate::app::control::{Control, Evidence, started_now};
 use crate::app::drain;
 use crate::app::expiry;
@@ -150,6 +153,8 @@ fn available_threads() -> usize {
 struct Proxy {
     plain: Arc<Timed>,
     secure: Arc<Timed>,
+    /// Until it runs.
+    engine: Option<Engine>,
     reloadable: Reloadable,
     telemetry: Arc<Telemetry>,
     bound: Vec<(Bound, Transport, Listener)>,
@@ -182,6 +187,11 @@ impl Proxy {
         let fetching = jwks::start(&live);
         let connecting = ConnectorOptions::from_server_conf(&framework(threads));
         let checking = health::start(&live.pools, &connecting);
+        let (acme, challenges, engine) = match acme::open(&live.config, &resolver, &termination, &telemetry) {
+            Ok(Some(Acme { engine, handle, challenges })) => (Some(handle), Some(challenges), Some(engine)),
+            Ok(None) => (None, None, None),
+            Err(mistakes) => return Err(StartError::Refused(mistakes)),
+        };
         let crowd = Arc::new(ArcSwap::from_pointee(reload::crowd(&live.config)));
         let handshakes = Arc::new(Handshakes::new(&live.config.limits, Arc::clone(&crowd)));
         let secure =
@@ -201,6 +211,7 @@ impl Proxy {
             crowd,
             termination,
             handshakes,
+            acme,
             resolver,
             telemetry: Arc::clone(&telemetry),
             refreshing,
@@ -214,8 +225,16 @@ impl Proxy {
         };
         let clients = Arc::new(Tally::default());
         Ok(Self {
-            plain: Arc::new(http_proxy(&live, &telemetry, Scheme::Http, threads, &clients)),
-            secure: Arc::new(http_proxy(&live, &telemetry, Scheme::Https, threads, &clients)),
+            plain: Arc::new(http_proxy(
+                &live,
+                &telemetry,
+                Scheme::Http,
+                threads,
+                &clients,
+                challenges.clone(),
+            )),
+            secure: Arc::new(http_proxy(&live, &telemetry, Scheme::Https, threads, &clients, challenges)),
+            engine,
             reloadable,
             telemetry,
             bound,
@@ -243,7 +262,7 @@ impl Proxy {
             listeners: self.listeners(&socket),
             evidence,
             started: started_now(),
-            acme: None,
+            acme: self.reloadable.acme.clone().map(|acme| Arc::new(Certify(acme)) as _),
         };
         let server = admin::Server::new(listener, Arc::new(control), Arc::clone(&self.telemetry))?;
         tracing::info!(socket = %socket.path().display(), "admin socket listening");
@@ -267,7 +286,13 @@ impl Proxy {
         orders: mpsc::UnboundedReceiver<Order>,
         supervisor: Option<ProxyEnd>,
     ) -> Result<(), StartError> {
-        self.accept();
+        if let Some(mut engine) = self.engine.take() {
+            engine.prepare().await;
+            self.accept();
+            tokio::spawn(engine.run());
+        } else {
+            self.accept();
+        }
         if let Some(exporter) = exporter(&self.reloadable.live, &self.telemetry) {
             tokio::spawn(exporter.run());
         }
@@ -402,9 +427,10 @@ fn http_proxy(
     scheme: Scheme,
     threads: usize,
     clients: &Arc<Tally>,
+    challenges: Option<Challenges>,
 ) -> Timed {
     let clients = Arc::clone(clients);
-    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme, clients };
+    let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme, clients, challenges };
     let limits = live.load().config.limits.clone();
     let mut proxy = HttpProxy::new(edge, Arc::new(framework(threads)));
     proxy.handle_init_modules();

@@ -4,13 +4,16 @@
 
 use bytes::Bytes;
 use fluxheim_config::{Redirect, Respond, RespondBody};
-use http::{StatusCode, header};
+use http::{Method, StatusCode, header};
 use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
+use crate::acme::Challenges;
+use crate::edge::admit::Admitted;
 use crate::edge::ctx::Ctx;
 use crate::edge::files::whole;
-use crate::edge::respond;
+use crate::edge::respond::{self, Reply};
 use crate::edge::shape;
 use crate::rewrite::redirect::{location, over_tls};
 use crate::rewrite::template::Values;
@@ -41,6 +44,27 @@ pub(super) async fn redirect_to_https(session: &mut Session, ctx: &Ctx) -> Resul
     let Some(admitted) = ctx.admitted() else { return Ok(()) };
     let to = over_tls(admitted.host.as_str(), admitted.path.as_str(), session.req_header().uri.query());
     send(session, ctx, 308, to).await
+}
+
+/// The answer to a CA that validates a name by HTTP-01 (RFC 8555 section 8.3), if it asks for what is there.
+///
+/// # Errors
+/// Never: the fields are fixed.
+pub(super) async fn challenge(
+    head: &RequestHeader,
+    admitted: &Admitted,
+    challenges: Option<&Challenges>,
+) -> Result<Option<(ResponseHeader, Bytes)>, Reply> {
+    let Some(challenges) = challenges.filter(|_| matches!(head.method, Method::GET | Method::HEAD)) else {
+        return Ok(None);
+    };
+    let Some(token) = admitted.path.as_str().strip_prefix(CHALLENGES) else { return Ok(None) };
+    let Some(answer) = challenges.http_answer(token).await else { return Ok(None) };
+    let unmade = |_| Reply::internal("the answer to a CA could not be put together");
+    let mut head = respond::head(StatusCode::OK).map_err(unmade)?;
+    head.insert_header(header::CONTENT_LENGTH, answer.len()).map_err(unmade)?;
+    head.insert_header(header::CONTENT_TYPE, "application/octet-stream").map_err(unmade)?;
+    Ok(Some((head, Bytes::from(answer))))
 }
 
 async fn send(session: &mut Session, ctx: &Ctx, status: u16, to: String) -> Result<()> {
@@ -92,6 +116,9 @@ pub(super) async fn fixed(session: &mut Session, ctx: &Ctx, fixed: &Fixed) -> Re
     }
     respond::finish(session, ctx, head, fixed.body.clone()).await
 }
+
+/// Where CAs look.
+const CHALLENGES: &str = "/.well-known/acme-challenge/";
 
 /// The configuration takes statuses up to 599 only.
 fn known(status: u16) -> StatusCode {

@@ -52,6 +52,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, Result};
 
+use crate::acme::Challenges;
 use crate::edge::admit::{Admitted, Refusal};
 use crate::edge::cause::Cause;
 use crate::edge::ctx::{ConnInfo, Ctx};
@@ -75,6 +76,8 @@ pub struct Edge {
     pub scheme: Scheme,
     /// Requests of each client; shared by all listeners, and the same over reloads.
     pub clients: Arc<Tally>,
+    /// What CAs are answered who validate a name.
+    pub challenges: Option<Challenges>,
 }
 
 #[async_trait]
@@ -337,6 +340,12 @@ impl Edge {
         client::disbelieve(session.req_header_mut());
         ctx.client = client::known(&ctx.live, ctx.tls.as_deref(), &admitted.host);
         let routed = find(&ctx.live, session.req_header(), &admitted, ctx.client.identity());
+        let challenge = local::challenge(session.req_header(), &admitted, self.challenges.as_ref()).await;
+        // A CA comes without credentials, by plain HTTP, and follows no rule of ours.
+        if let Some((head, body)) = challenge? {
+            ctx.admit(admitted, routed);
+            return Err(Stop::Answered(Box::new(head), body));
+        }
         if misdirected::is_misdirected(ctx, &admitted.host) {
             ctx.admit(admitted, routed);
             return Err(Refusal::Misdirected.into());

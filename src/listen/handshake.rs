@@ -19,7 +19,7 @@ use crate::telemetry::Telemetry;
 use crate::tls::{ClientAuth, Termination, client_auth};
 use crate::types::TlsFacts;
 
-/// Shakes hands over `socket`.
+/// Shakes hands over `socket`; `None` where that was all, as a CA validated a name.
 ///
 /// # Errors
 /// What the client, or the library, holds against it.
@@ -27,7 +27,7 @@ pub(super) async fn shake(
     termination: &Termination,
     socket: Socket,
     telemetry: &Telemetry,
-) -> io::Result<Secured<Socket>> {
+) -> io::Result<Option<Secured<Socket>>> {
     let mut first = LazyConfigAcceptor::new(Acceptor::default(), socket);
     let start = match (&mut first).await {
         Ok(start) => start,
@@ -44,13 +44,18 @@ pub(super) async fn shake(
     };
     let client_auth = chosen.client_auth.as_deref();
     match start.into_stream(chosen.config).into_fallible().await {
+        Ok(mut tls) if chosen.validates => {
+            // It has seen the certificate; whether it hears the end no longer matters.
+            let _ = tls.shutdown().await;
+            Ok(None)
+        }
         Ok(tls) => {
             let facts = Arc::new(facts(tls.get_ref().1, chosen.names, client_auth));
             if let Some(auth) = client_auth {
                 let result = if facts.client.is_some() { "ok" } else { "none" };
                 telemetry.metrics.client_certificate(auth.vhost(), result);
             }
-            Ok(Secured::new(tls, facts))
+            Ok(Some(Secured::new(tls, facts)))
         }
         Err((error, socket)) => {
             if let Some((auth, result)) = client_auth.zip(refused(&error)) {

@@ -303,7 +303,12 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
             () = async { stopping(&mut shutdown).await; tokio::time::sleep(LAST_OPENINGS).await } => None,
         };
         let failed = match outcome {
-            Some(Ok(stream)) => {
+            Some(Ok(None)) => {
+                tracing::debug!(%peer, "a CA validated a name by TLS-ALPN-01");
+                self.telemetry.metrics.handshake("ok");
+                return None;
+            }
+            Some(Ok(Some(stream))) => {
                 self.telemetry.metrics.handshake("ok");
                 self.telemetry.metrics.tls_session(stream.facts());
                 return Some(self.http(stream, peer, Scheme::Https));
@@ -323,7 +328,11 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
 }
 
 /// On threads of their own, where there are any: dropping what waits for them ends them too.
-async fn shake(secure: &Secure, socket: Socket, telemetry: &Arc<Telemetry>) -> io::Result<Secured<Socket>> {
+async fn shake(
+    secure: &Secure,
+    socket: Socket,
+    telemetry: &Arc<Telemetry>,
+) -> io::Result<Option<Secured<Socket>>> {
     let Some(aside) = &secure.aside else {
         return handshake::shake(&secure.termination, socket, telemetry).await;
     };

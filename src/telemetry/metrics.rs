@@ -4,6 +4,7 @@
 //! never from a request, so one client can't make them grow. Requests count through [`meters`], which
 //! resolve their series once.
 
+pub mod acme;
 pub mod meters;
 mod process;
 
@@ -71,6 +72,7 @@ pub struct Metrics {
     certificates: Certificates,
     /// Files that are replaced while the proxy runs.
     pub files: Files,
+    pub acme: acme::AcmeMeters,
 }
 
 /// What comes of asking a client for its certificate.
@@ -262,6 +264,7 @@ impl Metrics {
             servers: Servers::default(),
             certificates: Certificates::default(),
             files: Files::default(),
+            acme: acme::AcmeMeters::default(),
         };
         metrics.register_http();
         metrics.register_upstreams();
@@ -371,6 +374,7 @@ impl Metrics {
 
     fn register_rest(&mut self) {
         let r = self.registry.sub_registry_with_prefix(PREFIX);
+        self.acme.register(r);
         r.register(
             "access_log_dropped",
             "Access log lines lost because stdout was not read fast enough",

@@ -5,6 +5,7 @@
 //! `certificates`; connections are accepted in `listen`.
 
 mod about;
+mod alpn;
 mod certificates;
 pub mod client_auth;
 mod identity;
@@ -25,6 +26,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 
 pub use about::About;
+pub use alpn::AlpnAnswers;
 pub use certificates::{Certificates, Loaded, read_ticket_keys};
 pub use client_auth::{ClientAuth, ClientAuths};
 pub use outward::{Outward, Outwards, read_outward};

@@ -19,6 +19,7 @@ use rustls::server::{
 };
 use rustls::version::{TLS12, TLS13};
 
+use super::alpn::{self, AlpnAnswers};
 use super::certificates::Certificates;
 use super::client_auth::{ClientAuth, ClientAuths};
 use super::resolver::{Resolver, asked};
@@ -31,6 +32,9 @@ pub struct Termination {
     resolver: Arc<Resolver>,
     tickets: Arc<Tickets>,
     terms: ArcSwap<Terms>,
+    answers: Arc<AlpnAnswers>,
+    /// For CAs that validate a name (RFC 8737).
+    validation: Arc<ServerConfig>,
 }
 
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub struct Chosen {
     pub names: Arc<[String]>,
     /// What is asked of the client's certificate, if one is asked for.
     pub client_auth: Option<Arc<ClientAuth>>,
+    /// Whether a CA validates a name: nothing follows the handshake (RFC 8737 section 3).
+    pub validates: bool,
 }
 
 /// There is no certificate for the name that a client asked for, nor one to stand in.
@@ -80,7 +86,9 @@ impl Termination {
         let tickets = Arc::new(Tickets::new(keys, config.tls.session_tickets.rotation)?);
         let resolver = Arc::new(Resolver::new(certificates));
         let terms = ArcSwap::from_pointee(Terms::of(config, clients, &resolver, &tickets, None));
-        Ok(Self { resolver, tickets, terms })
+        let answers = Arc::<AlpnAnswers>::default();
+        let validation = Arc::new(alpn::terms(&answers));
+        Ok(Self { resolver, tickets, terms, answers, validation })
     }
 
     /// New handshakes are on the terms of `config`, with these certificates, from now on.
@@ -111,6 +119,12 @@ impl Termination {
         &self.tickets
     }
 
+    /// What CAs are answered who validate a name by TLS-ALPN-01.
+    #[must_use]
+    pub const fn answers(&self) -> &Arc<AlpnAnswers> {
+        &self.answers
+    }
+
     /// How long a client may take to finish the handshake.
     #[must_use]
     pub fn patience(&self) -> Duration {
@@ -122,6 +136,18 @@ impl Termination {
     /// # Errors
     /// When it is to be told that its name is not one of ours (RFC 6066 section 3).
     pub fn choose(&self, hello: &ClientHello<'_>) -> Result<Chosen, UnrecognizedName> {
+        if alpn::validates(hello)
+            && hello.server_name().is_some_and(|name| self.answers.find(&asked(name)).is_some())
+        {
+            let config = Arc::clone(&self.validation);
+            return Ok(Chosen {
+                config,
+                vhost: None,
+                names: Arc::default(),
+                client_auth: None,
+                validates: true,
+            });
+        }
         let terms = self.terms.load();
         let name = hello.server_name().map(asked);
         let shown = self.resolver.choose(name.as_deref(), hello.signature_schemes(), terms.strict_sni);
@@ -132,7 +158,8 @@ impl Termination {
         };
         let own = vhost.and_then(|vhost| terms.own.get(&vhost));
         let client_auth = vhost.and_then(|vhost| terms.clients.of(vhost)).cloned();
-        Ok(Chosen { config: Arc::clone(own.unwrap_or(&terms.common)), vhost, names, client_auth })
+        let config = Arc::clone(own.unwrap_or(&terms.common));
+        Ok(Chosen { config, vhost, names, client_auth, validates: false })
     }
 }
 

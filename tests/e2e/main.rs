@@ -12,6 +12,8 @@
 mod support;
 
 mod access;
+mod acme;
+mod acme_dns;
 mod admin;
 mod admission;
 mod auth;

@@ -21,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "acme",
             "admin",
             "cli",
             "ctl",
@@ -38,11 +39,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cli", &["admin"]),
     ("ctl", &["admin", "cli"]),
     ("admin", &["telemetry", "wire"]),
-    ("edge", &["policy", "rewrite", "route", "telemetry", "tls", "types", "upstream", "wire"]),
+    ("edge", &["acme", "policy", "rewrite", "route", "telemetry", "tls", "types", "upstream", "wire"]),
     ("listen", &["policy", "telemetry", "tls", "types", "wire"]),
     ("tls", &["route", "types"]),
     ("rotation", &[]),
-    ("acme", &[]),
+    ("acme", &["telemetry", "tls", "types"]),
     ("upstream", &["telemetry", "tls", "wire"]),
     ("telemetry", &["types"]),
     ("route", &["types"]),

@@ -12,6 +12,7 @@ mod grpc;
 pub(crate) mod knot;
 mod moody;
 mod origin;
+pub(crate) mod pebble;
 mod peers;
 mod pki;
 mod raw;

@@ -1,0 +1,614 @@
+//! What runs all the time: looks when which certificate is due, and has it ordered.
+//!
+//! Owns the loop, and which certificates are served. One replica orders at a time; the others take over what
+//! it puts into the store. Every plan is made anew each minute from the time of day, so that neither a clock
+//! that jumps nor a machine that slept leads it astray.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluxheim_config::BeforeFirst;
+use instant_acme::CertificateIdentifier;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::account;
+use super::attempt::{Attempts, Ended};
+use super::challenges::Challenges;
+use super::clock::seconds;
+use super::failure::Failure;
+use super::pair::{self, Facts};
+use super::presenting::Presenter;
+use super::record::{self, CertificateRecord, ChallengeRecord, ScheduleRecord};
+use super::schedule;
+use super::settings::{Host, Settings};
+use super::store::{Change, Expect, Key, Kind, Lease, Name, Store};
+use crate::telemetry::Telemetry;
+use crate::tls::Resolver;
+
+/// The state behind all ACME of a process.
+pub struct Engine {
+    settings: watch::Receiver<Arc<Settings>>,
+    commands: mpsc::Receiver<Command>,
+    store: Arc<dyn Store>,
+    attempts: Arc<Attempts>,
+    certificates: Arc<Resolver>,
+    hosts: BTreeMap<String, State>,
+    tasks: JoinSet<Done>,
+    lease: Option<Arc<Lease>>,
+}
+
+/// What an operator asks for, and who waits for the answer.
+pub(super) struct Command {
+    pub(super) order: Order,
+    pub(super) answer: oneshot::Sender<Result<String, Refused>>,
+}
+
+/// What an operator asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// A new certificate now.
+    Renew(String),
+    /// RFC 8555 section 7.6, with a reason of RFC 5280 section 5.3.1.
+    Revoke(String, u8),
+    /// RFC 8555 section 7.3.5
+    RollOver(String),
+    /// RFC 8555 section 7.3.6
+    Deactivate(String),
+}
+
+/// Why an operator's order is not followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    NotNow(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What is known of one host.
+#[derive(Default)]
+struct State {
+    host: Option<Host>,
+    facts: Option<Facts>,
+    schedule: ScheduleRecord,
+    /// Whether something is under way.
+    busy: bool,
+    /// Whether an order is kept that a crash may have left.
+    ordered: bool,
+    /// Asked for by an operator.
+    wanted: bool,
+    waiting: Vec<oneshot::Sender<Result<String, Refused>>>,
+}
+
+/// What a task did.
+struct Done {
+    host: String,
+    what: What,
+}
+
+enum What {
+    Ended(Ended),
+    Asked,
+}
+
+/// What is to be done for a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Order,
+    /// Ask the CA when to renew (RFC 9773).
+    Ask,
+}
+
+impl Engine {
+    /// See [`super::engine`].
+    #[must_use]
+    pub(super) fn new(
+        settings: watch::Receiver<Arc<Settings>>,
+        commands: mpsc::Receiver<Command>,
+        store: Arc<dyn Store>,
+        challenges: Challenges,
+        certificates: Arc<Resolver>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        let presenter = Presenter { challenges, store: Arc::clone(&store) };
+        let attempts = Arc::new(Attempts::new(Arc::clone(&store), presenter, telemetry));
+        Self {
+            settings,
+            commands,
+            store,
+            attempts,
+            certificates,
+            hosts: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            lease: None,
+        }
+    }
+
+    /// Serves what the store has already, or what stands in for it: before the first client comes.
+    pub async fn prepare(&mut self) {
+        if tokio::time::timeout(PREPARING, self.follow()).await.is_ok() {
+            return;
+        }
+        tracing::error!("the storage of [acme] does not answer: certificates follow when it does");
+        let settings = Arc::clone(&self.settings.borrow());
+        for host in &settings.hosts {
+            self.hosts.entry(host.name.clone()).or_default().host = Some(host.clone());
+            if self.hosts.get(&host.name).is_some_and(|state| state.facts.is_none()) {
+                self.stand_in(&settings, host);
+            }
+        }
+    }
+
+    /// Runs for good.
+    pub async fn run(mut self) {
+        let mut changes = self.store.changes();
+        // What came between the preparation and this.
+        self.look_again().await;
+        loop {
+            let wait = self.work().await;
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                change = changes.next() => self.take_over(change).await,
+                changed = self.settings.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    self.follow().await;
+                }
+                Some(command) = self.commands.recv() => self.obey(command).await,
+                Some(done) = self.tasks.join_next() => self.done(done).await,
+            }
+        }
+    }
+
+    /// Begins what is due, and says how long nothing else will be.
+    async fn work(&mut self) -> Duration {
+        let settings = Arc::clone(&self.settings.borrow());
+        let now = seconds();
+        let mut next = u64::MAX;
+        let mut due = Vec::new();
+        for (name, state) in &self.hosts {
+            let (Some(host), false) = (&state.host, state.busy) else { continue };
+            let (at, what) = state.due(&settings, now);
+            self.attempts.telemetry.metrics.acme.next(name, at);
+            match at <= now {
+                true => due.push((host.clone(), what)),
+                false => next = next.min(at),
+            }
+        }
+        self.attempts.telemetry.metrics.acme.storage(self.store.is_up());
+        if due.is_empty() && self.tasks.is_empty() {
+            self.lease = None;
+            return Duration::from_secs(next.saturating_sub(now).clamp(1, MINUTE));
+        }
+        let room = usize::try_from(settings.acme.max_concurrent_orders).unwrap_or(1);
+        let room = room.saturating_sub(self.tasks.len());
+        if room > 0 && !due.is_empty() {
+            let led = self.lease.is_some();
+            if !self.is_leader().await {
+                return ANOTHER_LEADS;
+            }
+            if !led {
+                // What is due was read before: another one may have done it meanwhile.
+                return Duration::ZERO;
+            }
+        }
+        for (host, what) in due.into_iter().take(room) {
+            self.begin(&settings, host, what);
+        }
+        Duration::from_secs(next.saturating_sub(now).clamp(1, MINUTE))
+    }
+
+    /// Whether this is the replica that orders.
+    async fn is_leader(&mut self) -> bool {
+        if self.lease.as_ref().is_some_and(|lease| lease.is_held()) {
+            return true;
+        }
+        self.lease = match self.store.try_lock(&Name::of(LOCK), LOCK_TTL).await {
+            Ok(lease) => lease.map(Arc::new),
+            Err(error) => {
+                tracing::warn!(%error, "no certificate is ordered while the storage is out of order");
+                None
+            }
+        };
+        if self.lease.is_some() {
+            self.sweep().await;
+            // Another one may have ordered meanwhile.
+            self.look_again().await;
+        }
+        self.lease.is_some()
+    }
+
+    fn begin(&mut self, settings: &Arc<Settings>, host: Host, what: Due) {
+        let Some(lease) = self.lease.clone() else { return };
+        let Some(state) = self.hosts.get_mut(&host.name) else { return };
+        state.busy = true;
+        let (settings, attempts) = (Arc::clone(settings), Arc::clone(&self.attempts));
+        let facts = state.facts.clone();
+        self.tasks.spawn(async move {
+            let what = match what {
+                Due::Order => {
+                    let ended = tokio::select! {
+                        ended = attempts.attempt(&settings, &host, &lease) => ended,
+                        () = lease.lost() => Ended::Failed("another replica orders now".to_owned()),
+                    };
+                    What::Ended(ended)
+                }
+                Due::Ask => {
+                    ask(&attempts, &settings, &host, facts.as_ref(), &lease).await;
+                    What::Asked
+                }
+            };
+            Done { host: host.name, what }
+        });
+    }
+
+    async fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let done = match done {
+            Ok(done) => done,
+            Err(error) => {
+                // Which host it was is not known any more: none stays busy for ever.
+                tracing::error!(%error, "an order ended by a fault of the program");
+                self.hosts.values_mut().for_each(|state| state.busy = false);
+                return;
+            }
+        };
+        let settings = Arc::clone(&self.settings.borrow());
+        self.look(&settings, &done.host).await;
+        let Some(state) = self.hosts.get_mut(&done.host) else { return };
+        state.busy = false;
+        let answer = match done.what {
+            What::Asked => return,
+            What::Ended(Ended::Issued) => {
+                state.wanted = false;
+                Ok(format!("{} has a new certificate", done.host))
+            }
+            What::Ended(Ended::Failed(why)) => {
+                state.wanted = false;
+                Err(why)
+            }
+            What::Ended(Ended::Waiting { until }) => {
+                state.schedule.not_before = until;
+                state.schedule.decided = seconds();
+                state.wanted = false;
+                Err("every issuer asked to wait, or is out of order".to_owned())
+            }
+        };
+        for waiting in std::mem::take(&mut state.waiting) {
+            let answer = answer.clone().map_err(Refused::Failed);
+            // Whoever waited may have gone.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Works by the configuration that there is now.
+    async fn follow(&mut self) {
+        let settings = Arc::clone(&self.settings.borrow_and_update());
+        self.attempts.forget_accounts().await;
+        let gone: Vec<_> = self
+            .hosts
+            .keys()
+            .filter(|name| settings.hosts.iter().all(|host| host.name != **name))
+            .cloned()
+            .collect();
+        for name in gone {
+            self.hosts.remove(&name);
+            self.certificates.remove(&name);
+            self.attempts.telemetry.metrics.acme.forget(&name);
+        }
+        for host in &settings.hosts {
+            self.hosts.entry(host.name.clone()).or_default().host = Some(host.clone());
+        }
+        self.look_again().await;
+    }
+
+    async fn take_over(&mut self, change: Change) {
+        let settings = Arc::clone(&self.settings.borrow());
+        match change {
+            Change::Key(key) => match key.kind {
+                Kind::Challenge => self.attempts.presenter.challenges.follow(&key).await,
+                Kind::Certificate | Kind::Schedule => {
+                    let host = settings.hosts.iter().find(|host| Name::of(&host.name) == key.name);
+                    if let Some(host) = host {
+                        self.look(&settings, &host.name).await;
+                    }
+                }
+                Kind::Account | Kind::Order => {}
+            },
+            Change::Anything => self.look_again().await,
+        }
+    }
+
+    async fn look_again(&mut self) {
+        let settings = Arc::clone(&self.settings.borrow());
+        for host in &settings.hosts {
+            self.look(&settings, &host.name).await;
+        }
+    }
+
+    /// Serves what the store has for `name`, and notes when something is due.
+    async fn look(&mut self, settings: &Settings, name: &str) {
+        let Some(host) = self.hosts.get(name).and_then(|state| state.host.clone()) else { return };
+        let (schedule, _) = self.attempts.schedule(&host).await;
+        let ordered = matches!(self.store.get(&Key::order(name)).await, Ok(Some(_)));
+        let facts = self.serve(settings, &host).await;
+        let Some(state) = self.hosts.get_mut(name) else { return };
+        self.attempts.telemetry.metrics.acme.failures(name, schedule.failures);
+        state.schedule = schedule;
+        state.ordered = ordered;
+        if facts.is_some() {
+            state.facts = facts;
+        }
+    }
+
+    /// Installs the certificate for `host`, or what stands in for it.
+    async fn serve(&self, settings: &Settings, host: &Host) -> Option<Facts> {
+        let known = self.hosts.get(&host.name).is_some_and(|state| state.facts.is_some());
+        let entry = match self.store.get(&Key::certificate(&host.name)).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::error!(host = host.name, %error, "the certificate can't be read");
+                None
+            }
+        };
+        let Some(entry) = entry else {
+            if !known {
+                self.stand_in(settings, host);
+            }
+            return None;
+        };
+        let pair =
+            CertificateRecord::read(entry.value.as_bytes()).map_err(|error| error.to_string()).and_then(
+                |record| pair::certified(&record.chain, &record.key.0).map_err(|error| error.to_string()),
+            );
+        let pair = pair.and_then(|pair| Ok((pair::facts(&pair).map_err(|error| error.to_string())?, pair)));
+        match pair {
+            Ok((facts, pair)) => {
+                self.certificates.install(&host.name, vec![pair]);
+                Some(facts)
+            }
+            Err(error) => {
+                tracing::error!(host = host.name, error, "the certificate that is kept can't be used");
+                if !known {
+                    self.stand_in(settings, host);
+                }
+                None
+            }
+        }
+    }
+
+    fn stand_in(&self, settings: &Settings, host: &Host) {
+        match settings.acme.before_first {
+            BeforeFirst::Refuse => self.certificates.remove(&host.name),
+            BeforeFirst::Placeholder => match pair::placeholder(&host.name) {
+                Ok(pair) => self.certificates.install(&host.name, vec![pair]),
+                Err(error) => tracing::warn!(host = host.name, %error, "no placeholder can be made"),
+            },
+        }
+    }
+
+    /// Takes away answers that a crash has left.
+    async fn sweep(&self) {
+        let keys = match self.store.list(Kind::Challenge).await {
+            Ok(keys) => keys,
+            Err(error) => return tracing::debug!(%error, "answers to CAs can't be listed"),
+        };
+        for key in keys {
+            let Ok(Some(entry)) = self.store.get(&key).await else { continue };
+            let left = record::read::<ChallengeRecord>(entry.value.as_bytes());
+            if left.is_ok_and(|left| left.until > seconds()) {
+                continue;
+            }
+            let gone = self.store.delete(&key, Expect::Version(entry.version), self.lease.as_deref()).await;
+            if let Err(error) = gone {
+                tracing::debug!(%key, %error, "an answer to a CA could not be removed");
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let Command { order, answer } = command;
+        let result = match order {
+            Order::Renew(host) => {
+                let Some(state) = self.hosts.get_mut(&host) else {
+                    // Whoever waited may have gone.
+                    let _ =
+                        answer.send(Err(Refused::NotFound(format!("no certificate {host:?} comes by ACME"))));
+                    return;
+                };
+                state.wanted = true;
+                state.waiting.push(answer);
+                return;
+            }
+            Order::Revoke(host, reason) => self.revoke(&host, reason).await,
+            Order::RollOver(issuer) => self.of_account(&issuer, true).await,
+            Order::Deactivate(issuer) => self.of_account(&issuer, false).await,
+        };
+        let _ = answer.send(result);
+    }
+
+    async fn of_account(&mut self, issuer: &str, roll_over: bool) -> Result<String, Refused> {
+        let settings = Arc::clone(&self.settings.borrow());
+        let known = settings.issuer(issuer);
+        let issuer =
+            known.ok_or_else(|| Refused::NotFound(format!("there is no issuer {issuer:?} in [acme]")))?;
+        let lease = self.leading().await?;
+        let name = &issuer.config.name;
+        let done = match roll_over {
+            true => account::roll_over(&*self.store, &lease, issuer).await,
+            false => account::deactivate(&*self.store, &lease, issuer).await,
+        };
+        self.attempts.forget_accounts().await;
+        let url = done.map_err(|failure| Refused::Failed(failure.to_string()))?;
+        let what = if roll_over { "has a new key" } else { "is deactivated" };
+        tracing::info!(issuer = name, account = url, "ACME account {what}");
+        Ok(format!("account {url} of issuer {name} {what}"))
+    }
+
+    async fn leading(&mut self) -> Result<Arc<Lease>, Refused> {
+        if !self.is_leader().await {
+            return Err(Refused::NotNow(
+                "another replica orders certificates: ask that one, or again later".into(),
+            ));
+        }
+        self.lease.clone().ok_or_else(|| Refused::NotNow("the storage is out of order".to_owned()))
+    }
+
+    async fn revoke(&mut self, host: &str, reason: u8) -> Result<String, Refused> {
+        let lease = self.leading().await?;
+        let settings = Arc::clone(&self.settings.borrow());
+        let done = revoke(&self.attempts, &settings, host, reason, &lease).await?;
+        // What is revoked is replaced at once.
+        if let Some(state) = self.hosts.get_mut(host) {
+            state.wanted = true;
+        }
+        Ok(done)
+    }
+}
+
+impl State {
+    /// What is due, and when.
+    fn due(&self, settings: &Settings, now: u64) -> (u64, Due) {
+        if self.wanted {
+            return (0, Due::Order);
+        }
+        // A clock that was set back must not make anybody wait for it to catch up.
+        let not_before = if self.schedule.decided <= now { self.schedule.not_before } else { 0 };
+        let Some(facts) = &self.facts else { return (not_before, Due::Order) };
+        if self.ordered {
+            return (not_before, Due::Order);
+        }
+        let before = settings.acme.renew_before.map(|before| before.as_secs());
+        let chance = schedule::chance((self.host.as_ref().map(|host| &host.name), facts.not_after));
+        let own = schedule::renewal(facts.not_before, facts.not_after, before, chance);
+        let id = facts.id.as_ref().map(ToString::to_string);
+        let told = self.schedule.window.filter(|_| id.is_some() && self.schedule.of == id);
+        let renewal = told.map_or(own, |window| schedule::within(window, chance).min(facts.not_after));
+        let order = renewal.max(not_before);
+        let ask = if self.schedule.of == id { self.schedule.ask.min(now + LONGEST_ASK) } else { 0 };
+        match id {
+            Some(_) if ask < order && order > now => (ask, Due::Ask),
+            _ => (order, Due::Order),
+        }
+    }
+}
+
+/// Asks the CA that issued the present certificate when to renew it (RFC 9773 section 4.1), and keeps the answer.
+async fn ask(attempts: &Attempts, settings: &Settings, host: &Host, facts: Option<&Facts>, lease: &Lease) {
+    let Some(id) = facts.and_then(|facts| facts.id.clone()) else { return };
+    let (mut record, _) = attempts.schedule(host).await;
+    let now = seconds();
+    if record.of.as_deref() != Some(&*id.to_string()) {
+        record.window = None;
+    }
+    record.of = Some(id.to_string());
+    record.ask = match renewal_info(attempts, settings, host, &id, lease).await {
+        Ok(Some((window, again))) => {
+            if record.window != Some(window) {
+                tracing::info!(
+                    host = host.name,
+                    from = window.0,
+                    until = window.1,
+                    "the CA suggests when to renew"
+                );
+            }
+            record.window = Some(window);
+            now + again.clamp(SHORTEST_ASK, LONGEST_ASK)
+        }
+        // It has no ARI; perhaps one day.
+        Ok(None) => now + LONGEST_ASK,
+        Err(failure) => {
+            tracing::debug!(host = host.name, %failure, "the CA does not say when to renew");
+            now + FAILED_ASK
+        }
+    };
+    let Ok(bytes) = record::write(&record) else { return };
+    let put = attempts.store.put(&Key::schedule(&host.name), &bytes, Expect::Anything, Some(lease)).await;
+    if let Err(error) = put {
+        tracing::warn!(host = host.name, %error, "when the CA wants to renew could not be kept");
+    }
+}
+
+type Window = (u64, u64);
+
+async fn renewal_info(
+    attempts: &Attempts,
+    settings: &Settings,
+    host: &Host,
+    id: &CertificateIdentifier<'static>,
+    lease: &Lease,
+) -> Result<Option<(Window, u64)>, Failure> {
+    let Some(entry) = attempts.store.get(&Key::certificate(&host.name)).await? else { return Ok(None) };
+    let record = CertificateRecord::read(entry.value.as_bytes())?;
+    let by = |issuer: &&super::settings::Issuer| issuer.config.directory == record.origin.directory;
+    let Some(issuer) = settings.issuers.iter().find(by) else { return Ok(None) };
+    let opened = attempts.account(issuer, lease).await?;
+    match opened.account.renewal_info(id).await {
+        Ok((info, again)) => {
+            let at = |time: i64| u64::try_from(time).unwrap_or(0);
+            let window = (
+                at(info.suggested_window.start.unix_timestamp()),
+                at(info.suggested_window.end.unix_timestamp()),
+            );
+            if let Some(url) = info.explanation_url {
+                tracing::info!(host = host.name, url, "the CA explains when to renew");
+            }
+            // RFC 9773 section 4.2: an empty window is none.
+            Ok((window.0 < window.1).then_some((window, again.as_secs())))
+        }
+        Err(instant_acme::Error::Unsupported(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn revoke(
+    attempts: &Attempts,
+    settings: &Settings,
+    host: &str,
+    reason: u8,
+    lease: &Lease,
+) -> Result<String, Refused> {
+    let failed = |failure: Failure| Refused::Failed(failure.to_string());
+    let entry = attempts.store.get(&Key::certificate(host)).await.map_err(|error| failed(error.into()))?;
+    let entry = entry.ok_or_else(|| Refused::NotFound(format!("{host:?} has no certificate by ACME")))?;
+    let record = CertificateRecord::read(entry.value.as_bytes()).map_err(|error| failed(error.into()))?;
+    let by = |issuer: &&super::settings::Issuer| issuer.config.directory == record.origin.directory;
+    let issuer = settings.issuers.iter().find(by).ok_or_else(|| {
+        Refused::NotFound(format!("{} issued it, which is not in [acme] any more", record.origin.directory))
+    })?;
+    let pair = pair::certified(&record.chain, &record.key.0).map_err(|error| failed(error.into()))?;
+    let leaf = pair.cert.first().ok_or_else(|| Refused::Failed("it has no certificate".to_owned()))?;
+    let opened = attempts.account(issuer, lease).await.map_err(failed)?;
+    let request = instant_acme::RevocationRequest { certificate: leaf, reason: reason_of(reason) };
+    opened.account.revoke(&request).await.map_err(|error| failed(error.into()))?;
+    tracing::warn!(host, issuer = issuer.config.name, "certificate revoked; another one is ordered");
+    Ok(format!("the certificate of {host} is revoked; another one is ordered"))
+}
+
+/// RFC 5280 section 5.3.1; those that an owner may give.
+const fn reason_of(code: u8) -> Option<instant_acme::RevocationReason> {
+    use instant_acme::RevocationReason;
+    match code {
+        1 => Some(RevocationReason::KeyCompromise),
+        3 => Some(RevocationReason::AffiliationChanged),
+        4 => Some(RevocationReason::Superseded),
+        5 => Some(RevocationReason::CessationOfOperation),
+        _ => None,
+    }
+}
+
+/// A local disk takes far less; a storage that is away must not keep us from serving the rest.
+const PREPARING: Duration = Duration::from_secs(10);
+const LOCK: &str = "orders";
+/// A replica that died holds up the others for no longer.
+const LOCK_TTL: Duration = Duration::from_secs(30);
+const ANOTHER_LEADS: Duration = Duration::from_secs(5);
+const MINUTE: u64 = 60;
+/// RFC 9773 section 4.3.2 leaves it to us to bound what a CA asks for.
+const SHORTEST_ASK: u64 = 60;
+const LONGEST_ASK: u64 = 86_400;
+const FAILED_ASK: u64 = 3600;
