@@ -25,4 +25,5 @@ mod memlock;
 mod mutation;
 mod posture;
 mod refusals;
+mod state;
 mod storage;

@@ -32,6 +32,7 @@ mod dns_updates;
 mod draining;
 mod errors;
 mod files;
+mod fleet;
 mod floods;
 mod forwarding;
 mod framing;

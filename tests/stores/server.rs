@@ -1,4 +1,5 @@
 //! A `redis-server` of our own: its folder, its users, its certificate.
+#![allow(dead_code, reason = "not every suite that shares this file needs all of it")]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tempfile::TempDir;
 
-use crate::fixtures::{certificate, run, set_mode};
+use super::fixtures::{certificate, run, set_mode};
 
 /// It ends with this value.
 pub(crate) struct Server {
@@ -93,10 +94,20 @@ impl Server {
         path
     }
 
+    /// A file with the user's password.
+    pub(crate) fn password(&self) -> PathBuf {
+        self.password_file(Setup::PASSWORD)
+    }
+
+    fn password_file(&self, password: &str) -> PathBuf {
+        let path = self.path().join(format!("{password}.password"));
+        std::fs::write(&path, format!("{password}\n")).unwrap();
+        set_mode(&path, 0o600);
+        path
+    }
+
     pub(crate) fn open(&self, setup: &Setup) -> Redis {
-        let password = self.path().join(format!("{}.password", setup.password));
-        std::fs::write(&password, format!("{}\n", setup.password)).unwrap();
-        set_mode(&password, 0o600);
+        let password = self.password_file(setup.password);
         let settings = RedisSettings {
             host: setup.host.to_owned(),
             port: setup.port,
