@@ -170,7 +170,9 @@ fn self_signed(params: &CertificateParams) -> Result<CertifiedKey, PairError> {
     let certificate = params.self_signed(&key).map_err(PairError::Make)?;
     let key = Zeroizing::new(key.serialize_der());
     let key = PrivateKeyDer::try_from(key.as_slice()).map_err(|error| PairError::Key(error.to_owned()))?;
-    join(vec![certificate.der().clone()], &key)
+    let key = any_supported_type(&key).map_err(|error| PairError::Key(error.to_string()))?;
+    // Not compared by what the library reads of it: it knows no extension of RFC 8737, which is critical.
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
 }
 
 /// The server name that a CA asks for when it validates `host` by TLS-ALPN-01: the name itself, or that of an

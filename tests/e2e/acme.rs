@@ -213,8 +213,13 @@ fn certificates_are_renewed_long_before_they_end() {
     let running = flux(&pebble, "\"a.test\"", "").start();
     until_good(&pebble, &running, "a.test");
     let root = running.dir.path().join("root.pem");
-    let serial =
-        |text: &str| text.lines().skip_while(|line| !line.contains("Serial")).nth(1).map(str::to_owned);
+    let serial = |text: &str| {
+        text.lines()
+            .skip_while(|line| !line.contains("Serial"))
+            .take(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let first = serial(&shown(&pebble, "a.test"));
     let mut gaps = 0;
     until("renewal", 29, &running, &pebble, || {
