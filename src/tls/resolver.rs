@@ -4,6 +4,7 @@
 //! replaced together by a reload; those from elsewhere (ACME) stay until they are replaced or removed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -12,7 +13,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::about::About;
-use super::certificates::{ByName, Certificates, Wanted, pick};
+use super::certificates::{ByName, Certificates, Pairs, Wanted, pick};
 use super::shown::Shown;
 
 /// Answers which certificate a client gets.
@@ -29,6 +30,15 @@ pub struct Resolver {
 struct Issued {
     all: BTreeMap<String, Vec<Arc<Shown>>>,
     by_name: ByName,
+}
+
+impl Issued {
+    /// What a client gets that sends no name: it knows the server by its address (RFC 6066 section 3). Which one
+    /// can't be told from ours, that may be translated on the way; the first one is the only one, mostly.
+    fn of_an_address(&self) -> Option<&Pairs> {
+        let is_address = |name: &str| name.parse::<IpAddr>().is_ok();
+        self.all.iter().find(|(name, _)| is_address(name)).map(|(_, pairs)| pairs)
+    }
 }
 
 /// Where a certificate comes from.
@@ -119,7 +129,14 @@ impl Resolver {
         schemes: &[SignatureScheme],
         strict: bool,
     ) -> Option<Arc<Shown>> {
-        let issued = || name.and_then(|name| pick(self.issued.load().by_name.find(name)?, schemes));
+        let issued = || {
+            let issued = self.issued.load();
+            let pairs = match name {
+                Some(name) => issued.by_name.find(name),
+                None => issued.of_an_address(),
+            };
+            pick(pairs?, schemes)
+        };
         match self.files.load().wanted(name) {
             Wanted::Pairs(pairs) => pick(&pairs, schemes),
             Wanted::Issued => issued(),
@@ -141,4 +158,34 @@ impl ResolvesServerCert for Resolver {
 /// does not allow, but some send.
 pub(super) fn asked(name: &str) -> Box<str> {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls_pki_types::PrivatePkcs8KeyDer;
+
+    use super::*;
+
+    fn pair(name: &str) -> CertifiedKey {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let key = rustls::crypto::aws_lc_rs::sign::any_ecdsa_type(&key).unwrap();
+        CertifiedKey::new(vec![certificate.der().clone()], key)
+    }
+
+    #[test]
+    fn who_sends_no_name_gets_what_was_issued_for_an_address() {
+        let resolver = Resolver::new(Certificates::default());
+        let chosen = |name| resolver.choose(name, &[SignatureScheme::ECDSA_NISTP256_SHA256], false);
+        resolver.install("a.test", vec![pair("a.test")]);
+        assert!(chosen(None).is_none());
+        let address = pair("192.0.2.1");
+        let leaf = address.cert.clone();
+        resolver.install("192.0.2.1", vec![address]);
+        assert_eq!(chosen(None).unwrap().pair().cert, leaf);
+        assert_ne!(chosen(Some("a.test")).unwrap().pair().cert, leaf);
+        assert!(chosen(Some("b.test")).is_none());
+    }
 }

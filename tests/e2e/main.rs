@@ -14,6 +14,7 @@ mod support;
 mod access;
 mod acme;
 mod acme_dns;
+mod acme_ours;
 mod admin;
 mod admission;
 mod auth;
