@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -354,6 +355,29 @@ fn finds_by_looking_what_it_is_told_nothing_of_and_is_idle_otherwise() {
     pairs[1].put(&tls);
     until_shown(&flux, &clients, &pairs[1], "seen by looking");
     assert_eq!(metric(&flux, TAKEN), Some(1.0));
+}
+
+/// As on a host whose other containers have used up what the kernel gives to one user.
+#[test]
+fn finds_by_looking_alone_where_there_is_no_inotify_and_says_so() {
+    let pairs = pairs(2);
+    let config = config("[tls]\nwatch_poll = \"1s\"", "$DIR/a.pem", "$DIR/a.key");
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", &config).file("site/small", b"small");
+    pairs[0].put(flux.dir.path());
+    let path = flux.write();
+    let none = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"";
+    assert!(run("unshare", "util-linux", &["-Ur", "true"]).status.success(), "user namespaces are off");
+    let mut command = Command::new("unshare");
+    command.args(["-Ur", "sh", "-c", none, env!("CARGO_BIN_EXE_fluxheim")]);
+    let flux = flux.start_as(&path, command);
+    let said = flux.wait_for_start_of("no inotify");
+    assert!(said["message"].as_str().unwrap().contains("max_user_instances"), "{said}");
+    let clients = client(&pairs);
+    for (at, how) in [(1, "renamed over"), (0, "and again")] {
+        rename_over(&flux.dir.path().join("a.key"), &pairs[at].key);
+        rename_over(&flux.dir.path().join("a.pem"), &pairs[at].cert);
+        until_shown(&flux, &clients, &pairs[at], how);
+    }
 }
 
 #[test]
