@@ -151,6 +151,10 @@ fn the_documentation_has_every_metric_with_its_labels() {
     metrics.reload(false);
     metrics.admin_request("status", 200);
     metrics.admin_refused("peer");
+    metrics.acme.issued("a.test", "default", 1);
+    metrics.acme.failures("a.test", 1);
+    metrics.acme.next("a.test", 2);
+    metrics.acme.storage(true);
     metrics.spans_lost(SpansLost::QueueFull, 1);
     let text = metrics.expose(&Lifecycle::default());
     let mut exposed: BTreeMap<String, String> = BTreeMap::new();
