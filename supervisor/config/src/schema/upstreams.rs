@@ -48,6 +48,7 @@ pub(crate) static UPSTREAM: Schema = Schema {
         ("proxy_read_timeout", "read_timeout"),
         ("proxy_send_timeout", "write_timeout"),
         ("idle_timeout", "keepalive_timeout"),
+        ("timeout", "read_timeout"),
     ],
     planned: &[],
 };

@@ -17,7 +17,7 @@ use crate::value::{self, balancing, path};
 use crate::{ErrorFormat, Errors, StatusRange, Statuses, schema};
 
 const EXPECTED: &str = "a table such as { format = \"html\" }";
-const INTERCEPT: &str = "a list such as [\"404\", \"500-599\"]";
+const INTERCEPT: &str = "a list such as [\"404\", \"5xx\"]";
 const PAGES: &str = "a table such as { \"404\" = \"404.html\", \"5xx\" = \"oops.html\" }";
 
 /// What holds here; pages named here replace all of those around it, as nginx has it.
@@ -63,12 +63,16 @@ fn pages(section: &Section<'_>) -> Option<BTreeMap<Statuses, PathBuf>> {
 
 /// Redirections are no errors, and a client that gets none of a success is not told so.
 fn intercepted(text: &str) -> Result<StatusRange, Flaw> {
-    let range = balancing::statuses(text)?;
-    if range.first < 400 {
-        let flaw = Flaw::new(format!("{} is not the status of an error", show(text)));
-        return Err(flaw.help("only 400 to 599 can be intercepted"));
+    match (text, balancing::statuses(text)) {
+        ("4xx", _) => Ok(StatusRange { first: 400, last: 499 }),
+        ("5xx", _) => Ok(StatusRange { first: 500, last: 599 }),
+        (_, Ok(range)) if range.first >= 400 => Ok(range),
+        _ => {
+            let flaw =
+                Flaw::new(format!("{} is not the status of an error, nor a range of such", show(text)));
+            Err(flaw.help("write \"404\" or the like, \"500-504\", \"4xx\" or \"5xx\""))
+        }
     }
-    Ok(range)
 }
 
 fn statuses(text: &str) -> Result<Statuses, Flaw> {
@@ -103,7 +107,8 @@ mod tests {
     fn intercepts_errors_only() {
         assert_eq!(intercepted("500-599"), Ok(StatusRange { first: 500, last: 599 }));
         assert_eq!(intercepted("404"), Ok(StatusRange { first: 404, last: 404 }));
-        for bad in ["200", "302", "200-599", "5xx", "600", ""] {
+        assert_eq!(intercepted("5xx"), intercepted("500-599"));
+        for bad in ["200", "302", "200-599", "3xx", "600", ""] {
             assert!(intercepted(bad).is_err(), "{bad}");
         }
     }
