@@ -471,7 +471,8 @@ terms_of_service_agreed = true
             .concat();
         for schema in schema::ALL.iter().skip(1) {
             for key in schema.keys.iter().filter(|key| !matches!(**key, "certificates" | "routes" | "tls")) {
-                assert!(text.contains(&format!("{key} = ")), "{key} of {} in\n{text}", schema.title);
+                let printed = text.contains(&format!("{key} = ")) || text.contains(&format!(".{key}]\n"));
+                assert!(printed, "{key} of {} in\n{text}", schema.title);
             }
         }
     }
