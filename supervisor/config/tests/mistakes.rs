@@ -210,7 +210,7 @@ fn names_hosts_paths_and_servers_stand_once() {
     assert_eq!(
         told(&with_routes(&format!("{route}{route}"))),
         "f.toml:15:8: path: \"/\" has a route already, in f.toml:12; keep one of them, or tell them apart by \
-         methods, headers or query"
+         methods, headers, query or client_certificate"
     );
     assert_eq!(
         told(&with_routes(&format!("{route}[[vhosts]]\nhosts = [\"*\", \"EXAMPLE.com\"]\n{route}"))),
@@ -617,7 +617,7 @@ fn client_auth_says_whose_certificates_it_believes() {
     );
     assert_eq!(
         told_of_client_auth("{ mode = \"on\", ca = \"c\" }", ""),
-        "f.toml:10:24: mode: unknown word \"on\"; did you mean \"off\"? known are off, optional, required"
+        "f.toml:10:24: mode: unknown word \"on\"; known are off, optional, required"
     );
 }
 
