@@ -17,7 +17,8 @@ pub(super) fn renewal(from: u64, until: u64, before: Option<u64>, chance: f64) -
     // A configured time that is longer than the life would mean an order at once, and again, for ever.
     let left = before.filter(|before| *before < life).unwrap_or(life / 3);
     let latest = until.saturating_sub(left);
-    latest.saturating_sub(part(life / 30, chance))
+    // Not before it began, however early that is asked for.
+    latest.saturating_sub(part((life / 30).min(latest.saturating_sub(from)), chance))
 }
 
 /// The moment of a window that a CA suggests (RFC 9773 section 4.2).
