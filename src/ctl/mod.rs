@@ -1,7 +1,7 @@
 //! `fluxheim ctl`: asks the admin API of a running proxy and shows the answer.
 //!
 //! Owns which request an order is, and which exit code an answer. Runs by itself, without runtime or configuration,
-//! so that it works beside a proxy that is in trouble. [`ask`] has the wire, [`table`] the text.
+//! so that it works beside a proxy that is in trouble. `ask` has the wire, `table` the text.
 
 mod ask;
 mod table;
