@@ -388,10 +388,15 @@ mod tests {
 http = [{ address = "0.0.0.0:80", h2c = true, proxy_protocol = true }]
 https = ["0.0.0.0:443"]
 trusted_proxies = ["::1"]
+[limits]
+handshake_rate = { handshakes = 1, per = "1s" }
+[tls]
+session_tickets = { key_file = "t" }
 [[tls.certificates]]
 name = "c"
 cert = "c"
 key = "k"
+ocsp = "o"
 [[upstreams]]
 name = "u"
 servers = [{ address = "u:1", zone = "z", max_in_flight = 2 }]
