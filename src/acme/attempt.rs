@@ -21,7 +21,7 @@ use super::presenting::{self, Presenter};
 use super::record::{self, CertificateRecord, ScheduleRecord};
 use super::schedule::{self, Ledger};
 use super::settings::{Host, Issuer, Settings};
-use super::store::{Expect, Key, Lease, Store, Version};
+use super::store::{Expect, Key, Lease, Store, StoreError, Version};
 use crate::telemetry::Telemetry;
 
 /// What attempts share.
@@ -70,7 +70,10 @@ impl Attempts {
 
     /// Tries to get a certificate for `host`.
     pub(super) async fn attempt(&self, settings: &Settings, host: &Host, lease: &Lease) -> Ended {
-        let schedule = self.schedule(host).await;
+        // Without it nobody knows whom not to ask.
+        let Ok(schedule) = self.schedule(&host.name).await else {
+            return Ended::Waiting { until: seconds() + UNKNOWN };
+        };
         let kept = match order::kept(&*self.store, host).await {
             Ok(kept) => kept,
             Err(failure) => return self.failed(host, schedule, &failure, lease).await,
@@ -252,13 +255,27 @@ impl Attempts {
     }
 
     /// What is kept of earlier attempts; nothing where it can't be read.
-    pub(super) async fn schedule(&self, host: &Host) -> (ScheduleRecord, Option<Version>) {
-        match self.store.get(&Key::schedule(&host.name)).await {
-            Ok(Some(entry)) => {
+    pub(super) async fn schedule(&self, host: &str) -> Result<(ScheduleRecord, Option<Version>), StoreError> {
+        Ok(match self.store.get(&Key::schedule(host)).await? {
+            Some(entry) => {
                 (record::read(entry.value.as_bytes()).unwrap_or_default(), Some(entry.version))
             }
-            Ok(None) | Err(_) => (ScheduleRecord::default(), None),
-        }
+            None => (ScheduleRecord::default(), None),
+        })
+    }
+
+    /// Keeps which certificate of `host` is to be replaced because it is revoked; `None` when it is not after all.
+    pub(super) async fn mark(
+        &self,
+        host: &str,
+        revoked: Option<(u64, u64)>,
+        lease: &Lease,
+    ) -> Result<(), Failure> {
+        let (mut record, _) = self.schedule(host).await?;
+        record.revoked = revoked;
+        let bytes = record::write(&record)?;
+        self.store.put(&Key::schedule(host), &bytes, Expect::Anything, Some(lease)).await?;
+        Ok(())
     }
 
     async fn succeeded(&self, issuer: &Issuer, host: &Host, version: Option<Version>, lease: &Lease) {
@@ -377,5 +394,7 @@ const MOST_NONCES: u32 = 20;
 const MOST_ORDERS: u32 = 3;
 /// Between looks for a record that an operator has to set, in seconds.
 const LOOK_AGAIN: u64 = 300;
+/// How long to wait for a storage that can't say whom to leave alone.
+const UNKNOWN: u64 = 60;
 const SHORTLY: Duration = Duration::from_millis(100);
 const LONGEST_DOWN: u64 = 3600;

@@ -251,9 +251,8 @@ impl Engine {
         let done = match done {
             Ok(done) => done,
             Err(error) => {
-                // Which host it was is not known any more: none stays busy for ever.
                 tracing::error!(%error, "an order ended by a fault of the program");
-                self.hosts.values_mut().for_each(|state| state.busy = false);
+                self.broke_off();
                 return;
             }
         };
@@ -282,6 +281,21 @@ impl Engine {
             let answer = answer.clone().map_err(Refused::Failed);
             // Whoever waited may have gone.
             let _ = waiting.send(answer);
+        }
+    }
+
+    /// Which host it was is not known any more: none stays busy for ever, and none comes again at once.
+    fn broke_off(&mut self) {
+        let now = seconds();
+        for state in self.hosts.values_mut().filter(|state| state.busy) {
+            state.busy = false;
+            state.wanted = false;
+            state.schedule.decided = now;
+            state.schedule.not_before = now + MINUTE;
+            for waiting in std::mem::take(&mut state.waiting) {
+                // Whoever waited may have gone.
+                let _ = waiting.send(Err(Refused::Failed("it ended by a fault of the program".to_owned())));
+            }
         }
     }
 
@@ -319,7 +333,18 @@ impl Engine {
                 }
                 Kind::Account | Kind::Order => {}
             },
-            Change::Anything => self.look_again().await,
+            Change::Anything => {
+                self.look_again().await;
+                self.follow_challenges().await;
+            }
+        }
+    }
+
+    /// Answers of other replicas that this one was not told of.
+    async fn follow_challenges(&self) {
+        let Ok(keys) = self.store.list(Kind::Challenge).await else { return };
+        for key in keys {
+            self.attempts.presenter.challenges.follow(&key).await;
         }
     }
 
@@ -333,13 +358,18 @@ impl Engine {
     /// Serves what the store has for `name`, and notes when something is due.
     async fn look(&mut self, settings: &Settings, name: &str) {
         let Some(host) = self.hosts.get(name).and_then(|state| state.host.clone()) else { return };
-        let (schedule, _) = self.attempts.schedule(&host).await;
-        let ordered = matches!(self.store.get(&Key::order(name)).await, Ok(Some(_)));
+        let schedule = self.attempts.schedule(name).await;
+        let ordered = self.store.get(&Key::order(name)).await;
         let facts = self.serve(settings, &host).await;
         let Some(state) = self.hosts.get_mut(name) else { return };
-        self.attempts.telemetry.metrics.acme.failures(name, schedule.failures);
-        state.schedule = schedule;
-        state.ordered = ordered;
+        // What can't be read is as it was: a storage that is away must not make a CA be asked too early.
+        if let Ok((schedule, _)) = schedule {
+            self.attempts.telemetry.metrics.acme.failures(name, schedule.failures);
+            state.schedule = schedule;
+        }
+        if let Ok(order) = ordered {
+            state.ordered = order.is_some();
+        }
         if facts.is_some() {
             state.facts = facts;
         }
@@ -436,6 +466,11 @@ impl Engine {
         let known = settings.issuer(issuer);
         let issuer =
             known.ok_or_else(|| Refused::NotFound(format!("there is no issuer {issuer:?} in [acme]")))?;
+        // They are signed by the key that would be gone.
+        if self.hosts.values().any(|state| state.busy) {
+            let why = "orders are under way with the account's present key; ask again once they have ended";
+            return Err(Refused::NotNow(why.to_owned()));
+        }
         let lease = self.leading().await?;
         let name = &issuer.config.name;
         let done = match roll_over {
@@ -479,7 +514,7 @@ impl State {
         // A clock that was set back must not make anybody wait for it to catch up.
         let not_before = if self.schedule.decided <= now { self.schedule.not_before } else { 0 };
         let Some(facts) = &self.facts else { return (not_before, Due::Order) };
-        if self.ordered {
+        if self.ordered || self.schedule.revoked == Some((facts.not_before, facts.not_after)) {
             return (not_before, Due::Order);
         }
         let before = settings.acme.renew_before.map(|before| before.as_secs());
@@ -500,7 +535,7 @@ impl State {
 /// Asks the CA that issued the present certificate when to renew it (RFC 9773 section 4.1), and keeps the answer.
 async fn ask(attempts: &Attempts, settings: &Settings, host: &Host, facts: Option<&Facts>, lease: &Lease) {
     let Some(id) = facts.and_then(|facts| facts.id.clone()) else { return };
-    let (mut record, _) = attempts.schedule(host).await;
+    let Ok((mut record, _)) = attempts.schedule(&host.name).await else { return };
     let now = seconds();
     if record.of.as_deref() != Some(&*id.to_string()) {
         record.window = None;
@@ -582,9 +617,20 @@ async fn revoke(
     })?;
     let pair = pair::certified(&record.chain, &record.key.0).map_err(|error| failed(error.into()))?;
     let leaf = pair.cert.first().ok_or_else(|| Refused::Failed("it has no certificate".to_owned()))?;
+    let facts = pair::facts(&pair).map_err(|error| failed(error.into()))?;
     let opened = attempts.account(issuer, lease).await.map_err(failed)?;
+    // Before it is done: it is replaced whatever comes in between.
+    attempts.mark(host, Some((facts.not_before, facts.not_after)), lease).await.map_err(failed)?;
     let request = instant_acme::RevocationRequest { certificate: leaf, reason: reason_of(reason) };
-    opened.account.revoke(&request).await.map_err(|error| failed(error.into()))?;
+    match opened.account.revoke(&request).await {
+        Ok(()) => {}
+        // By somebody else, or by us before the last order for another one failed.
+        Err(instant_acme::Error::Api(problem)) if problem.r#type.as_deref() == Some(ALREADY_REVOKED) => {}
+        Err(error) => {
+            attempts.mark(host, None, lease).await.map_err(failed)?;
+            return Err(failed(error.into()));
+        }
+    }
     tracing::warn!(host, issuer = issuer.config.name, "certificate revoked; another one is ordered");
     Ok(format!("the certificate of {host} is revoked; another one is ordered"))
 }
@@ -604,6 +650,8 @@ const fn reason_of(code: u8) -> Option<instant_acme::RevocationReason> {
 /// A local disk takes far less; a storage that is away must not keep us from serving the rest.
 const PREPARING: Duration = Duration::from_secs(10);
 const LOCK: &str = "orders";
+/// RFC 8555 section 6.7
+const ALREADY_REVOKED: &str = "urn:ietf:params:acme:error:alreadyRevoked";
 /// A replica that died holds up the others for no longer.
 const LOCK_TTL: Duration = Duration::from_secs(30);
 const ANOTHER_LEADS: Duration = Duration::from_secs(5);

@@ -87,6 +87,8 @@ pub(super) struct ScheduleRecord {
     pub(super) of: Option<String>,
     /// When to ask the CA again.
     pub(super) ask: u64,
+    /// From when until when the certificate was good that an operator had revoked: it is replaced as soon as may be.
+    pub(super) revoked: Option<(u64, u64)>,
 }
 
 /// What a CA is to find, for replicas that did not order.

@@ -21,7 +21,7 @@ use crate::edge::fresh::Fresh;
 use crate::edge::live::Live;
 use crate::rotation::{Changed, Look, Rotation, Settings, Sight, Tell};
 use crate::telemetry::certificates::FileLabels;
-use crate::tls::{About, Certificates, ClientAuths, Loaded, TicketKeys, read_ticket_keys};
+use crate::tls::{About, Certificates, ClientAuths, ClientsRenewed, Loaded, TicketKeys, read_ticket_keys};
 
 /// The watching, and a reading under way.
 pub(super) struct Rotating {
@@ -43,7 +43,7 @@ enum Read {
     Served(usize, Box<Loaded>),
     Tickets(Arc<TicketKeys>),
     /// Whose client certificates are believed, of all vhosts.
-    Clients(ClientAuths),
+    Clients(ClientsRenewed),
     Other(Fresh),
 }
 
@@ -146,6 +146,7 @@ impl Reloadable {
                         }
                         Read::Clients(clients) => {
                             let live = self.live.load();
+                            let clients = live.clients.load().with(clients);
                             self.termination.believe(&live.config, &clients);
                             live.clients.store(Arc::new(clients));
                             self.tell_taken(file);
@@ -233,7 +234,7 @@ fn read(
                     keys.map(|keys| keys.map(Read::Tickets).map_err(|error| error.to_string()))
                 }
                 Item::One(object) if ClientAuths::are_of(config, object) => {
-                    let clients = ClientAuths::load(config, &terms).map(Read::Clients);
+                    let clients = ClientAuths::read_anew(config, object, &terms).map(Read::Clients);
                     Some(clients.map_err(|errors| {
                         errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
                     }))

@@ -57,11 +57,38 @@ impl ClientAuths {
     /// Whether one of these is made of `object`.
     #[must_use]
     pub fn are_of(config: &Config, object: &Object) -> bool {
-        (0..config.vhosts.len()).any(|vhost| {
-            let ca = fluxheim_trust::client_ca_bundle(config, vhost);
-            ca.as_ref() == Some(object)
-                || fluxheim_trust::client_revocation_lists(config, vhost).contains(object)
-        })
+        (0..config.vhosts.len()).any(|vhost| is_of(config, vhost, object))
+    }
+
+    /// Those that are made of `object`, read anew. What another vhost names can't hold them up: a list that
+    /// revokes here is taken, whatever is wrong there.
+    ///
+    /// # Errors
+    /// Every file of these vhosts that can't be used.
+    pub fn read_anew(config: &Config, object: &Object, terms: &Terms) -> Result<Renewed, Vec<Unusable>> {
+        let (mut renewed, mut errors) = (Vec::new(), Vec::new());
+        for (index, vhost) in config.vhosts.iter().enumerate() {
+            let Some(asked) = vhost.client_auth.as_ref().filter(|_| is_of(config, index, object)) else {
+                continue;
+            };
+            match ClientAuth::load(config, index, asked, terms) {
+                Ok(auth) => renewed.push((index, Arc::new(auth))),
+                Err(more) => errors.extend(more),
+            }
+        }
+        if errors.is_empty() { Ok(Renewed(renewed)) } else { Err(errors) }
+    }
+
+    /// These, with those that were read anew in their places.
+    #[must_use]
+    pub fn with(&self, renewed: Renewed) -> Self {
+        let mut all = self.clone();
+        for (index, auth) in renewed.0 {
+            if let Some(place) = all.0.get_mut(index) {
+                *place = Some(auth);
+            }
+        }
+        all
     }
 
     /// That of a vhost.
@@ -74,6 +101,15 @@ impl ClientAuths {
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Arc<ClientAuth>)> {
         self.0.iter().enumerate().filter_map(|(vhost, auth)| Some((vhost, auth.as_ref()?)))
     }
+}
+
+/// Of some vhosts, by their index.
+#[derive(Debug)]
+pub struct Renewed(Vec<(usize, Arc<ClientAuth>)>);
+
+fn is_of(config: &Config, vhost: usize, object: &Object) -> bool {
+    fluxheim_trust::client_ca_bundle(config, vhost).as_ref() == Some(object)
+        || fluxheim_trust::client_revocation_lists(config, vhost).contains(object)
 }
 
 impl ClientAuth {

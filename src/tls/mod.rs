@@ -28,7 +28,7 @@ use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 pub use about::About;
 pub use alpn::AlpnAnswers;
 pub use certificates::{Certificates, Loaded, read_ticket_keys};
-pub use client_auth::{ClientAuth, ClientAuths};
+pub use client_auth::{ClientAuth, ClientAuths, Renewed as ClientsRenewed};
 pub use outward::{Outward, Outwards, read_outward};
 pub use pair::{CertificateError, KeysRead};
 pub use resolver::{Entry, Resolver, Source};

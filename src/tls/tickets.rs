@@ -153,11 +153,11 @@ impl Tickets {
 
     /// Puts a new key before the one in use, once its time has come.
     fn keep_fresh(&self, now: u64) -> Option<()> {
-        if now < self.turn.load(Ordering::Relaxed) {
+        if !self.is_time(now) {
             return Some(());
         }
         let _turning = self.turning.lock().unwrap_or_else(PoisonError::into_inner);
-        if now < self.turn.load(Ordering::Relaxed) {
+        if !self.is_time(now) {
             return Some(());
         }
         let mut keys = TicketKeys::random().ok()?;
@@ -166,6 +166,12 @@ impl Tickets {
         self.keys.store(Arc::new(keys));
         self.turn.store(now.saturating_add(self.life.load(Ordering::Relaxed)), Ordering::Relaxed);
         Some(())
+    }
+
+    /// A turn that is further away than a key may live was set by a clock that has been set back since.
+    fn is_time(&self, now: u64) -> bool {
+        let (turn, life) = (self.turn.load(Ordering::Relaxed), self.life.load(Ordering::Relaxed));
+        now >= turn || (turn != u64::MAX && turn > now.saturating_add(life))
     }
 
     fn seal(&self, state: &[u8], now: u64) -> Option<Vec<u8>> {

@@ -49,9 +49,12 @@ pub(super) enum LinkError {
     Broken(String),
     #[error("no answer within {0:?}")]
     Late(Duration),
-    /// The server's own words, which name no secret.
+    /// The server's own words, about a command that holds no secret.
     #[error("it refuses: {0}")]
     Refused(String),
+    /// It lets nobody in. Its code alone: a server without such a command repeats the words, and with them the password.
+    #[error("it refuses the user, the password or the database ({0})")]
+    Greeting(String),
     #[error(transparent)]
     Malformed(#[from] resp::Malformed),
     #[error("{0}; tried again in a moment")]
@@ -206,6 +209,20 @@ fn pause(failures: u64) -> Duration {
     Duration::from_millis(most / 2 + rand::random_range(0..=most / 2)).min(LONGEST_PAUSE)
 }
 
+/// A refusal before any command: it is about the server, whatever its words are.
+fn greeted(error: LinkError) -> LinkError {
+    match error {
+        LinkError::Refused(words) => {
+            let code = words.split(' ').next().filter(|code| GREETINGS.contains(code));
+            LinkError::Greeting(code.unwrap_or("ERR").to_owned())
+        }
+        other => other,
+    }
+}
+
+/// What servers answer to who comes in.
+const GREETINGS: [&str; 7] = ["WRONGPASS", "NOAUTH", "NOPERM", "LOADING", "MASTERDOWN", "BUSY", "DENIED"];
+
 impl Server {
     async fn dial(&self) -> Result<Box<dyn Stream>, LinkError> {
         let stream = self.reach().await?;
@@ -241,10 +258,10 @@ impl Server {
                 Some(username) => vec![&b"AUTH"[..], username.as_bytes(), password],
                 None => vec![&b"AUTH"[..], password],
             };
-            connection.ask(&words).await?;
+            connection.ask(&words).await.map_err(greeted)?;
         }
         if self.database != 0 {
-            connection.ask(&[b"SELECT", self.database.to_string().as_bytes()]).await?;
+            connection.ask(&[b"SELECT", self.database.to_string().as_bytes()]).await.map_err(greeted)?;
         }
         Ok(())
     }
