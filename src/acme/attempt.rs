@@ -257,9 +257,7 @@ impl Attempts {
     /// What is kept of earlier attempts; nothing where it can't be read.
     pub(super) async fn schedule(&self, host: &str) -> Result<(ScheduleRecord, Option<Version>), StoreError> {
         Ok(match self.store.get(&Key::schedule(host)).await? {
-            Some(entry) => {
-                (record::read(entry.value.as_bytes()).unwrap_or_default(), Some(entry.version))
-            }
+            Some(entry) => (record::read(entry.value.as_bytes()).unwrap_or_default(), Some(entry.version)),
             None => (ScheduleRecord::default(), None),
         })
     }

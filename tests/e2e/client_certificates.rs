@@ -404,6 +404,34 @@ fn a_list_that_is_replaced_is_taken_by_itself() {
     assert!(metric(&flux, "vhost=\"closed.test\",result=\"revoked\"} 1\n"));
 }
 
+/// A list that revokes is taken at its vhost, whatever is wrong with that of another.
+#[test]
+fn a_damaged_list_of_one_vhost_holds_up_no_other() {
+    let (origin, pki, dir) = (Scripted::answering(OK), Pki::root("clients"), folder());
+    let (cert, _) = pki.certify(dir.path(), "good", Wanted::client("/CN=good", ""));
+    let with_list = CLOSED.replacen("ca = \"ca.pem\"", "ca = \"ca.pem\", crl = [\"list.crl\"]", 1);
+    let (closed, _) = with_list.split_once("[[vhosts]]\nhosts = [\"maybe").unwrap();
+    let other = closed.replacen("\"closed.test\", \"*.wild.test\"", "\"other.test\"", 1);
+    let other = other.replacen("list.crl", "other.crl", 1);
+    let flux = flux(&origin, &pki, &format!("{with_list}{other}"));
+    let at = |name: &str| flux.dir.path().join(name);
+    let (list, next) = (at("list.crl"), at("next.crl"));
+    pki.crl(&list, 1, 0);
+    pki.crl(&at("other.crl"), 1, 0);
+    let (other, damaged) = (at("other.crl"), at("damaged.crl"));
+    let flux = flux.start();
+    let client = Client { flux: &flux, folder: dir.path(), name: Some("good") };
+    assert!(client.get("closed.test", &[]).is_ok());
+    std::fs::write(&damaged, "no list").unwrap();
+    std::fs::rename(&damaged, &other).unwrap();
+    flux.wait_for_start_of("replaced by what can't be used");
+    pki.revoke(&cert);
+    pki.crl(&next, 1, 0);
+    std::fs::rename(&next, &list).unwrap();
+    flux.wait_for("file replaced");
+    assert!(client.get("closed.test", &[]).is_err());
+}
+
 /// A kept connection that has shown a certificate.
 fn mutual(
     flux: &Running,

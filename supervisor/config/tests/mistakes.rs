@@ -662,3 +662,16 @@ fn identities_go_under_names_that_mean_nothing_else() {
         "f.toml:4:57: key_id: there is no key that it could be the name of; add sign_key_file, or remove it"
     );
 }
+
+#[test]
+fn the_admin_socket_is_a_path() {
+    for address in ["127.0.0.1:9000", "http://localhost:9000/"] {
+        assert_eq!(
+            told(&format!("[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nsocket = \"{address}\"\n")),
+            format!(
+                "f.toml:4:10: socket: \"{address}\" is no path, and the admin API listens to nothing else; write the \
+                 path of a socket: \"/run/fluxheim/admin.sock\""
+            )
+        );
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Owns how long a socket's path may be; makes no socket.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::tls;
@@ -29,6 +30,13 @@ pub(crate) fn read(section: &Section<'_>) -> Admin {
 
 fn socket(text: &str) -> Result<PathBuf, Flaw> {
     let path = path::file(text)?;
+    if text.parse::<SocketAddr>().is_ok() || text.contains("://") {
+        return Err(Flaw::new(format!(
+            "{} is no path, and the admin API listens to nothing else",
+            show(text)
+        ))
+        .help("write the path of a socket: \"/run/fluxheim/admin.sock\""));
+    }
     let named = Path::new(text).file_name().is_some() && !text.ends_with(['/', '.']);
     if named {
         return Ok(path);
