@@ -26,7 +26,7 @@ step_workflows() {
 }
 step_kubernetes() { scripts/kubernetes; }
 step_supply() { scripts/inventory; }
-step_metadata() { scripts/release_metadata.sh; }
+step_metadata() { python3 scripts/metadata_test.py && scripts/release_metadata.sh; }
 step_deny() { scripts/audit deny; }
 step_audit() { scripts/audit audit; }
 step_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked; }
