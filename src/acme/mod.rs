@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use challenges::Challenges;
 use engine::Command;
 pub use engine::{Engine, Order, Refused};
+pub use pair::PLACEHOLDER;
 pub use settings::{Settings, SettingsError};
 use store::Store;
 

@@ -193,7 +193,7 @@ pub(super) fn alpn_name(host: &str) -> Arc<str> {
 }
 
 /// The subject's common name of placeholders.
-pub(super) const PLACEHOLDER: &str = "no certificate yet";
+pub const PLACEHOLDER: &str = "no certificate yet";
 
 #[cfg(test)]
 mod tests {

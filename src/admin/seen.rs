@@ -143,6 +143,9 @@ pub struct Certificates {
     pub certificates: Vec<Certificate>,
 }
 
+/// The source of what stands in until the first certificate by ACME is there.
+pub const PLACEHOLDER: &str = "placeholder";
+
 /// A certificate that is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {

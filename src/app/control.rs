@@ -11,6 +11,7 @@ use fluxheim_posture::handoff;
 use fluxheim_posture::proxy::ProxyReport;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::acme::PLACEHOLDER;
 use crate::admin::seen::{
     Address, Certificate, Control as ControlSeen, Draining, Health, Listener, Posture, Reloaded, Server,
     ServerState, SetBy, Status, Upstream,
@@ -172,6 +173,7 @@ fn certificate(entry: Entry) -> Certificate {
     let Entry { name, source, about } = entry;
     let source = match source {
         Source::File => "file",
+        Source::Issued if about.issuer.contains(PLACEHOLDER) => crate::admin::seen::PLACEHOLDER,
         Source::Issued => "acme",
     };
     Certificate {

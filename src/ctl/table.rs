@@ -2,6 +2,7 @@
 //!
 //! Owns columns and durations; the data is what the admin API gave.
 
+use crate::admin::seen::PLACEHOLDER;
 use crate::admin::seen::{
     Certificate, Draining, Health, Posture, Reloaded, ServerState, SetBy, Status, Upstream,
 };
@@ -86,6 +87,7 @@ pub(super) fn certificates(certificates: &[Certificate], now: u64) -> String {
     rows.extend(sorted.into_iter().map(|certificate| {
         let left = certificate.not_after.saturating_sub(now);
         let expires = match u64::try_from(left) {
+            _ if certificate.source == PLACEHOLDER => "none issued yet".to_owned(),
             Ok(left) => format!("in {}", duration(left)),
             Err(_) => format!("EXPIRED {} ago", duration(left.unsigned_abs())),
         };
@@ -180,6 +182,19 @@ mod tests {
              a?[2J       file    in 1h 0m           CN=CA   a.test *.a.test\n\
              long-lived  file    in 90 days         CN=CA   a.test *.a.test\n"
         );
+    }
+
+    #[test]
+    fn a_placeholder_is_no_certificate_for_centuries() {
+        let stands_in = Certificate {
+            name: "a.test".to_owned(),
+            source: PLACEHOLDER.to_owned(),
+            names: vec!["a.test".to_owned()],
+            not_before: 0,
+            not_after: i64::MAX,
+            issuer: "CN=no certificate yet".to_owned(),
+        };
+        assert!(certificates(&[stands_in], 0).contains("placeholder  none issued yet"));
     }
 
     #[test]
