@@ -46,6 +46,22 @@ def graph(target: str) -> dict:
     )
 
 
+def features() -> dict:
+    """Which features the crates of the programs are built with here, by name and version, as cargo resolves them."""
+    machine = next(target for target in TARGETS if target.startswith(os.uname().machine))
+    listed = run(
+        "cargo", "tree", "--locked", "--target", machine, "--edges", "normal,build", "--prefix", "none", "--no-dedupe",
+        "--format", "{p}|{f}", *(f"--package={program}" for program in PROGRAMS),
+    )
+    found = {}
+    for line in filter(None, listed.splitlines()):
+        package, chosen = line.split("|")
+        name, version = package.split(" ")[:2]
+        # A crate that build scripts link too may be built twice, with other features.
+        found.setdefault((name, version.removeprefix("v")), set()).update(filter(None, chosen.split(",")))
+    return found
+
+
 def identity(name: str, version: str) -> str:
     """How a crate is called in an SBOM, and between its components."""
     return f"{name}@{version}"
@@ -167,7 +183,7 @@ def image(binaries: Path, oci: Path) -> tuple[str, list[dict]]:
         for package in graph(target)["packages"]:
             known[(package["name"], package["version"])] = package
     digest, contents = files(oci)
-    shared, crates = libraries(), {}
+    shared, crates, chosen = libraries(), {}, features()
     for program in PROGRAMS:
         listed = embedded(binaries / program)
         names = [identity(package["name"], package["version"]) for package in listed]
@@ -176,6 +192,8 @@ def image(binaries: Path, oci: Path) -> tuple[str, list[dict]]:
             if at not in known or at not in checksums:
                 sys.exit(f"{program} was built with {me}, which Cargo.lock does not have: build it anew from this tree")
             fact = crates.setdefault(me, crate(known[at], checksums) | {"scope": "build", "depends_on": set()})
+            if enabled := chosen.get(at):
+                fact["features"] = " ".join(sorted(enabled))
             fact["depends_on"] |= {names[index] for index in package.get("dependencies", [])}
             if package.get("kind") != "build":
                 fact["scope"] = "linked"

@@ -78,26 +78,36 @@ need_build_tools() {
         fail 69 "Rust $found is too old: install $wanted or newer with rustup, https://rustup.rs"
 }
 
-# need_cargo_tool NAME VERSION: the cargo subcommand, installed at that version when it is missing.
-need_cargo_tool() {
-    command -v "$1" >/dev/null && return
-    say "installing $1 $2 with cargo; this takes some minutes, once"
-    cargo install --quiet --locked --version "$2" "$1" >&2
-    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+# has_cargo_tool NAME VERSION: whether the one in PATH is of that version, by its own word or by cargo's list.
+has_cargo_tool() {
+    command -v "$1" >/dev/null || return
+    cargo install --list | grep -qx "$1 v$2:" || "$1" --version 2>/dev/null | grep -qE "^$1 ${2//./\\.}( |\$)"
 }
 
-# need_python_tools: sets PYTHON_TOOLS to a folder with the programs of scripts/python.txt, and a Python that has its packages.
+# need_cargo_tool NAME VERSION: the cargo subcommand at that version, and no other. A version that is not in PATH is installed
+# into a folder of its own in the cargo home, where other checkouts find it too.
+need_cargo_tool() {
+    has_cargo_tool "$1" "$2" && return
+    local into=${CARGO_HOME:-$HOME/.cargo}/tools/$1-$2
+    if [ ! -x "$into/bin/$1" ]; then
+        say "installing $1 $2 with cargo; this takes some minutes, once"
+        cargo install --quiet --locked --version "$2" --root "$into" "$1" >&2
+    fi
+    PATH=$into/bin:$PATH
+}
+
+# need_python_tools: sets PYTHON_TOOLS to a folder with the programs of scripts/requirements.txt, and a Python that has its packages.
 need_python_tools() {
     local into=${CARGO_TARGET_DIR:-$ROOT/target}/python pinned
     PYTHON_TOOLS=$into/bin
-    pinned=$(sha256sum scripts/python.txt)
+    pinned=$(sha256sum scripts/requirements.txt)
     [ "$(cat "$into/pinned" 2>/dev/null)" = "$pinned" ] && return
     need_packages python3:python3 python3-venv
-    say "fetching the Python packages of scripts/python.txt"
+    say "fetching the Python packages of scripts/requirements.txt"
     rm -rf "$into"
     python3 -m venv "$into"
     "$PYTHON_TOOLS/pip" install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
-        --requirement scripts/python.txt >&2 || fail 75 "the Python package index does not give what scripts/python.txt pins"
+        --requirement scripts/requirements.txt >&2 || fail 75 "the Python package index does not give what scripts/requirements.txt pins"
     printf '%s\n' "$pinned" >"$into/pinned"
 }
 

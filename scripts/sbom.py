@@ -4,8 +4,8 @@ Usage: sbom.py NAME OUT <facts.json     writes OUT/NAME.cdx.json and OUT/NAME.sp
        sbom.py --validate FILE...       checks finished files against their specification
 
 facts.json: {"root": ID, "time": SECONDS, "namespace": URL, "components": [{"id", "name", "version", "type", "purl",
-"license", "sha256", "scope", "note", "depends_on": [ID]}]}; everything but id, name and type may be missing.
-The same facts give the same bytes. Called by scripts/generate-sbom.sh, with the Python packages of scripts/python.txt.
+"license", "sha256", "scope", "features", "note", "depends_on": [ID]}]}; everything but id, name and type may be missing.
+The same facts give the same bytes. Called by scripts/generate-sbom.sh, with the Python packages of scripts/requirements.txt.
 """
 
 import json
@@ -60,7 +60,7 @@ def component(fact: dict) -> Component:
         licenses=[LicenseExpression(fact["license"])] if "license" in fact else [],
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=fact["sha256"])] if "sha256" in fact else [],
         scope=ComponentScope.EXCLUDED if fact.get("scope") == "tests" else ComponentScope.REQUIRED,
-        properties=[Property(name=f"fluxheim:{key}", value=fact[key]) for key in ("scope", "note") if key in fact],
+        properties=[Property(name=f"fluxheim:{key}", value=fact[key]) for key in ("scope", "features", "note") if key in fact],
     )
 
 
@@ -127,8 +127,9 @@ def package(fact: dict, base: str, info):
         made.software_packageUrl = fact["purl"]
     if "note" in fact:
         made.comment = fact["note"]
-    if "scope" in fact:
-        made.software_sourceInfo = f"scope: {fact['scope']}"
+    told = [f"{key}: {fact[key]}" for key in ("scope", "features") if key in fact]
+    if told:
+        made.software_sourceInfo = "; ".join(told)
     if "sha256" in fact:
         made.verifiedUsing = [spdx.Hash(algorithm=spdx.HashAlgorithm.sha256, hashValue=fact["sha256"])]
     return made
