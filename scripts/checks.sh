@@ -25,7 +25,7 @@ step_workflows() {
         "$PYTHON_TOOLS/zizmor" --offline --no-progress --persona pedantic .github
 }
 step_kubernetes() { scripts/kubernetes; }
-step_supply() { scripts/inventory; }
+step_supply() { scripts/inventory_test; }
 step_metadata() { python3 scripts/metadata_test.py && scripts/release_metadata.sh; }
 step_deny() { scripts/audit deny; }
 step_audit() { scripts/audit audit; }
