@@ -76,7 +76,7 @@ impl Attempts {
         };
         let kept = match order::kept(&*self.store, host).await {
             Ok(kept) => kept,
-            Err(failure) => return self.failed(host, schedule, &failure, lease).await,
+            Err(failure) => return self.failed(host, None, &failure, lease).await,
         };
         let mut kept = kept.filter(|kept| is_of(settings, kept));
         let now = seconds();
@@ -103,13 +103,7 @@ impl Attempts {
         }
         match failure {
             None => Ended::Waiting { until: until.max(now + 1) },
-            Some((issuer, failure)) => {
-                let (mut record, version) = schedule;
-                if let Failure::Limited { until: Some(until), .. } = &failure {
-                    record.waits.insert(issuer.config.name.clone(), since_epoch(*until));
-                }
-                self.failed(host, (record, version), &failure, lease).await
-            }
+            Some((issuer, failure)) => self.failed(host, Some(issuer), &failure, lease).await,
         }
     }
 
@@ -262,18 +256,26 @@ impl Attempts {
         })
     }
 
-    /// Keeps which certificate of `host` is to be replaced because it is revoked; `None` when it is not after all.
-    pub(super) async fn mark(
+    /// Changes what is kept of when to try, and gives it back. An order, a question to the CA and an operator may be
+    /// at it at once: each changes its own part of what is there by then.
+    pub(super) async fn reschedule(
         &self,
         host: &str,
-        revoked: Option<(u64, u64)>,
         lease: &Lease,
-    ) -> Result<(), Failure> {
-        let (mut record, _) = self.schedule(host).await?;
-        record.revoked = revoked;
-        let bytes = record::write(&record)?;
-        self.store.put(&Key::schedule(host), &bytes, Expect::Anything, Some(lease)).await?;
-        Ok(())
+        mut change: impl FnMut(&mut ScheduleRecord),
+    ) -> Result<ScheduleRecord, Failure> {
+        loop {
+            let (mut record, version) = self.schedule(host).await?;
+            change(&mut record);
+            let bytes = record::write(&record)?;
+            let expect = version.map_or(Expect::Absent, Expect::Version);
+            match self.store.put(&Key::schedule(host), &bytes, expect, Some(lease)).await {
+                Ok(_) => return Ok(record),
+                // Somebody was quicker, and has made progress.
+                Err(StoreError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     async fn succeeded(&self, issuer: &Issuer, host: &Host, version: Option<Version>, lease: &Lease) {
@@ -288,37 +290,30 @@ impl Attempts {
         }
     }
 
-    async fn failed(
-        &self,
-        host: &Host,
-        (mut record, _): (ScheduleRecord, Option<Version>),
-        failure: &Failure,
-        lease: &Lease,
-    ) -> Ended {
+    async fn failed(&self, host: &Host, issuer: Option<&Issuer>, failure: &Failure, lease: &Lease) -> Ended {
         let now = seconds();
-        record.failures = record.failures.saturating_add(1);
-        record.decided = now;
-        let pause =
-            schedule::pause(record.failures, self.left(host, now).await, schedule::chance((&host.name, now)));
-        // Nobody but a name server is asked for nothing, and an operator who has set the record waits.
-        let pause = if matches!(failure, Failure::Missing(_)) { pause.min(LOOK_AGAIN) } else { pause };
+        let left = self.left(host, now).await;
         let asked = match failure {
-            Failure::Limited { until: Some(until), .. } => since_epoch(*until),
-            _ => 0,
+            Failure::Limited { until: Some(until), .. } => Some(since_epoch(*until)),
+            _ => None,
         };
-        record.not_before = asked.max(now + pause);
-        record.error = Some(failure.to_string());
-        self.telemetry.metrics.acme.failures(&host.name, record.failures);
-        let kept = match record::write(&record) {
-            Ok(bytes) => {
-                let key = Key::schedule(&host.name);
-                let put = self.store.put(&key, &bytes, Expect::Anything, Some(lease));
-                put.await.err().map(|error| error.to_string())
+        let kept = self.reschedule(&host.name, lease, |record| {
+            record.failures = record.failures.saturating_add(1);
+            record.decided = now;
+            let pause = schedule::pause(record.failures, left, schedule::chance((&host.name, now)));
+            // Nobody but a name server is asked for nothing, and an operator who has set the record waits.
+            let pause = if matches!(failure, Failure::Missing(_)) { pause.min(LOOK_AGAIN) } else { pause };
+            record.not_before = asked.unwrap_or(0).max(now + pause);
+            record.error = Some(failure.to_string());
+            if let (Some(issuer), Some(until)) = (issuer, asked) {
+                record.waits.insert(issuer.config.name.clone(), until);
             }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(error) = kept {
-            tracing::error!(host = host.name, error, "when to try again could not be kept");
+        });
+        match kept.await {
+            Ok(record) => self.telemetry.metrics.acme.failures(&host.name, record.failures),
+            Err(error) => {
+                tracing::error!(host = host.name, %error, "when to try again could not be kept");
+            }
         }
         Ended::Failed(failure.to_string())
     }

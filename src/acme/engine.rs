@@ -4,26 +4,31 @@
 //! it puts into the store. Every plan is made anew each minute from the time of day, so that neither a clock
 //! that jumps nor a machine that slept leads it astray.
 
+mod due;
+mod operator;
+mod suggested;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fluxheim_config::BeforeFirst;
-use instant_acme::CertificateIdentifier;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::account;
 use super::attempt::{Attempts, Ended};
 use super::challenges::Challenges;
 use super::clock::seconds;
-use super::failure::Failure;
 use super::pair::{self, Facts};
 use super::presenting::Presenter;
-use super::record::{self, CertificateRecord, ChallengeRecord, ScheduleRecord};
-use super::schedule;
+use super::record::{self, CertificateRecord, ChallengeRecord};
 use super::settings::{Host, Settings};
 use super::store::{Change, Expect, Key, Kind, Lease, Name, Store};
+use due::{Due, State};
+pub(super) use operator::Command;
+pub use operator::{Order, Refused};
+use suggested::ask;
+
 use crate::telemetry::Telemetry;
 use crate::tls::Resolver;
 
@@ -39,51 +44,6 @@ pub struct Engine {
     lease: Option<Arc<Lease>>,
 }
 
-/// What an operator asks for, and who waits for the answer.
-pub(super) struct Command {
-    pub(super) order: Order,
-    pub(super) answer: oneshot::Sender<Result<String, Refused>>,
-}
-
-/// What an operator asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// A new certificate now.
-    Renew(String),
-    /// RFC 8555 section 7.6, with a reason of RFC 5280 section 5.3.1.
-    Revoke(String, u8),
-    /// RFC 8555 section 7.3.5
-    RollOver(String),
-    /// RFC 8555 section 7.3.6
-    Deactivate(String),
-}
-
-/// Why an operator's order is not followed.
-#[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    #[error("{0}")]
-    NotFound(String),
-    #[error("{0}")]
-    NotNow(String),
-    #[error("{0}")]
-    Failed(String),
-}
-
-/// What is known of one host.
-#[derive(Default)]
-struct State {
-    host: Option<Host>,
-    facts: Option<Facts>,
-    schedule: ScheduleRecord,
-    /// Whether something is under way.
-    busy: bool,
-    /// Whether an order is kept that a crash may have left.
-    ordered: bool,
-    /// Asked for by an operator.
-    wanted: bool,
-    waiting: Vec<oneshot::Sender<Result<String, Refused>>>,
-}
-
 /// What a task did.
 struct Done {
     host: String,
@@ -93,14 +53,6 @@ struct Done {
 enum What {
     Ended(Ended),
     Asked,
-}
-
-/// What is to be done for a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Due {
-    Order,
-    /// Ask the CA when to renew (RFC 9773).
-    Ask,
 }
 
 impl Engine {
@@ -173,7 +125,7 @@ impl Engine {
         let mut due = Vec::new();
         for (name, state) in &self.hosts {
             let (Some(host), false) = (&state.host, state.busy) else { continue };
-            let (at, what) = state.due(&settings, now);
+            let (at, what) = state.due(settings.acme.renew_before, now);
             self.attempts.telemetry.metrics.acme.next(name, at);
             match at <= now {
                 true => due.push((host.clone(), what)),
@@ -439,224 +391,12 @@ impl Engine {
             }
         }
     }
-
-    async fn obey(&mut self, command: Command) {
-        let Command { order, answer } = command;
-        let result = match order {
-            Order::Renew(host) => {
-                let Some(state) = self.hosts.get_mut(&host) else {
-                    // Whoever waited may have gone.
-                    let _ =
-                        answer.send(Err(Refused::NotFound(format!("no certificate {host:?} comes by ACME"))));
-                    return;
-                };
-                state.wanted = true;
-                state.waiting.push(answer);
-                return;
-            }
-            Order::Revoke(host, reason) => self.revoke(&host, reason).await,
-            Order::RollOver(issuer) => self.of_account(&issuer, true).await,
-            Order::Deactivate(issuer) => self.of_account(&issuer, false).await,
-        };
-        let _ = answer.send(result);
-    }
-
-    async fn of_account(&mut self, issuer: &str, roll_over: bool) -> Result<String, Refused> {
-        let settings = Arc::clone(&self.settings.borrow());
-        let known = settings.issuer(issuer);
-        let issuer =
-            known.ok_or_else(|| Refused::NotFound(format!("there is no issuer {issuer:?} in [acme]")))?;
-        // They are signed by the key that would be gone.
-        if self.hosts.values().any(|state| state.busy) {
-            let why = "orders are under way with the account's present key; ask again once they have ended";
-            return Err(Refused::NotNow(why.to_owned()));
-        }
-        let lease = self.leading().await?;
-        let name = &issuer.config.name;
-        let done = match roll_over {
-            true => account::roll_over(&*self.store, &lease, issuer).await,
-            false => account::deactivate(&*self.store, &lease, issuer).await,
-        };
-        self.attempts.forget_accounts().await;
-        let url = done.map_err(|failure| Refused::Failed(failure.to_string()))?;
-        let what = if roll_over { "has a new key" } else { "is deactivated" };
-        tracing::info!(issuer = name, account = url, "ACME account {what}");
-        Ok(format!("account {url} of issuer {name} {what}"))
-    }
-
-    async fn leading(&mut self) -> Result<Arc<Lease>, Refused> {
-        if !self.is_leader().await {
-            return Err(Refused::NotNow(
-                "another replica orders certificates: ask that one, or again later".into(),
-            ));
-        }
-        self.lease.clone().ok_or_else(|| Refused::NotNow("the storage is out of order".to_owned()))
-    }
-
-    async fn revoke(&mut self, host: &str, reason: u8) -> Result<String, Refused> {
-        let lease = self.leading().await?;
-        let settings = Arc::clone(&self.settings.borrow());
-        let done = revoke(&self.attempts, &settings, host, reason, &lease).await?;
-        // What is revoked is replaced at once.
-        if let Some(state) = self.hosts.get_mut(host) {
-            state.wanted = true;
-        }
-        Ok(done)
-    }
-}
-
-impl State {
-    /// What is due, and when.
-    fn due(&self, settings: &Settings, now: u64) -> (u64, Due) {
-        if self.wanted {
-            return (0, Due::Order);
-        }
-        // A clock that was set back must not make anybody wait for it to catch up.
-        let not_before = if self.schedule.decided <= now { self.schedule.not_before } else { 0 };
-        let Some(facts) = &self.facts else { return (not_before, Due::Order) };
-        if self.ordered || self.schedule.revoked == Some((facts.not_before, facts.not_after)) {
-            return (not_before, Due::Order);
-        }
-        let before = settings.acme.renew_before.map(|before| before.as_secs());
-        let chance = schedule::chance((self.host.as_ref().map(|host| &host.name), facts.not_after));
-        let own = schedule::renewal(facts.not_before, facts.not_after, before, chance);
-        let id = facts.id.as_ref().map(ToString::to_string);
-        let told = self.schedule.window.filter(|_| id.is_some() && self.schedule.of == id);
-        let renewal = told.map_or(own, |window| schedule::within(window, chance).min(facts.not_after));
-        let order = renewal.max(not_before);
-        let ask = if self.schedule.of == id { self.schedule.ask.min(now + LONGEST_ASK) } else { 0 };
-        match id {
-            Some(_) if ask < order && order > now => (ask, Due::Ask),
-            _ => (order, Due::Order),
-        }
-    }
-}
-
-/// Asks the CA that issued the present certificate when to renew it (RFC 9773 section 4.1), and keeps the answer.
-async fn ask(attempts: &Attempts, settings: &Settings, host: &Host, facts: Option<&Facts>, lease: &Lease) {
-    let Some(id) = facts.and_then(|facts| facts.id.clone()) else { return };
-    let Ok((mut record, _)) = attempts.schedule(&host.name).await else { return };
-    let now = seconds();
-    if record.of.as_deref() != Some(&*id.to_string()) {
-        record.window = None;
-    }
-    record.of = Some(id.to_string());
-    record.ask = match renewal_info(attempts, settings, host, &id, lease).await {
-        Ok(Some((window, again))) => {
-            if record.window != Some(window) {
-                tracing::info!(
-                    host = host.name,
-                    from = window.0,
-                    until = window.1,
-                    "the CA suggests when to renew"
-                );
-            }
-            record.window = Some(window);
-            now + again.clamp(SHORTEST_ASK, LONGEST_ASK)
-        }
-        // It has no ARI; perhaps one day.
-        Ok(None) => now + LONGEST_ASK,
-        Err(failure) => {
-            tracing::debug!(host = host.name, %failure, "the CA does not say when to renew");
-            now + FAILED_ASK
-        }
-    };
-    let Ok(bytes) = record::write(&record) else { return };
-    let put = attempts.store.put(&Key::schedule(&host.name), &bytes, Expect::Anything, Some(lease)).await;
-    if let Err(error) = put {
-        tracing::warn!(host = host.name, %error, "when the CA wants to renew could not be kept");
-    }
-}
-
-type Window = (u64, u64);
-
-async fn renewal_info(
-    attempts: &Attempts,
-    settings: &Settings,
-    host: &Host,
-    id: &CertificateIdentifier<'static>,
-    lease: &Lease,
-) -> Result<Option<(Window, u64)>, Failure> {
-    let Some(entry) = attempts.store.get(&Key::certificate(&host.name)).await? else { return Ok(None) };
-    let record = CertificateRecord::read(entry.value.as_bytes())?;
-    let by = |issuer: &&super::settings::Issuer| issuer.config.directory == record.origin.directory;
-    let Some(issuer) = settings.issuers.iter().find(by) else { return Ok(None) };
-    let opened = attempts.account(issuer, lease).await?;
-    match opened.account.renewal_info(id).await {
-        Ok((info, again)) => {
-            let at = |time: i64| u64::try_from(time).unwrap_or(0);
-            let window = (
-                at(info.suggested_window.start.unix_timestamp()),
-                at(info.suggested_window.end.unix_timestamp()),
-            );
-            if let Some(url) = info.explanation_url {
-                tracing::info!(host = host.name, url, "the CA explains when to renew");
-            }
-            // RFC 9773 section 4.2: an empty window is none.
-            Ok((window.0 < window.1).then_some((window, again.as_secs())))
-        }
-        Err(instant_acme::Error::Unsupported(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn revoke(
-    attempts: &Attempts,
-    settings: &Settings,
-    host: &str,
-    reason: u8,
-    lease: &Lease,
-) -> Result<String, Refused> {
-    let failed = |failure: Failure| Refused::Failed(failure.to_string());
-    let entry = attempts.store.get(&Key::certificate(host)).await.map_err(|error| failed(error.into()))?;
-    let entry = entry.ok_or_else(|| Refused::NotFound(format!("{host:?} has no certificate by ACME")))?;
-    let record = CertificateRecord::read(entry.value.as_bytes()).map_err(|error| failed(error.into()))?;
-    let by = |issuer: &&super::settings::Issuer| issuer.config.directory == record.origin.directory;
-    let issuer = settings.issuers.iter().find(by).ok_or_else(|| {
-        Refused::NotFound(format!("{} issued it, which is not in [acme] any more", record.origin.directory))
-    })?;
-    let pair = pair::certified(&record.chain, &record.key.0).map_err(|error| failed(error.into()))?;
-    let leaf = pair.cert.first().ok_or_else(|| Refused::Failed("it has no certificate".to_owned()))?;
-    let facts = pair::facts(&pair).map_err(|error| failed(error.into()))?;
-    let opened = attempts.account(issuer, lease).await.map_err(failed)?;
-    // Before it is done: it is replaced whatever comes in between.
-    attempts.mark(host, Some((facts.not_before, facts.not_after)), lease).await.map_err(failed)?;
-    let request = instant_acme::RevocationRequest { certificate: leaf, reason: reason_of(reason) };
-    match opened.account.revoke(&request).await {
-        Ok(()) => {}
-        // By somebody else, or by us before the last order for another one failed.
-        Err(instant_acme::Error::Api(problem)) if problem.r#type.as_deref() == Some(ALREADY_REVOKED) => {}
-        Err(error) => {
-            attempts.mark(host, None, lease).await.map_err(failed)?;
-            return Err(failed(error.into()));
-        }
-    }
-    tracing::warn!(host, issuer = issuer.config.name, "certificate revoked; another one is ordered");
-    Ok(format!("the certificate of {host} is revoked; another one is ordered"))
-}
-
-/// RFC 5280 section 5.3.1; those that an owner may give.
-const fn reason_of(code: u8) -> Option<instant_acme::RevocationReason> {
-    use instant_acme::RevocationReason;
-    match code {
-        1 => Some(RevocationReason::KeyCompromise),
-        3 => Some(RevocationReason::AffiliationChanged),
-        4 => Some(RevocationReason::Superseded),
-        5 => Some(RevocationReason::CessationOfOperation),
-        _ => None,
-    }
 }
 
 /// A local disk takes far less; a storage that is away must not keep us from serving the rest.
 const PREPARING: Duration = Duration::from_secs(10);
 const LOCK: &str = "orders";
-/// RFC 8555 section 6.7
-const ALREADY_REVOKED: &str = "urn:ietf:params:acme:error:alreadyRevoked";
 /// A replica that died holds up the others for no longer.
 const LOCK_TTL: Duration = Duration::from_secs(30);
 const ANOTHER_LEADS: Duration = Duration::from_secs(5);
 const MINUTE: u64 = 60;
-/// RFC 9773 section 4.3.2 leaves it to us to bound what a CA asks for.
-const SHORTEST_ASK: u64 = 60;
-const LONGEST_ASK: u64 = 86_400;
-const FAILED_ASK: u64 = 3600;

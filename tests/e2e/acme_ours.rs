@@ -160,3 +160,28 @@ fn addresses_get_certificates() {
         until_served(&running, "127.0.0.1");
     }
 }
+
+/// What is revoked is replaced, although no order may be made just then and the process ends meanwhile.
+#[test]
+fn a_revoked_certificate_is_replaced_over_a_restart_too() {
+    let directory = Directory::start(Setup::default());
+    let admin = "[admin]\nsocket = \"$DIR/run/admin.sock\"";
+    let with_admin = |keys: &str| {
+        let flux = flux(&directory, "\"a.test\"", keys);
+        std::fs::create_dir(flux.dir.path().join("run")).unwrap();
+        set_mode(&flux.dir.path().join("run"), 0o700);
+        flux
+    };
+    let running = start(&directory, with_admin(&format!("max_orders_per_hour = 1\n{admin}")));
+    until_served(&running, "a.test");
+    let told = running.ctl("certs revoke a.test --reason key-compromise");
+    assert!(told.code == Some(0) && told.out.contains("is revoked"), "{told:?}");
+    // Revoked already: that is what was asked for.
+    let told = running.ctl("certs revoke a.test --reason key-compromise");
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(directory.issued().len(), 1, "no order may be made within the hour");
+    let next = with_admin(admin);
+    let running = again(&directory, running, next, false);
+    let replaced = wait(|| (directory.issued().len() == 2).then_some(()));
+    replaced.unwrap_or_else(|| panic!("{}", running.said()));
+}

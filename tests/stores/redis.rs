@@ -286,3 +286,37 @@ fn what_is_no_server_is_told_apart() {
         answering.join().unwrap();
     }
 }
+
+/// A server without the command repeats what it was sent (as Redis does with `rename-command AUTH`).
+#[test]
+fn a_server_that_repeats_the_password_gets_it_into_no_message_and_is_left_alone_for_a_while() {
+    use std::io::{Read, Write};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let server = Server::start();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let greeted = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&greeted);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut asked) = (stream.unwrap(), [0; 1024]);
+            let read = stream.read(&mut asked).unwrap_or(0);
+            assert!(String::from_utf8_lossy(&asked[..read]).contains(Setup::PASSWORD));
+            count.fetch_add(1, Ordering::Relaxed);
+            let words =
+                format!("-ERR unknown command 'AUTH', with args beginning with: '{}'\r\n", Setup::PASSWORD);
+            let _ = stream.write_all(words.as_bytes());
+        }
+    });
+    let store: Redis = server.open(&Setup { port, tls: false, ..server.setup() });
+    run(async {
+        for _ in 0..20 {
+            let error = store.get(&Key::account("ca")).await.unwrap_err().to_string();
+            assert!(!error.contains(Setup::PASSWORD) && error.contains("refuses the user"), "{error}");
+        }
+        assert!(!store.is_up());
+    });
+    // Its watcher has tried besides.
+    let greeted = greeted.load(Ordering::Relaxed);
+    assert!(greeted < 10, "{greeted} connections for 20 requests");
+}
