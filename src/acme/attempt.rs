@@ -91,6 +91,7 @@ impl Attempts {
                 }
                 // Nobody's failure: the order is made when there is room.
                 Err(Failure::Full { until }) => return Ended::Waiting { until },
+                Err(failure @ Failure::Lost) => return Ended::Failed(failure.to_string()),
                 Err(failed) => {
                     self.note(issuer, host, &failed);
                     let ends = matches!(failed, Failure::Slow | Failure::Store(_) | Failure::Own(_));

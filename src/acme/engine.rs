@@ -183,13 +183,7 @@ impl Engine {
         let facts = state.facts.clone();
         self.tasks.spawn(async move {
             let what = match what {
-                Due::Order => {
-                    let ended = tokio::select! {
-                        ended = attempts.attempt(&settings, &host, &lease) => ended,
-                        () = lease.lost() => Ended::Failed("another replica orders now".to_owned()),
-                    };
-                    What::Ended(ended)
-                }
+                Due::Order => What::Ended(attempts.attempt(&settings, &host, &lease).await),
                 Due::Ask => {
                     ask(&attempts, &settings, &host, facts.as_ref(), &lease).await;
                     What::Asked

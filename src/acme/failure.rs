@@ -26,6 +26,9 @@ pub(super) enum Failure {
     /// As many orders as the configuration allows were begun within the hour.
     #[error("max_orders_per_hour in [acme] is reached")]
     Full { until: u64 },
+    /// Another replica has begun to order instead.
+    #[error("another replica orders now")]
+    Lost,
     /// It refuses this name.
     #[error("{0}")]
     Name(String),
@@ -122,7 +125,7 @@ impl Failure {
                 "set the record as it stands there; it is looked for again, or at once by ctl certs renew"
             }
             Self::Full { .. } => "max_orders_per_hour in [acme]",
-            Self::Slow | Self::Gone(_) | Self::Nonce(_) => "nothing: it is tried again",
+            Self::Slow | Self::Lost | Self::Gone(_) | Self::Nonce(_) => "nothing: it is tried again",
             Self::Account(_) => "the account was removed at the CA: another one is opened",
             Self::Own(_) => "see the configuration and the files that it names",
             Self::Store(_) => "see the storage that [acme.storage] names",

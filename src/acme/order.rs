@@ -169,16 +169,17 @@ impl Job<'_> {
     /// Shows what the CA wants to see, and waits until it has seen it.
     async fn authorize(&self, order: &mut Order) -> Result<(), Failure> {
         let mut shown = Vec::new();
-        let asked = self.show(order, &mut shown).await;
-        let done = match asked {
-            Ok(()) => order.poll_ready(&policy()).await,
-            Err(failure) => {
-                self.take_back(shown).await;
-                return Err(failure);
-            }
+        let seen = async {
+            self.show(order, &mut shown).await?;
+            Ok(order.poll_ready(&policy()).await)
+        };
+        // However it ends, nothing stays behind.
+        let done = tokio::select! {
+            done = seen => done,
+            () = self.lease.lost() => Err(Failure::Lost),
         };
         self.take_back(shown).await;
-        match done {
+        match done? {
             Ok(OrderStatus::Invalid) => Err(self.reason(order).await),
             Ok(_) => Ok(()),
             Err(instant_acme::Error::Api(problem)) if order.state().status == OrderStatus::Invalid => {
@@ -224,7 +225,7 @@ impl Job<'_> {
                 answer: &answer,
                 now: self.now,
             };
-            shown.push(self.presenter.show(&asked, self.lease).await?);
+            self.presenter.show(&asked, self.lease, shown).await?;
             challenge.set_ready().await?;
         }
         Ok(())

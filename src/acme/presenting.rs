@@ -42,23 +42,26 @@ pub(super) enum Shown {
     Answer(String),
     /// A record, and who made it.
     Record(Arc<dyn Provider>, Record),
-    /// It stands for good.
-    Standing,
 }
 
 impl Presenter {
-    /// Shows what `asked` asks for.
+    /// Shows what `asked` asks for. What is to be taken back is among `shown` before it is done: whoever gives up in
+    /// the middle knows of it too.
     ///
     /// # Errors
     /// [`Failure`]
-    pub(super) async fn show(&self, asked: &Asked<'_>, lease: &Lease) -> Result<Shown, Failure> {
+    pub(super) async fn show(
+        &self,
+        asked: &Asked<'_>,
+        lease: &Lease,
+        shown: &mut Vec<Shown>,
+    ) -> Result<(), Failure> {
         match asked.issuer.config.challenge {
-            AcmeChallenge::Http01 | AcmeChallenge::TlsAlpn01 => self.answer(asked, lease).await,
-            AcmeChallenge::Dns01 => record_of(asked).await,
+            AcmeChallenge::Http01 | AcmeChallenge::TlsAlpn01 => self.answer(asked, lease, shown).await,
+            AcmeChallenge::Dns01 => record_of(asked, shown).await,
             AcmeChallenge::DnsPersist01 => {
                 let challenge = asked.issuer.client.challenge(asked.url);
-                stands(asked.issuer, asked.host, asked.account, asked.thumbprint, &challenge).await?;
-                Ok(Shown::Standing)
+                stands(asked.issuer, asked.host, asked.account, asked.thumbprint, &challenge).await
             }
         }
     }
@@ -75,11 +78,10 @@ impl Presenter {
                 }
             }
             Shown::Record(provider, record) => remove(&*provider, record).await,
-            Shown::Standing => {}
         }
     }
 
-    async fn answer(&self, asked: &Asked<'_>, lease: &Lease) -> Result<Shown, Failure> {
+    async fn answer(&self, asked: &Asked<'_>, lease: &Lease, shown: &mut Vec<Shown>) -> Result<(), Failure> {
         let record = ChallengeRecord {
             kind: asked.issuer.config.challenge.name().to_owned(),
             host: asked.host.to_owned(),
@@ -91,6 +93,7 @@ impl Presenter {
             return Err(Failure::Issuer("its token is not what RFC 8555 calls one".to_owned()));
         }
         self.challenges.enter(&record)?;
+        shown.push(Shown::Answer(record.token.clone()));
         if self.challenges.are_shared() {
             let bytes = record::write(&record)?;
             self.store.put(&Key::challenge(asked.token), &bytes, Expect::Anything, Some(lease)).await?;
@@ -99,29 +102,24 @@ impl Presenter {
                 tokio::time::sleep(SPREADING).await;
             }
         }
-        Ok(Shown::Answer(asked.token.to_owned()))
+        Ok(())
     }
 }
 
 /// Makes the record of DNS-01 and waits until a CA can see it (RFC 8555 section 8.4).
-async fn record_of(asked: &Asked<'_>) -> Result<Shown, Failure> {
+async fn record_of(asked: &Asked<'_>, shown: &mut Vec<Shown>) -> Result<(), Failure> {
     let provider = asked.issuer.dns.as_ref();
     let provider =
         provider.ok_or_else(|| Failure::Own("[acme.dns] does not say who makes records".to_owned()))?;
     let name = format!("_acme-challenge.{}", asked.host.trim_start_matches("*."));
     let record = Record { name, value: asked.answer.dns_value() };
+    // What is lost may be the answer alone: it is taken back in any case.
+    shown.push(Shown::Record(Arc::clone(provider), record.clone()));
     let made = async {
         provider.present(&record.name, &record.value).await?;
         provider.visible(&record).await
     };
-    match made.await {
-        Ok(()) => Ok(Shown::Record(Arc::clone(provider), record)),
-        Err(error) => {
-            // What was lost may have been the answer alone.
-            remove(&**provider, record).await;
-            Err(Failure::Own(error.to_string()))
-        }
-    }
+    made.await.map_err(|error| Failure::Own(error.to_string()))
 }
 
 /// A record that stays does no harm to the next order: each has a value of its own.
