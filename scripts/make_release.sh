@@ -128,7 +128,8 @@ notes() {
     printf '# Fluxheim %s\n\n' "$version"
     ! $trial || printf '**This is a trial, not a release.**\n\n'
     printf 'Container image: `fluxheim/fluxheim@%s`. Commit `%s`, tag `%s`.\n\n' "$digest" "$tagged" "$tag"
-    printf '## Changes\n\n%s\n\n' "$(python3 scripts/metadata.py changes)"
+    # Links that lead somewhere in the repository do so from the notes too.
+    printf '## Changes\n\n%s\n\n' "$(python3 scripts/metadata.py changes | sed "s|](docs/|]($(workspace_field repository)/blob/$tag/docs/|g")"
     printf '## Verify\n\nIn a folder with all files of this release; who signs (`allowed_signers`) is also in the project'"'"'s SECURITY.md: compare.\n\n'
     printf '```sh\nssh-keygen -Y verify -f allowed_signers -I %s -n %s -s SHA256SUMS.sig <SHA256SUMS\nsha256sum --check --strict SHA256SUMS\n' "$signer" "$NAMESPACE"
     printf 'sh verify_release.sh --signer %s .\n```\n\nThe tag, in a clone of the repository:\n\n' "$signer"

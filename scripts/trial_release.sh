@@ -66,9 +66,9 @@ release=$work/release
 make --trial --tag "$tag" --allowed-signers "$work/signers" --out "$release"
 
 say "what the notes tell a user to type:"
-in_notes sh | tee /dev/stderr | (cd "$release" && bash -eu -o pipefail)
-in_notes 'sh tag' | sed "s|allowed_signers|$release/allowed_signers|g" | tee /dev/stderr | (cd "$work/tree" && bash -eu -o pipefail)
-in_notes 'sh image' | tee /dev/stderr | (cd "$release" && bash -eu -o pipefail)
+in_notes sh | tee >(cat >&2) | (cd "$release" && bash -eu -o pipefail)
+in_notes 'sh tag' | sed "s|allowed_signers|$release/allowed_signers|g" | tee >(cat >&2) | (cd "$work/tree" && bash -eu -o pipefail)
+in_notes 'sh image' | tee >(cat >&2) | (cd "$release" && bash -eu -o pipefail)
 for kind in sh 'sh tag' 'sh image'; do [ -n "$(in_notes "$kind")" ] || fail 1 "the notes have no commands of the kind $kind"; done
 
 verify() { sh "$release/verify_release.sh" --signer "$SIGNER" "$@" "$release"; }
