@@ -18,6 +18,8 @@ while [ $# -gt 0 ]; do
 done
 in_git || fail 66 "not a git checkout: what is built is a commit"
 [ -z "$(git status --porcelain)" ] || say "changes that are not committed are left out"
+# Once: a commit that is made meanwhile is none of this check.
+commit=$(git rev-parse HEAD)
 work=${keep:-$(mktemp -d)}
 mkdir -p "$work"
 [ -n "$keep" ] || trap 'rm -rf "$work"' EXIT
@@ -28,7 +30,7 @@ build() {
     rm -rf "${work:?}/$2" "$work/target-$1"
     mkdir -p "$work/$2"
     git clone --quiet --no-hardlinks "$ROOT" "$tree"
-    git -C "$tree" checkout --quiet "$(git rev-parse HEAD)"
+    git -C "$tree" checkout --quiet "$commit"
     say "build $1 of 2, in $tree"
     # One is built with the clock's zone, language and umask of somebody else.
     (cd "$tree" && "${@:3}" scripts/build-image --target-dir "$work/target-$1" --out "$work/image-$1")
@@ -54,6 +56,6 @@ for program in fluxheim fluxheim-init; do
     compare "$program" "$work/target-one/$target/release/$program" "$work/target-two/$target/release/$program"
 done
 compare image "$work/image-one/fluxheim.tar" "$work/image-two/fluxheim.tar"
-compare "image digest" "$work/image-one/digest" "$work/image-two/digest"
-printf 'image %s, commit %s\n' "$(cat "$work/image-one/digest")" "$(git rev-parse HEAD)"
-[ "$differences" -eq 0 ] || fail 1 "$differences of 4 differ; run again with --keep DIR and compare what is there with diffoscope"
+# The digest stands in the tar: where that is the same, this is.
+printf 'image %s and %s, commit %s\n' "$(cat "$work/image-one/digest")" "$(cat "$work/image-two/digest")" "$commit"
+[ "$differences" -eq 0 ] || fail 1 "$differences of 3 differ; run again with --keep DIR and compare what is there with diffoscope"

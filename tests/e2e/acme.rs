@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::pebble::{HTTP, HTTPS, Pebble};
-use crate::support::{Flux, Running, curl, run, set_mode};
+use crate::support::{Flux, Running, curl, run, set_mode, wait};
 
 /// For `hosts` in TOML, with further keys of `[acme]`.
 fn flux(pebble: &Pebble, hosts: &str, keys: &str) -> Flux {
@@ -189,22 +189,33 @@ fn a_refusal_is_told_in_the_cas_words_and_no_restart_is_a_way_around_the_pause()
     for kind in ["certificates", "orders", "schedules"] {
         std::fs::remove_dir_all(running.dir.path().join("state").join(kind)).unwrap();
     }
-    let again = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
-        .args(["--config", running.config.to_str().unwrap()])
-        .stderr(std::fs::File::create(running.dir.path().join("log")).unwrap())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let _again = Reaped(again);
-    let log = || std::fs::read_to_string(running.dir.path().join("log")).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !log().contains("\"host\":\"nobody.invalid\"") || !log().contains("no certificate was issued") {
-        assert!(Instant::now() < deadline, "{}", log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    assert!(log().contains("check\":\"see that the name leads to this server"), "{}", log());
+    let log = |name: &str| std::fs::read_to_string(running.dir.path().join(name)).unwrap();
+    let start = |name: &str| {
+        let log = std::fs::File::create(running.dir.path().join(name)).unwrap();
+        let started = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
+            .args(["--config", running.config.to_str().unwrap()])
+            .stderr(log)
+            .stdout(std::process::Stdio::null())
+            .spawn();
+        Reaped(started.unwrap())
+    };
+    let refused = |name: &str| {
+        let log = log(name);
+        let lines = log.lines().filter(|line| line.contains("no certificate was issued"));
+        lines.filter(|line| line.contains("\"host\":\"nobody.invalid\"")).count()
+    };
     let schedule = running.dir.path().join("state/schedules/nobody.invalid");
-    assert!(std::fs::read_to_string(schedule).unwrap().contains("\"failures\":1"));
+    let failures = || std::fs::read_to_string(&schedule).is_ok_and(|kept| kept.contains("\"failures\":1"));
+    let first = start("first");
+    wait(|| (refused("first") == 1 && failures()).then_some(()))
+        .unwrap_or_else(|| panic!("{}", log("first")));
+    assert!(log("first").contains("check\":\"see that the name leads to this server"), "{}", log("first"));
+    drop(first);
+    // It is not asked again before its time, whoever starts anew.
+    let _second = start("second");
+    wait(|| log("second").contains("\"ready\"").then_some(())).unwrap_or_else(|| panic!("{}", log("second")));
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(refused("second") == 0 && failures(), "{}", log("second"));
 }
 
 #[test]
