@@ -1,33 +1,17 @@
 //! Who proves to be who: on every path alike, and what an upstream is told of it.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::support::{Flux, Response, Scripted, exchange, set_mode};
+use crate::support::{Flux, Response, Scripted, exchange, hashed, set_mode};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// What `--hash-password` makes of a line.
-fn hash(password: &str) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
-        .arg("--hash-password")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
 /// `policy` on an upstream and a folder of files, with ann's password "open sesame" and bob's "b".
 fn guarded(origin: SocketAddr, policy: &str) -> Flux {
-    let users = format!("# staff\nann:{}\nbob:{}\n", hash("open sesame"), hash("b"));
+    let users = format!("# staff\nann:{}\nbob:{}\n", hashed("open sesame"), hashed("b"));
     with_users(origin, policy, users.as_bytes())
 }
 
@@ -160,7 +144,7 @@ fn a_user_who_was_removed_is_out_after_a_reload() {
     let flux = guarded(origin.address, BASIC).start();
     assert_eq!(ask(flux.http(), "GET /", &basic("ann", "open sesame")).status, 200);
     let users = flux.dir.path().join("users");
-    std::fs::write(&users, format!("bob:{}\n", hash("b"))).unwrap();
+    std::fs::write(&users, format!("bob:{}\n", hashed("b"))).unwrap();
     flux.signal(nix::sys::signal::Signal::SIGHUP);
     flux.wait_for("configuration reloaded");
     assert_eq!(ask(flux.http(), "GET /", &basic("ann", "open sesame")).status, 401);

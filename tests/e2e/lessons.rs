@@ -6,7 +6,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,7 +17,8 @@ use http::Request;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    Flux, H2Client, Response, Running, Scripted, Strict, certificate, exchange, handshake, request, set_mode,
+    Flux, H2Client, Response, Running, Scripted, Strict, certificate, exchange, handshake, hashed, request,
+    set_mode,
 };
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -298,18 +298,6 @@ fn an_authentication_server_can_not_fill_the_memory() {
     let taken = written.load(Ordering::SeqCst);
     assert!(taken < 32 << 20, "{taken} bytes were taken of it, the kernel's buffers among them");
     assert_eq!(origin.requests(), 0);
-}
-
-/// What `--hash-password` makes of a password.
-fn hashed(password: &str) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
-        .arg("--hash-password")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
 fn basic(user: &str, password: &str) -> String {

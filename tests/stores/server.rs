@@ -108,19 +108,18 @@ impl Server {
 
     pub(crate) fn open(&self, setup: &Setup) -> Redis {
         let password = self.password_file(setup.password);
-        let settings = RedisSettings {
+        let server = fluxheim::acme::store::Server {
             host: setup.host.to_owned(),
             port: setup.port,
             tls: setup.tls.then(|| believing(&setup.ca)),
             username: Some(setup.user.to_owned()),
             password: Some(secret(&password)),
             database: 0,
-            prefix: setup.prefix.to_owned(),
-            seal_keys: setup.seal_keys.iter().map(|path| secret(path)).collect(),
             timeout: setup.timeout,
             resolver: resolver().unwrap(),
         };
-        Redis::new(settings).unwrap()
+        let seal_keys = setup.seal_keys.iter().map(|path| secret(path)).collect();
+        Redis::new(RedisSettings { server, prefix: setup.prefix.to_owned(), seal_keys }).unwrap()
     }
 
     /// What an administrator does by hand.

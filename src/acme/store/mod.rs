@@ -25,7 +25,7 @@ pub use folder::Folder;
 pub use key::{Key, Kind, Name};
 pub use lease::Lease;
 pub use open::open;
-pub use redis::{NoSealKey, Redis, RedisSettings};
+pub use redis::{NoSealKey, Redis, RedisSettings, Server};
 pub use value::{Entry, Expect, Value, Version};
 
 /// A place that keeps values, for one replica or for several.

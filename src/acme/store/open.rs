@@ -11,7 +11,7 @@ use hickory_resolver::TokioResolver;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 
-use super::{Folder, Redis, RedisSettings, Store, StoreError};
+use super::{Folder, Redis, RedisSettings, Server, Store, StoreError};
 
 /// Opens it. A server need not be there yet; a folder must.
 ///
@@ -34,7 +34,7 @@ fn server(redis: &AcmeRedis, terms: &Terms, resolver: TokioResolver) -> Result<R
     let password =
         fluxheim_trust::acme_redis_password(redis).map(|object| read(&object, terms)).transpose()?;
     let seal_keys = fluxheim_trust::acme_seal_keys(redis).map(|object| read(&object, terms));
-    let settings = RedisSettings {
+    let server = Server {
         host: match &redis.host {
             UpstreamHost::Ip(address) => address.to_string(),
             // The configuration takes no service here.
@@ -45,11 +45,11 @@ fn server(redis: &AcmeRedis, terms: &Terms, resolver: TokioResolver) -> Result<R
         username: redis.username.clone(),
         password,
         database: redis.database,
-        prefix: redis.prefix.clone(),
-        seal_keys: seal_keys.collect::<Result<_, _>>()?,
         timeout: redis.timeout,
         resolver,
     };
+    let seal_keys = seal_keys.collect::<Result<_, _>>()?;
+    let settings = RedisSettings { server, prefix: redis.prefix.clone(), seal_keys };
     let files =
         redis.seal_key_files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
     Redis::new(settings).map_err(|error| StoreError::Refused(format!("seal key {files}: {error}")))

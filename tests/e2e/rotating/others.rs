@@ -3,7 +3,7 @@
 use rustls::version::{TLS12, TLS13};
 
 use super::*;
-use crate::support::{Answer, Peer, Scripted, exchange, server_config};
+use crate::support::{Answer, Peer, Scripted, exchange, hashed, server_config};
 
 const BOTH: &[&rustls::SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
@@ -88,16 +88,7 @@ fn lets_in_whom_the_file_of_users_names_by_now() {
 }
 
 fn line(user: &str, password: &str) -> String {
-    use std::process::{Command, Stdio};
-    let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
-        .arg("--hash-password")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
-    let output = child.wait_with_output().unwrap();
-    format!("{user}:{}", String::from_utf8(output.stdout).unwrap())
+    format!("{user}:{}\n", hashed(password))
 }
 
 fn basic(credentials: &str) -> String {

@@ -31,7 +31,9 @@ pub(crate) use pki::{Pki, Wanted};
 pub(crate) use raw::{Response, exchange, handshake, request, tls};
 pub(crate) use trace::{Call, Trace, strace};
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -45,6 +47,20 @@ pub(crate) fn curl(args: &[&str]) -> Vec<u8> {
     let output = run("curl", "curl", &[&["-sS", "--max-time", "20"], args].concat());
     assert!(output.status.success(), "curl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
+}
+
+/// What `fluxheim --hash-password` makes of a password.
+pub(crate) fn hashed(password: &str) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fluxheim"))
+        .arg("--hash-password")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// [`certificate`] with an RSA key.

@@ -23,16 +23,17 @@ use super::resp::{self, Reply};
 use crate::acme::store::StoreError;
 
 /// Where the server is and as whom to speak to it.
-pub(super) struct Server {
+pub struct Server {
     pub host: String,
     pub port: u16,
-    /// What to believe of it; `None` speaks in the clear.
+    /// What to believe of the server; `None` speaks in the clear.
     pub tls: Option<Arc<ClientConfig>>,
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub database: u32,
     /// How long one command may take, the way there included.
     pub timeout: Duration,
+    /// Finds the server's addresses.
     pub resolver: TokioResolver,
 }
 

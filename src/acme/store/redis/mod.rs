@@ -17,38 +17,27 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use fluxheim_trust::Secret;
-use hickory_resolver::TokioResolver;
-use rustls::ClientConfig;
 use tokio::sync::broadcast;
 
 use super::changes::MOST_WAITING;
 use super::lease::Hold;
 use super::{Changes, Entry, Expect, Key, Kind, Lease, MOST_BYTES, Name, Store, StoreError, Version};
 use layout::Layout;
-use link::{Link, Server};
+use link::Link;
 use seal::Seals;
 use shared::{Shared, Write};
 
+pub use link::Server;
 pub(super) use lock::Held;
 pub use seal::NoSealKey;
 
-/// What is needed to speak to a server, read and judged.
+/// What is needed to keep values on a server, read and judged.
 pub struct RedisSettings {
-    pub host: String,
-    pub port: u16,
-    /// What to believe of the server; `None` speaks in the clear.
-    pub tls: Option<Arc<ClientConfig>>,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub database: u32,
+    pub server: Server,
     /// What all keys begin with.
     pub prefix: String,
     /// The content of the seal key files, the one that seals first.
     pub seal_keys: Vec<Secret>,
-    /// How long one command may take.
-    pub timeout: Duration,
-    /// Finds the server's addresses.
-    pub resolver: TokioResolver,
 }
 
 /// A server that keeps values.
@@ -66,12 +55,8 @@ impl Redis {
     /// A seal key file that holds no key.
     pub fn new(settings: RedisSettings) -> Result<Self, NoSealKey> {
         let seals = Seals::new(settings.seal_keys.iter().map(Secret::as_bytes))?;
-        let RedisSettings {
-            host, port, tls, username, password, database, prefix, timeout, resolver, ..
-        } = settings;
-        let server = Server { host, port, tls, username, password, database, timeout, resolver };
         let (news, _) = broadcast::channel(MOST_WAITING);
-        let shared = Shared::new(Link::new(server), seals, Layout::new(prefix));
+        let shared = Shared::new(Link::new(settings.server), seals, Layout::new(settings.prefix));
         Ok(Self { shared: Arc::new(shared), news, watched: OnceLock::new() })
     }
 
