@@ -1,10 +1,11 @@
 //! The metrics and their names; docs/metrics.md lists them.
 //!
-//! Owns registration, labels and exposition. Labels come from the configuration and from fixed lists,
-//! never from a request, so one client can't make them grow. Requests count through [`meters`], which
+//! Owns registration and exposition. Labels come from the configuration and from fixed lists, never from a
+//! request, so one client can't make them grow. Requests count through [`meters`], which
 //! resolve their series once.
 
 pub mod acme;
+mod labels;
 pub mod meters;
 mod process;
 
@@ -12,7 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use fluxheim_posture::handoff::Posture;
-use prometheus_client::encoding::{EncodeLabelSet, prometheus_protobuf, text};
+use prometheus_client::encoding::{prometheus_protobuf, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -24,6 +25,11 @@ use crate::telemetry::certificates::{CertificateSample, Certificates, Files};
 use crate::telemetry::lifecycle::Lifecycle;
 use crate::telemetry::servers::{Servers, UpstreamSample};
 use crate::types::{Scheme, TlsFacts};
+use labels::{
+    AdminLabels, CLIENT_CERTIFICATES, ControlLabels, ErrorLabels, RateLabels, ReasonLabel, RequestLabels,
+    ResultLabel, SchemeLabel, TlsLabels, UpstreamLabel, UpstreamLabels, VhostLabel, VhostResultLabels,
+};
+pub use labels::{Attempt, SpansLost};
 use meters::{UpstreamMeters, VhostMeters};
 use process::Process;
 
@@ -75,153 +81,7 @@ pub struct Metrics {
     pub acme: acme::AcmeMeters,
 }
 
-/// What comes of asking a client for its certificate.
-const CLIENT_CERTIFICATES: [&str; 13] = [
-    "ok",
-    "none",
-    "missing",
-    "too_long",
-    "expired",
-    "not_yet_valid",
-    "revoked",
-    "unknown_ca",
-    "unknown_revocation",
-    "expired_crl",
-    "purpose",
-    "signature",
-    "invalid",
-];
-
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    vhost: String,
-    code: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ErrorLabels {
-    vhost: String,
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VhostLabel {
-    vhost: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RateLabels {
-    vhost: String,
-    rule: String,
-    mode: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SchemeLabel {
-    scheme: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TlsLabels {
-    version: &'static str,
-    group: &'static str,
-    resumed: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VhostResultLabels {
-    vhost: String,
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UpstreamLabels {
-    upstream: String,
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UpstreamLabel {
-    upstream: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AdminLabels {
-    operation: &'static str,
-    code: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ControlLabels {
-    name: &'static str,
-    level: &'static str,
-    result: &'static str,
-}
-
-/// What came of one attempt at an upstream server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// A new connection was made.
-    Connected,
-    /// A kept one was used again.
-    Reused,
-    /// No connection.
-    ConnectFailed,
-    /// The connection failed before the response was complete.
-    Failed,
-    /// No address to try.
-    NoAddress,
-    /// No server that may be used.
-    NoServer,
-    /// No server with room, or none in time.
-    Busy,
-}
-
-/// Why spans are lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpansLost {
-    /// They come faster than the collector takes them.
-    QueueFull,
-    /// The collector did not take them.
-    ExportFailed,
-}
-
-impl Attempt {
-    /// Every outcome, in the order of its number.
-    const ALL: [Self; 7] = [
-        Self::Connected,
-        Self::Reused,
-        Self::ConnectFailed,
-        Self::Failed,
-        Self::NoAddress,
-        Self::NoServer,
-        Self::Busy,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Reused => "reused",
-            Self::ConnectFailed => "connect_failed",
-            Self::Failed => "failed",
-            Self::NoAddress => "no_address",
-            Self::NoServer => "no_server",
-            Self::Busy => "busy",
-        }
-    }
-}
 
 impl Metrics {
     /// Registers everything at zero, and what PID 1 found if it started us.
