@@ -2,14 +2,14 @@
 //!
 //! Owns the list: whoever reads a setting once, at the start, enters it here.
 
-use fluxheim_config::{AcmeStorage, Config};
+use fluxheim_config::{AcmeStorage, Config, Listener, ListenerLimits};
 
 /// The keys that differ and stay as they were until a restart.
 pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
     let (server, limits) = ((&old.server, &new.server), (&old.limits, &new.limits));
     [
-        ("server.http", server.0.http != server.1.http),
-        ("server.https", server.0.https != server.1.https),
+        ("server.http", listening(&server.0.http) != listening(&server.1.http)),
+        ("server.https", listening(&server.0.https) != listening(&server.1.https)),
         ("server.threads", server.0.threads != server.1.threads),
         ("metrics.listen", old.metrics.listen != new.metrics.listen),
         ("tls.offload_threads", old.tls.offload_threads != new.tls.offload_threads),
@@ -22,16 +22,16 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("limits.keepalive_requests", limits.0.keepalive_requests != limits.1.keepalive_requests),
         ("limits.keepalive_timeout (of HTTP/2)", limits.0.keepalive_timeout != limits.1.keepalive_timeout),
         ("limits.max_header_size (of HTTP/2)", limits.0.max_header_size != limits.1.max_header_size),
-        (
-            "limits.read_timeout (of a connection's first bytes)",
-            limits.0.read_timeout != limits.1.read_timeout,
-        ),
-        ("limits.min_response_rate", limits.0.min_response_rate != limits.1.min_response_rate),
-        ("limits.write_timeout (of a connection)", limits.0.write_timeout != limits.1.write_timeout),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))
     .collect()
+}
+
+/// The listeners without what new connections follow at once.
+fn listening(listeners: &[Listener]) -> Vec<Listener> {
+    let limits = ListenerLimits::default();
+    listeners.iter().map(|listener| Listener { limits, ..listener.clone() }).collect()
 }
 
 /// Of ACME, where both have it.

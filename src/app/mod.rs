@@ -11,6 +11,7 @@ mod expiry;
 mod export;
 mod fixed;
 mod handoff;
+mod manners;
 mod orders;
 mod password;
 mod patience;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use fluxheim_config::{Config, Limits};
+use fluxheim_config::Config;
 use fluxheim_posture::confine::Reach;
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
@@ -14,24 +14,24 @@ use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinSet;
 
 use crate::acme::{Handle, Settings};
+use crate::app::manners::Manners;
 use crate::app::record::{Record, hash};
 use crate::app::rotate::{self, Rotating};
 use crate::app::{acme, fixed, patience};
 use crate::cli::Configuration;
 use crate::edge::jwks;
 use crate::edge::live::Live;
-use crate::listen::{Crowd, Handshakes, Pace};
+use crate::listen::{Crowd, Handshakes};
 use crate::rotation::Sight;
 use crate::telemetry::Telemetry;
 use crate::tls::{Certificates, ClientAuths, KeysRead, Outwards, Termination};
 use crate::upstream::health::{self, Checking};
 use crate::upstream::resolve::{self, Refreshing};
-use crate::wire::Bounds;
 
 /// What a reload replaces.
 pub(super) struct Reloadable {
     pub live: Arc<ArcSwap<Live>>,
-    pub pace: Arc<ArcSwap<Pace>>,
+    pub manners: Manners,
     pub crowd: Arc<ArcSwap<Crowd>>,
     pub termination: Arc<Termination>,
     pub handshakes: Arc<Handshakes>,
@@ -87,7 +87,7 @@ impl Reloadable {
                 }
                 self.crowd.store(Arc::new(crowd(&live.config)));
                 self.handshakes.follow(&live.config.limits);
-                self.pace.store(Arc::new(pace(&live.config.limits)));
+                self.manners.follow(&live.config);
                 self.telemetry.follow(&live.config);
                 self.fetching = jwks::start(&live);
                 self.checking = health::start(&live.pools, &self.connecting);
@@ -124,18 +124,6 @@ impl Reloadable {
 
 /// Everything that a reload puts in place.
 type Rehearsed = (Built, Refreshing, Option<Settings>);
-
-/// How requests of new connections may come in.
-pub(super) const fn pace(limits: &Limits) -> Pace {
-    Pace {
-        bounds: Bounds { size: limits.max_header_size, fields: limits.max_header_count },
-        header_timeout: limits.header_timeout,
-        min_body_rate: limits.min_body_rate,
-        h2_resets: limits.max_h2_resets,
-        h2_control_frames: limits.max_h2_control_frames,
-        h2_streams: limits.max_h2_streams,
-    }
-}
 
 /// How clients of new connections are told apart.
 pub(super) fn crowd(config: &Config) -> Crowd {

@@ -13,7 +13,7 @@ use fluxheim_config::{Config, Listener, exit};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::handoff::ProxyEnd;
 use fluxheim_trust::socket::OwnSocket;
-use pingora::apps::{HttpServerApp, ServerApp};
+use pingora::apps::ServerApp;
 use pingora::connectors::ConnectorOptions;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
@@ -32,6 +32,7 @@ use crate::app::drain;
 use crate::app::expiry;
 use crate::app::export::Exporter;
 use crate::app::handoff;
+use crate::app::manners::Manners;
 use crate::app::orders;
 use crate::app::patience;
 use crate::app::record::Record;
@@ -44,8 +45,7 @@ use crate::edge::deadline::Timed;
 use crate::edge::jwks;
 use crate::edge::live::Live;
 use crate::listen::{
-    self, Accepting, Begins, BindError, Bound, Complaints, Door, Handshakes, Patience, Secure, Taking,
-    Transport,
+    self, Accepting, Begins, BindError, Bound, Complaints, Door, Handshakes, Manner, Secure, Transport, Turns,
 };
 use crate::policy::tally::Tally;
 use crate::telemetry::Telemetry;
@@ -151,8 +151,8 @@ fn available_threads() -> usize {
 
 /// Everything between the open sockets and the orders.
 struct Proxy {
-    plain: Arc<Timed>,
-    secure: Arc<Timed>,
+    plain: Arc<Turns<Timed>>,
+    secure: Arc<Turns<Timed>>,
     /// Until it runs.
     engine: Option<Engine>,
     reloadable: Reloadable,
@@ -204,10 +204,9 @@ impl Proxy {
         let live = Arc::new(ArcSwap::from_pointee(live));
         let seen = Arc::clone(&live);
         telemetry.metrics.watch_servers(move || seen.load().sample_servers());
-        let pace = Arc::new(ArcSwap::from_pointee(reload::pace(&live.load().config.limits)));
         let reloadable = Reloadable {
             live: Arc::clone(&live),
-            pace,
+            manners: Manners::default(),
             crowd,
             termination,
             handshakes,
@@ -329,7 +328,9 @@ impl Proxy {
             });
             let door = door_of(&listener, &all);
             let begins = Begins { announced: listener.proxy_protocol, h2c: listener.h2c };
-            self.spawn(bound, transport, app, door, begins, self.shutdown.1.clone());
+            let live = self.reloadable.live.load();
+            let manner = self.reloadable.manners.of(&listener, &live.config.limits);
+            self.spawn(bound, transport, app, door, begins, manner);
         }
         let endpoint = Arc::new(Endpoint(Arc::clone(&self.telemetry)));
         let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS));
@@ -346,24 +347,20 @@ impl Proxy {
         app: Arc<A>,
         door: Door,
         begins: Begins,
-        shutdown: ShutdownWatch,
+        manner: Arc<ArcSwap<Manner>>,
     ) where
         A: ServerApp + Send + Sync + 'static,
     {
-        let telemetry = Arc::clone(&self.telemetry);
-        let limits = &self.reloadable.live.load().config.limits;
-        let writing = Taking { patience: limits.write_timeout, min_rate: limits.min_response_rate };
-        let patience = Patience { opening: limits.read_timeout, writing };
-        let pace = Arc::clone(&self.reloadable.pace);
-        let accepting = Accepting { transport, app, telemetry, door, shutdown, patience, pace, begins };
+        let (telemetry, shutdown) = (Arc::clone(&self.telemetry), self.shutdown.1.clone());
+        let accepting = Accepting { transport, app, telemetry, door, shutdown, manner, begins };
         self.accepting.spawn(accepting.run(bound));
     }
 
     async fn stop(mut self) {
         let live = self.reloadable.live.load_full();
         let end_idle = async {
-            self.plain.http_cleanup().await;
-            self.secure.http_cleanup().await;
+            self.plain.end_idle().await;
+            self.secure.end_idle().await;
         };
         let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
         let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;
@@ -428,7 +425,7 @@ fn http_proxy(
     threads: usize,
     clients: &Arc<Tally>,
     challenges: Option<Challenges>,
-) -> Timed {
+) -> Turns<Timed> {
     let clients = Arc::clone(clients);
     let edge = Edge { live: Arc::clone(live), telemetry: Arc::clone(telemetry), scheme, clients, challenges };
     let limits = live.load().config.limits.clone();
@@ -436,7 +433,8 @@ fn http_proxy(
     proxy.handle_init_modules();
     proxy.server_options = Some(tls::server_options(&limits));
     proxy.h2_options = Some(tls::h2_options(&limits));
-    Timed(Arc::new(proxy))
+    let live = Arc::clone(live);
+    Turns::new(Timed(Arc::new(proxy)), move || live.load().config.limits.keepalive_timeout)
 }
 
 /// What the last spans may take: well within what the stop budget leaves after the drain.

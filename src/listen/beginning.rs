@@ -35,7 +35,7 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     ) -> Option<SocketAddr> {
         let mut client = peer;
         if let Some(door) = &self.door {
-            let header = self.within(self.pace.header_timeout, announced(socket)).await;
+            let header = self.within(self.manner.pace.header_timeout, announced(socket)).await;
             let failed = match header {
                 Some(Ok(Some(ends))) => {
                     client = ends.source;
@@ -60,7 +60,7 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
             }
         }
         if self.begins.h2c && plain {
-            match self.within(self.patience.opening, preface(socket)).await {
+            match self.within(self.manner.patience.opening, preface(socket)).await {
                 Some(Ok(true)) => socket.is_h2(),
                 Some(Ok(false)) => {}
                 Some(Err(_)) | None => return None,

@@ -13,6 +13,7 @@ mod handshakes;
 mod opening;
 mod secured;
 mod socket;
+mod turns;
 mod wrapped;
 
 use std::io;
@@ -44,6 +45,7 @@ pub use handshakes::Handshakes;
 use opening::Opening;
 use secured::Secured;
 pub use socket::{Socket, Taking};
+pub use turns::Turns;
 
 /// A socket that is bound and listening.
 #[derive(Debug)]
@@ -126,9 +128,8 @@ pub struct Accepting<A> {
     /// At its limits the loop waits and the kernel's backlog fills.
     pub door: Door,
     pub shutdown: ShutdownWatch,
-    pub patience: Patience,
     /// For connections accepted from now on; a reload replaces it.
-    pub pace: Arc<ArcSwap<Pace>>,
+    pub manner: Arc<ArcSwap<Manner>>,
     pub begins: Begins,
 }
 
@@ -139,6 +140,13 @@ pub struct Begins {
     pub announced: bool,
     /// HTTP/2, without having agreed on it.
     pub h2c: bool,
+}
+
+/// What clients of a connection have to keep to.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    pub pace: Pace,
+    pub patience: Patience,
 }
 
 /// How long a client may keep us waiting.
@@ -213,19 +221,19 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
     fn start(&self, tcp: TcpStream, peer: SocketAddr, admission: Admission) {
         // Responses are written whole; waiting for more to send would only add delay.
         let _ = tcp.set_nodelay(true);
+        let manner = **self.manner.load();
         let connection = Connection {
             app: Arc::clone(&self.app),
             telemetry: Arc::clone(&self.telemetry),
             shutdown: self.shutdown.clone(),
-            patience: self.patience,
             opening: self.telemetry.lifecycle.opening(),
-            pace: **self.pace.load(),
+            manner,
             begins: self.begins,
             door: self.begins.announced.then(|| self.door.clone()),
         };
         let counted = self.telemetry.connection_opened(self.transport.scheme());
         let held = Held { counted, told: None, _admission: admission };
-        let socket = Socket::new(tcp, peer, SystemTime::now(), self.patience.writing, Some(held));
+        let socket = Socket::new(tcp, peer, SystemTime::now(), manner.patience.writing, Some(held));
         let transport = self.transport.clone();
         tokio::spawn(connection.serve(socket, peer, transport));
     }
@@ -244,9 +252,8 @@ struct Connection<A> {
     app: Arc<A>,
     telemetry: Arc<Telemetry>,
     shutdown: ShutdownWatch,
-    patience: Patience,
     opening: OpeningGuard,
-    pace: Pace,
+    manner: Manner,
     begins: Begins,
     /// For clients that a proxy tells of.
     door: Option<Door>,
@@ -286,8 +293,8 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
     /// refused like any other version.
     fn http<S: IO + 'static>(self, stream: S, peer: SocketAddr, scheme: Scheme) -> Stream {
         let is_h2 = matches!(stream.selected_alpn_proto(), Some(ALPN::H2));
-        let stream = Opening::within(stream, self.patience.opening, self.opening);
-        let terms = Terms { pace: self.pace, telemetry: self.telemetry, scheme, peer };
+        let stream = Opening::within(stream, self.manner.patience.opening, self.opening);
+        let terms = Terms { pace: self.manner.pace, telemetry: self.telemetry, scheme, peer };
         if is_h2 {
             return Box::new(Calm::new(stream, terms));
         }

@@ -54,6 +54,37 @@ fn ends_a_connection_that_never_begins() {
     assert!(stood > Duration::from_millis(700) && stood < Duration::from_secs(5), "{stood:?}");
 }
 
+/// One listener asks for a body to come quickly, the other lets it be; after a reload it is the other way round.
+#[test]
+fn each_listener_has_its_own_pace_and_a_reload_changes_it() {
+    let origin = Scripted::answering(OK);
+    let server = "http = [{ address = \"127.0.0.2:0\", min_body_rate = \"1KiB\", header_timeout = \"2s\" },\n\
+                  { address = \"127.0.0.3:0\", min_body_rate = \"off\", header_timeout = \"8s\" }]";
+    let flux = Flux::server(server, &to(origin.address)).start();
+    let body = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1";
+    let stood = |bytes: &[u8]| {
+        std::thread::scope(|scope| {
+            let [one, other] = flux.addresses("http").try_into().unwrap();
+            let both = [one, other].map(|address| scope.spawn(move || stands(address, bytes)));
+            both.map(|one| one.join().unwrap())
+        })
+    };
+    let [strict, lax] = stood(body);
+    assert!(
+        strict > Duration::from_secs(9) && strict < Duration::from_secs(15) && lax > strict,
+        "{strict:?} {lax:?}"
+    );
+    let [strict, lax] = stood(b"GET");
+    assert!(strict < Duration::from_secs(5) && lax > Duration::from_secs(6), "{strict:?} {lax:?}");
+    let text = std::fs::read_to_string(&flux.config).unwrap();
+    let turned = text.replace("\"8s\"", "\"?\"").replace("\"2s\"", "\"8s\"").replace("\"?\"", "\"2s\"");
+    std::fs::write(&flux.config, turned).unwrap();
+    flux.signal(Signal::SIGHUP);
+    flux.wait_for("configuration reloaded");
+    let [lax, strict] = stood(b"GET");
+    assert!(strict < Duration::from_secs(5) && lax > Duration::from_secs(6), "{strict:?} {lax:?}");
+}
+
 #[test]
 fn ends_an_http2_connection_that_never_begins_and_does_not_wait_for_it_on_stop() {
     let rest = format!(

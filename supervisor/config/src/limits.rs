@@ -56,6 +56,63 @@ pub struct Limits {
     pub max_h2_control_frames: u32,
 }
 
+/// Those of [`Limits`] that a listener may set for itself; what is `None` is left to them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// See [`Limits::header_timeout`].
+    pub header_timeout: Option<Duration>,
+    /// See [`Limits::min_body_rate`].
+    pub min_body_rate: Option<MinRate>,
+    /// See [`Limits::min_response_rate`].
+    pub min_response_rate: Option<MinRate>,
+    /// See [`Limits::max_h2_resets`].
+    pub max_h2_resets: Option<u32>,
+    /// See [`Limits::max_h2_control_frames`].
+    pub max_h2_control_frames: Option<u32>,
+}
+
+impl ListenerLimits {
+    /// `limits`, with what the listener sets in their place.
+    #[must_use]
+    pub fn over(&self, limits: &Limits) -> Limits {
+        let rate = |own: Option<MinRate>, all| own.map_or(all, MinRate::bytes);
+        Limits {
+            header_timeout: self.header_timeout.unwrap_or(limits.header_timeout),
+            min_body_rate: rate(self.min_body_rate, limits.min_body_rate),
+            min_response_rate: rate(self.min_response_rate, limits.min_response_rate),
+            max_h2_resets: self.max_h2_resets.unwrap_or(limits.max_h2_resets),
+            max_h2_control_frames: self.max_h2_control_frames.unwrap_or(limits.max_h2_control_frames),
+            ..limits.clone()
+        }
+    }
+}
+
+/// The rate that a listener asks of its clients instead of the one of all listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinRate {
+    /// None.
+    Off,
+    /// Bytes a second, on average over ten seconds of waiting.
+    Bytes(u64),
+}
+
+impl MinRate {
+    /// As [`Limits`] has it: `None` asks for none.
+    #[must_use]
+    pub const fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Off => None,
+            Self::Bytes(rate) => Some(rate),
+        }
+    }
+}
+
+impl From<Option<u64>> for MinRate {
+    fn from(rate: Option<u64>) -> Self {
+        rate.map_or(Self::Off, Self::Bytes)
+    }
+}
+
 /// `handshake_rate`: a bucket for each client, `burst` deep, that `handshakes` in each `per` refill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandshakeRate {

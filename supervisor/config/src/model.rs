@@ -17,7 +17,7 @@ use crate::auth::{BasicAuth, ForwardAuth, Jwt};
 use crate::client_auth::{ClientAuth, ClientIdentity};
 use crate::content::{Compression, Errors, StaticFiles};
 use crate::hardening::{Control, Level, Profile};
-use crate::limits::{Limits, LocalLimits, RateLimit};
+use crate::limits::{Limits, ListenerLimits, LocalLimits, RateLimit};
 use crate::observing::{Logging, Tracing};
 use crate::policies::{Access, Cors, SecurityHeaders};
 use crate::routing::{
@@ -107,6 +107,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Whether a plain listener takes HTTP/2 with prior knowledge (RFC 9113 section 3.3). Default false.
     pub h2c: bool,
+    /// What else holds for its connections.
+    pub limits: ListenerLimits,
 }
 
 impl From<SocketAddr> for Listener {
@@ -117,6 +119,7 @@ impl From<SocketAddr> for Listener {
             max_connections_per_client: None,
             proxy_protocol: false,
             h2c: false,
+            limits: ListenerLimits::default(),
         }
     }
 }

@@ -115,9 +115,27 @@ fn listener(listener: &Listener) -> String {
         limits.iter().filter_map(|(key, limit)| limit.map(|limit| format!(", {key} = {limit}"))).collect();
     let ways = [("proxy_protocol", listener.proxy_protocol), ("h2c", listener.h2c)];
     let ways = ways.iter().filter(|(_, on)| *on).map(|(key, _)| format!(", {key} = true"));
-    let limits = ways.fold(limits, |limits, way| limits + &way);
+    let limits = ways.chain(own_limits(&listener.limits)).fold(limits, |limits, way| limits + &way);
     let address = quoted(&listener.address.to_string());
     if limits.is_empty() { address } else { format!("{{ address = {address}{limits} }}") }
+}
+
+/// Each with the comma before it.
+fn own_limits(limits: &ListenerLimits) -> impl Iterator<Item = String> {
+    let rate = |rate: MinRate| quoted(&min_rate(rate.bytes()));
+    [
+        ("header_timeout", limits.header_timeout.map(|time| quoted(&duration::print(time)))),
+        ("min_body_rate", limits.min_body_rate.map(rate)),
+        ("min_response_rate", limits.min_response_rate.map(rate)),
+        ("max_h2_resets", limits.max_h2_resets.map(|count| count.to_string())),
+        ("max_h2_control_frames", limits.max_h2_control_frames.map(|count| count.to_string())),
+    ]
+    .into_iter()
+    .filter_map(|(key, limit)| limit.map(|limit| format!(", {key} = {limit}")))
+}
+
+fn min_rate(rate: Option<u64>) -> String {
+    rate.map_or_else(|| "off".to_owned(), size::print)
 }
 
 fn hardening(out: &mut Out, hardening: &Hardening) {
@@ -292,10 +310,8 @@ fn limits(out: &mut Out, limits: &Limits) {
     let body = limits.max_body_size.map_or_else(|| "unlimited".to_owned(), size::print);
     out.key("max_body_size", quoted(&body));
     out.time("header_timeout", limits.header_timeout);
-    let rate = limits.min_body_rate.map_or_else(|| "off".to_owned(), size::print);
-    out.key("min_body_rate", quoted(&rate));
-    let rate = limits.min_response_rate.map_or_else(|| "off".to_owned(), size::print);
-    out.key("min_response_rate", quoted(&rate));
+    out.key("min_body_rate", quoted(&min_rate(limits.min_body_rate)));
+    out.key("min_response_rate", quoted(&min_rate(limits.min_response_rate)));
     let total = limits.request_timeout.map_or_else(|| "off".to_owned(), duration::print);
     out.key("request_timeout", quoted(&total));
     out.time("read_timeout", limits.read_timeout);

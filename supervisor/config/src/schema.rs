@@ -91,7 +91,18 @@ pub(crate) static SERVER: Schema = Schema {
 };
 pub(crate) static LISTENER: Schema = Schema {
     title: "an entry of http or https",
-    keys: &["address", "max_connections", "max_connections_per_client", "proxy_protocol", "h2c"],
+    keys: &[
+        "address",
+        "max_connections",
+        "max_connections_per_client",
+        "proxy_protocol",
+        "h2c",
+        "header_timeout",
+        "min_body_rate",
+        "min_response_rate",
+        "max_h2_resets",
+        "max_h2_control_frames",
+    ],
     shared: &[],
     known_as: &[
         ("listen", "address"),

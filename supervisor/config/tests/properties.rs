@@ -21,7 +21,7 @@ mod client_auth;
 
 const FULL: &str = r#"
 [server]
-http = ["0.0.0.0:8080", { address = "[::]:8080", max_connections = 9, max_connections_per_client = 3 }]
+http = ["0.0.0.0:8080", { address = "[::]:8080", max_connections = 9, max_connections_per_client = 3, header_timeout = "2s", min_body_rate = "off", min_response_rate = "1KiB", max_h2_resets = 30, max_h2_control_frames = 40 }]
 https = ["0.0.0.0:8443"]
 trusted_proxies = ["10.0.0.0/8", "::1"]
 threads = 4
@@ -116,16 +116,34 @@ fn listeners(port: u16) -> impl Strategy<Value = Vec<SocketAddr>> {
         .prop_map(move |ips| (port..).zip(ips).map(|(port, ip)| SocketAddr::new(ip, port)).collect())
 }
 
+prop_compose! {
+    fn paces()(
+        header_timeout in option::of((1000..=60_000u64).prop_map(Duration::from_millis)),
+        (body, response) in (option::of(option::of(1..=1u64 << 20)), option::of(option::of(1..=1u64 << 20))),
+        (max_h2_resets, max_h2_control_frames) in (option::of(20..=1_000_000u32), option::of(20..=1_000_000u32)),
+    ) -> ListenerLimits {
+        ListenerLimits {
+            header_timeout,
+            min_body_rate: body.map(MinRate::from),
+            min_response_rate: response.map(MinRate::from),
+            max_h2_resets,
+            max_h2_control_frames,
+        }
+    }
+}
+
 /// The same with limits of their own.
 fn doors(port: u16) -> impl Strategy<Value = Vec<Listener>> {
     let limit = || option::of(1..=1_048_576usize);
-    (listeners(port), vec((limit(), limit()), 4)).prop_map(move |(addresses, limits)| {
-        let door = |(address, (max_connections, max_connections_per_client)): (SocketAddr, _)| Listener {
-            max_connections,
-            max_connections_per_client,
-            h2c: max_connections.is_some() && port == 8000,
-            ..address.into()
-        };
+    (listeners(port), vec((limit(), limit(), paces()), 4)).prop_map(move |(addresses, limits)| {
+        let door =
+            |(address, (max_connections, max_connections_per_client, limits)): (SocketAddr, _)| Listener {
+                max_connections,
+                max_connections_per_client,
+                limits,
+                h2c: max_connections.is_some() && port == 8000,
+                ..address.into()
+            };
         addresses.into_iter().zip(limits).map(door).collect()
     })
 }

@@ -9,7 +9,7 @@ use super::rates;
 use crate::flaw::{Flaw, show};
 use crate::section::{Read, Section};
 use crate::value::{duration, size};
-use crate::{Limits, LocalLimits};
+use crate::{Limits, ListenerLimits, LocalLimits, MinRate};
 
 /// A million sockets is what one address and port pair of a big machine bears.
 pub(crate) const CONNECTIONS: RangeInclusive<u32> = 1..=1_048_576;
@@ -31,6 +31,7 @@ const BODY_SIZE: RangeInclusive<u64> = 1..=(1 << 50);
 const HEADER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 /// Any client that is alive does the least; above the most, mobile ones would be cut off.
 const BODY_RATE: RangeInclusive<u64> = 1..=(1 << 20);
+const RATE: &str = "a size such as \"1MiB\" (each second), or \"off\"";
 const KEEPALIVE_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
 /// More streams make rapid reset (CVE-2023-44487) cheaper for the client.
 const H2_STREAMS: RangeInclusive<u32> = 1..=1000;
@@ -75,7 +76,7 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
     let index_or = |key, range, default| count(key, range).map_or(default, |count| index(count.into()));
     let header = section.read("max_header_size", size::EXPECTED, |text| size::within(text, &HEADER_SIZE));
     let uri = section.read("max_uri_size", size::EXPECTED, |text| size::within(text, &URI_SIZE));
-    let rate = |key| section.read(key, "a size such as \"1MiB\" (each second), or \"off\"", body_rate);
+    let rate = |key| section.read(key, RATE, body_rate);
     Limits {
         max_connections: index_or("max_connections", CONNECTIONS, default.max_connections),
         max_connections_per_client: index_or(
@@ -110,6 +111,20 @@ pub(crate) fn read(section: &Section<'_>) -> Limits {
         max_h2_resets: count("max_h2_resets", H2_FRAMES).unwrap_or(default.max_h2_resets),
         max_h2_control_frames: count("max_h2_control_frames", H2_FRAMES)
             .unwrap_or(default.max_h2_control_frames),
+    }
+}
+
+/// The limits that an entry of `http` or `https` sets for itself.
+pub(crate) fn of_listener(section: &Section<'_>) -> ListenerLimits {
+    let rate = |key| section.read(key, RATE, body_rate).good().map(|rate| MinRate::from(rate.value));
+    let frames = |key| section.number(key, H2_FRAMES).good().map(|count| count.value);
+    let header_timeout = section.read("header_timeout", duration::EXPECTED, header_timeout).good();
+    ListenerLimits {
+        header_timeout: header_timeout.map(|time| time.value),
+        min_body_rate: rate("min_body_rate"),
+        min_response_rate: rate("min_response_rate"),
+        max_h2_resets: frames("max_h2_resets"),
+        max_h2_control_frames: frames("max_h2_control_frames"),
     }
 }
 

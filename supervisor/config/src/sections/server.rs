@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::balancing;
-use super::limits::{CONNECTIONS, index};
+use super::limits::{self, CONNECTIONS, index};
 use crate::flaw::Flaw;
 use crate::schema;
 use crate::section::{At, Node, Read, Section};
@@ -98,6 +98,7 @@ fn limited(section: &Section<'_>, key: &str) -> Option<Listener> {
         section.here("h2c", *at, flaw.help("remove it: over TLS, HTTP/2 is agreed on by ALPN"));
     }
     let h2c = h2c.or(false);
+    let limits = limits::of_listener(section);
     let number = |at: Option<At<u32>>| at.map(|at| index(u64::from(at.value)));
     Some(Listener {
         address: address?.value,
@@ -105,6 +106,7 @@ fn limited(section: &Section<'_>, key: &str) -> Option<Listener> {
         max_connections_per_client: number(max_connections_per_client),
         proxy_protocol,
         h2c,
+        limits,
     })
 }
 
