@@ -2,8 +2,10 @@
 
 Usage: kubernetes.py render VARIANT [--files DIR]   prints the objects as JSON; DIR holds tls.crt and tls.key for tls-from-files
        kubernetes.py check                          every variant: schemas, typed models, Pod Security, our own rules
-       kubernetes.py rules                          the alert rules as a plain rules file of Prometheus, for promtool
+       kubernetes.py rules VARIANT                  its alert rules as a plain rules file of Prometheus, for promtool
+       kubernetes.py overlay-rule                   what prometheusrule.yaml of the overlay must be
        kubernetes.py variants                       the names
+       kubernetes.py alerting                       the names of those with alert rules
 
 Schemas are those of the Kubernetes API itself (strict: unknown fields are errors), typed models those of the API, of
 cert-manager and of the Prometheus operator; the rules of the Pod Security Standard "restricted" are checked as the standard
@@ -31,13 +33,14 @@ VERSIONS = ("1.29", "1.37")
 CHART = {
     "chart": {},
     "chart-everything": {
-        "monitoring": {"enabled": True}, "persistence": {"enabled": True, "storageClassName": "fast"}, "secrets": ["admin-tokens"],
+        "monitoring": {"enabled": True, "labels": {"release": "prometheus"}}, "persistence": {"enabled": True, "storageClassName": "fast"}, "secrets": ["admin-tokens"],
         "service": {"type": "LoadBalancer", "annotations": {"a": "b"}}, "podAnnotations": {"c": "d"}, "nodeSelector": {"e": "f"},
         "tolerations": [{"operator": "Exists"}], "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]},
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}},
     },
     "chart-least": {
         "autoscaling": {"enabled": False}, "networkPolicy": {"enabled": False}, "service": {"type": "ClusterIP"}, "replicas": 1,
+        "monitoring": {"enabled": True, "rules": False},
     },
 }
 OVERLAYS = sorted(path.name for path in (TOP / "overlays").iterdir())
@@ -50,6 +53,50 @@ MODELS = {
     "autoscaling/v2": "cloudcoil.models.kubernetes.autoscaling.v2",
     "networking.k8s.io/v1": "cloudcoil.models.kubernetes.networking.v1",
     "policy/v1": "cloudcoil.models.kubernetes.policy.v1",
+}
+RULES = TOP / "chart" / "rules.yaml"
+OVERLAY_RULE = TOP / "overlays" / "monitoring" / "prometheusrule.yaml"
+RULE_HEAD = """\
+# Made from chart/rules.yaml: scripts/kubernetes overlay-rule > image/kubernetes/overlays/monitoring/prometheusrule.yaml
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: fluxheim
+  namespace: fluxheim
+  labels:
+    app.kubernetes.io/name: fluxheim
+spec:
+"""
+# Variants with a PrometheusRule; no other has one.
+ALERTING = ("monitoring", "chart-everything")
+# Metrics that wake nobody by themselves, and why. Every other one of docs/metrics.md is in a rule.
+QUIET = {
+    "fluxheim_http_errors_total": "part of http_requests_total, and where to look when FluxheimErrorRatio fires",
+    "fluxheim_rate_limited_total": "a rule that does what it is for; many refused are told apart only by who runs it",
+    "fluxheim_http_request_duration_seconds": "what is slow depends on the application",
+    "fluxheim_http_request_size_bytes": "a measure of load",
+    "fluxheim_http_received_bytes_total": "a measure of load",
+    "fluxheim_http_sent_bytes_total": "a measure of load",
+    "fluxheim_http_requests_in_flight": "a measure of load",
+    "fluxheim_connections_accepted_total": "a measure of load",
+    "fluxheim_connections": "a measure of load",
+    "fluxheim_tls_sessions_total": "what clients speak",
+    "fluxheim_upstream_server_draining": "somebody ordered it",
+    "fluxheim_upstream_server_in_flight": "a measure of load",
+    "fluxheim_upstream_connect_duration_seconds": "what is slow depends on the network",
+    "fluxheim_upstream_response_duration_seconds": "what is slow depends on the application",
+    "fluxheim_file_reloads_total": "what went well",
+    "fluxheim_file_reloads_refused_total": "file_reload_failed is 1 as long as it matters",
+    "fluxheim_file_loaded_timestamp_seconds": "what went well",
+    "fluxheim_acme_orders_total": "acme_failures counts those that matter, by host",
+    "fluxheim_acme_issued_timestamp_seconds": "what went well",
+    "fluxheim_config_reloads_total": "config_reload_success is 0 as long as it matters",
+    "fluxheim_config_reload_timestamp_seconds": "what went well",
+    "fluxheim_admin_requests_total": "somebody who may ordered it",
+    "fluxheim_spans_exported_total": "what went well",
+    "process_cpu_seconds_total": "a measure of load",
+    "process_resident_memory_bytes": "the runtime's limit is known only there",
+    "process_virtual_memory_bytes": "addresses cost nothing",
 }
 # What a strategic merge finds entries of a list by.
 KEYS = {"volumeMounts": "mountPath", "ports": "containerPort"}
@@ -236,6 +283,47 @@ def checked(variant: str) -> int:
     return len(objects)
 
 
+def rules(variant: str) -> dict:
+    """What Prometheus gets of a variant."""
+    found = [thing for thing in render(variant) if thing["kind"] == "PrometheusRule"]
+    if len(found) != 1:
+        raise Flaw(f"{variant} has {len(found)} PrometheusRules")
+    return found[0]["spec"]
+
+
+def overlay_rule() -> str:
+    """The overlay's file: the rules, indented into an object."""
+    return RULE_HEAD + "".join(f"  {line}" if line.strip() else line for line in RULES.read_text().splitlines(keepends=True))
+
+
+def of_rules() -> int:
+    """How many alerts there are: the same everywhere, each in the documents, and every metric in one or named as quiet."""
+    source = load(RULES)[0]
+    for variant in VARIANTS:
+        if variant in ALERTING and rules(variant) != source:
+            raise Flaw(f"the rules of {variant} are not those of {RULES}: scripts/kubernetes overlay-rule > {OVERLAY_RULE}")
+    if OVERLAY_RULE.read_text() != overlay_rule():
+        raise Flaw(f"not as made from {RULES}: scripts/kubernetes overlay-rule > {OVERLAY_RULE}")
+    if any(thing["kind"] == "PrometheusRule" for thing in render("chart-least")):
+        raise Flaw("chart-least asks for no rules, and gets them")
+    alerts = {rule["alert"]: rule for group in source["groups"] for rule in group["rules"]}
+    page = Path("docs/metrics.md").read_text()
+    told = set(re.findall(r"^\| (Fluxheim\w+) \|", page, re.M))
+    if told != set(alerts):
+        raise Flaw(f"docs/metrics.md and {RULES} differ in alerts: {sorted(told ^ set(alerts))}")
+    metrics = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
+    named = set(re.findall(r"\b(?:fluxheim|process)_\w+", " ".join(rule["expr"] for rule in alerts.values())))
+    for what, wrong in (
+        ("named by rules, and not in docs/metrics.md", named - metrics),
+        ("in no rule, and not among those that wake nobody (QUIET)", metrics - named - set(QUIET)),
+        ("both in a rule and in QUIET", named & set(QUIET)),
+        ("in QUIET, and not in docs/metrics.md", set(QUIET) - metrics),
+    ):
+        if wrong:
+            raise Flaw(f"metrics {what}: {sorted(wrong)}")
+    return len(alerts)
+
+
 def rejected() -> None:
     """The checks find what they are for: a weakened pod is refused, field by field."""
     spec = next(thing for thing in render("base") if thing["kind"] == "Deployment")["spec"]["template"]["spec"]
@@ -269,9 +357,13 @@ def main() -> int:
                 rejected()
                 for variant in VARIANTS:
                     print(f"{variant}: {checked(variant)} objects")
-            case ["rules"]:
-                rule = next(thing for thing in render("monitoring") if thing["kind"] == "PrometheusRule")
-                yaml.safe_dump(rule["spec"], sys.stdout)
+                print(f"rules: {of_rules()} alerts")
+            case ["rules", variant]:
+                yaml.safe_dump(rules(variant), sys.stdout)
+            case ["overlay-rule"]:
+                print(overlay_rule(), end="")
+            case ["alerting"]:
+                print("\n".join(ALERTING))
             case ["variants"]:
                 print("\n".join(VARIANTS))
             case _:

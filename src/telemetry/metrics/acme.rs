@@ -17,7 +17,8 @@ pub struct AcmeMeters {
     failures: Family<HostLabel, Gauge>,
     issued: Family<HostLabel, Gauge<f64, AtomicU64>>,
     next: Family<HostLabel, Gauge<f64, AtomicU64>>,
-    storage: Gauge,
+    /// Nothing where there is no `[acme]`: 0 would say that its storage is down.
+    storage: Family<[(&'static str, &'static str); 0], Gauge>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -77,7 +78,7 @@ impl AcmeMeters {
 
     /// Whether the storage answers.
     pub fn storage(&self, up: bool) {
-        self.storage.set(i64::from(up));
+        self.storage.get_or_create(&[]).set(i64::from(up));
     }
 
     /// Drops the series of a host that gets no certificate any more.

@@ -108,6 +108,16 @@ fn drops_the_series_of_files_and_certificates_that_are_gone() {
 }
 
 #[test]
+fn says_nothing_of_a_storage_for_acme_where_there_is_none() {
+    let metrics = Metrics::new(None);
+    let without = metrics.expose(&Lifecycle::default());
+    assert!(!without.contains("\nfluxheim_acme_storage_up"), "{without}");
+    metrics.acme.storage(false);
+    let down = metrics.expose(&Lifecycle::default());
+    assert!(down.contains("\nfluxheim_acme_storage_up 0\n"), "{down}");
+}
+
+#[test]
 fn the_documentation_has_every_metric_with_its_labels() {
     let posture = Posture { controls: vec![control()], secrets_off_swap: Outcome::Inherited };
     let metrics = Metrics::new(Some(&posture));
