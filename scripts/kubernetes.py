@@ -38,6 +38,9 @@ CHART = {
         "tolerations": [{"operator": "Exists"}], "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]},
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}},
     },
+    "chart-alone": {
+        "persistence": {"enabled": True, "accessModes": ["ReadWriteOncePod"]}, "autoscaling": {"enabled": False}, "replicas": 1,
+    },
     "chart-least": {
         "autoscaling": {"enabled": False}, "networkPolicy": {"enabled": False}, "service": {"type": "ClusterIP"}, "replicas": 1,
         "monitoring": {"enabled": True, "rules": False},

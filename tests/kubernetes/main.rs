@@ -9,13 +9,16 @@
 )]
 
 mod balancer;
+mod claim;
 #[path = "../container/docker.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with the container tests, which need more of it")]
 mod docker;
 #[path = "../kubelet.rs"]
 #[allow(dead_code, reason = "shared with tests that need more of it")]
 mod kubelet;
+mod pebble;
 mod pod;
+mod state;
 
 use std::net::IpAddr;
 use std::path::Path;

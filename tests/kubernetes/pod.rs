@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::claim::Claim;
 use crate::docker::{Container, Network, docker, image, set_mode, try_docker};
 use crate::kubelet::SecretVolume;
 
@@ -24,14 +25,21 @@ impl Manifests {
         let files = TempDir::new().unwrap();
         std::fs::write(files.path().join("tls.crt"), cert).unwrap();
         std::fs::write(files.path().join("tls.key"), key).unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kubernetes");
-        let output = Command::new(script)
-            .args(["render", "tls-from-files", "--files"])
-            .arg(files.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Self(serde_json::from_slice(&output.stdout).unwrap())
+        Self(rendered(&["tls-from-files", "--files", files.path().to_str().unwrap()]))
+    }
+
+    /// Another variant, and the Secret that its user makes.
+    pub(crate) fn render_with_secret(variant: &str, cert: &[u8], key: &[u8]) -> Self {
+        let mut objects = rendered(&[variant]);
+        objects.extend(Self::render(cert, key).0.into_iter().filter(|thing| thing["kind"] == "Secret"));
+        Self(objects)
+    }
+
+    /// What its user edits: a file of a ConfigMap.
+    pub(crate) fn write(&mut self, kind: &str, name: &str, file: &str, text: &str) {
+        let mut all = self.0.iter_mut();
+        let object = all.find(|thing| thing["kind"] == kind && thing["metadata"]["name"] == name);
+        object.unwrap_or_else(|| panic!("no {kind} named {name}"))["data"][file] = text.into();
     }
 
     fn of(&self, kind: &str, name: &str) -> &Value {
@@ -63,6 +71,13 @@ impl Manifests {
     }
 }
 
+fn rendered(arguments: &[&str]) -> Vec<Value> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kubernetes");
+    let output = Command::new(script).arg("render").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// RFC 4648, as openssl reads it.
 fn base64(text: &str) -> Vec<u8> {
     let mut child = Command::new("base64")
@@ -78,6 +93,7 @@ fn base64(text: &str) -> Vec<u8> {
 /// The volumes of pods on one node, which the kubelet keeps.
 pub(crate) struct Node {
     volumes: Vec<(String, SecretVolume)>,
+    claims: Vec<(String, Claim)>,
     _folder: TempDir,
 }
 
@@ -87,7 +103,18 @@ impl Node {
         let folder = TempDir::new().unwrap();
         set_mode(folder.path(), 0o755);
         let group = u32::try_from(spec["securityContext"]["fsGroup"].as_u64().unwrap()).unwrap();
-        let volumes = spec["volumes"].as_array().unwrap().iter().map(|volume| {
+        let is_claim = |volume: &&Value| volume["persistentVolumeClaim"].is_object();
+        let (claims, files): (Vec<_>, Vec<_>) =
+            spec["volumes"].as_array().unwrap().iter().partition(is_claim);
+        let claims = claims.into_iter().map(|volume| {
+            let claimed = volume["persistentVolumeClaim"]["claimName"].as_str().unwrap();
+            manifests.of("PersistentVolumeClaim", claimed);
+            let name = volume["name"].as_str().unwrap().to_owned();
+            let claim = Claim::new(&folder.path().join(&name));
+            (name, claim)
+        });
+        let claims = claims.collect();
+        let volumes = files.into_iter().map(|volume| {
             let name = volume["name"].as_str().unwrap().to_owned();
             let (kind, source, mode) = match (&volume["configMap"], &volume["secret"]) {
                 (map, Value::Null) => ("ConfigMap", map["name"].as_str().unwrap(), &map["defaultMode"]),
@@ -101,7 +128,30 @@ impl Node {
             std::fs::create_dir(&place).unwrap();
             (name, SecretVolume::new(&place, mode, group, &files))
         });
-        Self { volumes: volumes.collect(), _folder: folder }
+        Self { volumes: volumes.collect(), claims, _folder: folder }
+    }
+
+    pub(crate) fn claim(&self, name: &str) -> &Claim {
+        &self.claims.iter().find(|(other, _)| other == name).unwrap_or_else(|| panic!("no claim {name}")).1
+    }
+
+    /// What the kubelet does for each pod anew; volumes of files are already as it leaves them.
+    fn mount_claims(&self, spec: &Value) {
+        let context = &spec["securityContext"];
+        let group = u32::try_from(context["fsGroup"].as_u64().unwrap()).unwrap();
+        for (_, claim) in &self.claims {
+            claim.mount(group, context["fsGroupChangePolicy"].as_str().unwrap_or("Always"));
+        }
+    }
+
+    /// Where a mount comes from, and whether it can be written to.
+    fn mount(&self, mount: &Value) -> String {
+        assert_keys(mount, &["name", "mountPath", "readOnly"]);
+        let (name, at) = (mount["name"].as_str().unwrap(), mount["mountPath"].as_str().unwrap());
+        if mount["readOnly"] == true {
+            return format!("--volume={}:{at}:ro", self.volume(name).path("").display());
+        }
+        format!("--volume={}:{at}", self.claim(name).path("").display())
     }
 
     pub(crate) fn volume(&self, name: &str) -> &SecretVolume {
@@ -112,6 +162,8 @@ impl Node {
 /// One running pod.
 pub(crate) struct Pod<'a> {
     pub(crate) container: Container,
+    /// By its init containers.
+    pub(crate) said: String,
     spec: &'a Value,
 }
 
@@ -119,6 +171,8 @@ impl<'a> Pod<'a> {
     /// Init containers one after the other, then the proxy, until its startup probe holds.
     pub(crate) fn start(spec: &'a Value, node: &Node, network: &Network) -> Self {
         assert_keys(spec, POD_KEYS);
+        node.mount_claims(spec);
+        let mut all_said = String::new();
         for init in spec["initContainers"].as_array().unwrap() {
             let options = options(spec, init, node, network);
             let options: Vec<_> = options.iter().map(String::as_str).collect();
@@ -127,6 +181,7 @@ impl<'a> Pod<'a> {
             let output = try_docker(&[&["run", "--rm"], &options[..], &[&image()], &args].concat());
             let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{}: {said}", init["name"]);
+            all_said += &said;
         }
         let proxy = &spec["containers"][0];
         let options = options(spec, proxy, node, network);
@@ -135,7 +190,7 @@ impl<'a> Pod<'a> {
             &options.iter().map(String::as_str).collect::<Vec<_>>(),
             &args.iter().map(String::as_str).collect::<Vec<_>>(),
         );
-        let pod = Self { container, spec };
+        let pod = Self { container, said: all_said, spec };
         let startup = &proxy["startupProbe"];
         let tries = startup["failureThreshold"].as_u64().unwrap();
         for _ in 0..tries {
@@ -248,9 +303,7 @@ fn options(spec: &Value, container: &Value, node: &Node, network: &Network) -> V
     let memory = container["resources"]["limits"]["memory"].as_str().unwrap().replace("Mi", "m");
     options.extend([format!("--memory={memory}"), format!("--memory-swap={memory}")]);
     for mount in container["volumeMounts"].as_array().unwrap() {
-        assert_eq!(mount["readOnly"], true, "{mount}");
-        let volume = node.volume(mount["name"].as_str().unwrap()).path("");
-        options.push(format!("--volume={}:{}:ro", volume.display(), mount["mountPath"].as_str().unwrap()));
+        options.push(node.mount(mount));
     }
     options
 }
