@@ -4,7 +4,8 @@ Usage: docs_commands.py check HELP_FOLDER    every block is on one side of docs_
        docs_commands.py play WORK_FOLDER     runs those that can be run; needs Docker, with the image loaded
 
 docs_commands.toml has both sides: `[[play]]`, blocks that are run, and `[[excused]]`, blocks that can't be, with the reason. A block
-on neither side is a mistake, and so is an entry that fits nothing.
+on neither side is a mistake, and so is an entry that fits nothing. Its `[[mistake]]`s are what goes wrong first: each is made, and what is
+said of it must stand in docs/troubleshooting.md.
 """
 
 import os
@@ -25,6 +26,7 @@ LIST = Path("scripts/docs_commands.toml")
 # What a container serves may take a moment after `docker run -d`, as it would to a reader's next command.
 LATER = re.compile(r"^(curl|docker (exec|logs)|fluxheim ctl)\b")
 TRIES, PAUSE, LONGEST = 60, 0.5, 120
+TROUBLES = Path("docs/troubleshooting.md")
 
 
 @dataclass
@@ -58,10 +60,34 @@ class Excuse:
     reason: str
 
 
+@dataclass
+class Mistake:
+    """Something that a user does wrong, in bash, and the words by which it is found in the document."""
+
+    make: str
+    said: str
+    # Of the end; any but 0 where none is named.
+    code: int | None = None
+    # What is done before, once; for all of them, and for this one.
+    before: str = ""
+    first: str = ""
+
+
+def mistakes() -> list[Mistake]:
+    """Those of the list; the words of each are in the document."""
+    sides = tomllib.loads(LIST.read_text())
+    before = sides.get("before_mistakes", "")
+    found = [Mistake(**{"before": before, **entry}) for entry in sides.get("mistake", [])]
+    for mistake in found:
+        if mistake.said not in TROUBLES.read_text():
+            raise Flaw(f"{TROUBLES} does not tell what {mistake.said!r} means")
+    return found
+
+
 def listed() -> tuple[list[Scene], list[Excuse]]:
     """Both sides of the list."""
     sides = tomllib.loads(LIST.read_text())
-    if unknown := set(sides) - {"play", "excused"}:
+    if unknown := set(sides) - {"play", "excused", "before_mistakes", "mistake"}:
         raise Flaw(f"{LIST}: what is {sorted(unknown)}?")
     scenes = [Scene(**entry) for entry in sides.get("play", [])]
     return scenes, [Excuse(**entry) for entry in sides.get("excused", [])]
@@ -69,13 +95,13 @@ def listed() -> tuple[list[Scene], list[Excuse]]:
 
 def covered(blocks: list[Block], scenes: list[Scene], excuses: list[Excuse]) -> dict[int, list[Block]]:
     """The blocks of each scene; refuses a block on neither side or both, and entries that fit nothing."""
-    mistakes: list[str] = []
+    wrong: list[str] = []
     taken: dict[int, list[Block]] = {at: [] for at in range(len(scenes))}
     used: set[int] = set()
     for block in blocks:
         if block.language not in (*TYPED, "indented"):
             if LOOKS_TYPED.match(block.body) and not block.before.endswith("prints:"):
-                mistakes.append(f"{block.place}: commands in a block that doesn't say so: fence it as sh")
+                wrong.append(f"{block.place}: commands in a block that doesn't say so: fence it as sh")
             continue
         excused = [at for at, excuse in enumerate(excuses) if (excuse.document, excuse.block) == (block.document, block.first)]
         by_name = block.language == "indented"
@@ -85,22 +111,22 @@ def covered(blocks: list[Block], scenes: list[Scene], excuses: list[Excuse]) -> 
             taken[at].append(block)
         match len(played) + len(excused):
             case 0:
-                mistakes.append(f"{block.place}: is neither run nor excused{', and no fence says that it is typed' * by_name}: {block.first}")
+                wrong.append(f"{block.place}: is neither run nor excused{', and no fence says that it is typed' * by_name}: {block.first}")
             case 1:
                 pass
             case _:
-                mistakes.append(f"{block.place}: is in {LIST.name} more than once: {block.first}")
+                wrong.append(f"{block.place}: is in {LIST.name} more than once: {block.first}")
     for at, excuse in enumerate(excuses):
         if at not in used:
-            mistakes.append(f"{LIST.name}: no block of {excuse.document} begins with {excuse.block!r}")
+            wrong.append(f"{LIST.name}: no block of {excuse.document} begins with {excuse.block!r}")
         if len(excuse.reason) < 10:
-            mistakes.append(f"{LIST.name}: no reason for {excuse.block!r}")
+            wrong.append(f"{LIST.name}: no reason for {excuse.block!r}")
     for at, scene in enumerate(scenes):
         missing = set(scene.blocks or []) - {block.first for block in taken[at]}
         if missing or not taken[at]:
-            mistakes.append(f"{LIST.name}: {scene.document} has no {sorted(missing) or scene.section or 'block'}")
-    if mistakes:
-        raise Flaw("\n".join(mistakes))
+            wrong.append(f"{LIST.name}: {scene.document} has no {sorted(missing) or scene.section or 'block'}")
+    if wrong:
+        raise Flaw("\n".join(wrong))
     return taken
 
 
@@ -109,19 +135,22 @@ def check(helps: Path) -> None:
     programs = Programs({name: (helps / name).read_text() for name in ("fluxheim", "fluxheim ctl", "fluxheim-init")})
     scenes, excuses = listed()
     blocks = [block for document in documents() for block in read(document, Path(document).read_text())]
-    mistakes = []
+    wrong = []
     typed = [command for block in blocks for command in block.commands]
     said = [Command(document, line, text) for document in documents() for line, text in spoken(Path(document).read_text())]
     for command in typed + said:
         try:
             judge(command.text, programs)
         except Flaw as flaw:
-            mistakes.append(f"{command.document}:{command.line}: {flaw}\n    {command.text}")
-    if mistakes:
-        raise Flaw("\n".join(mistakes))
+            wrong.append(f"{command.document}:{command.line}: {flaw}\n    {command.text}")
+    if wrong:
+        raise Flaw("\n".join(wrong))
+    if unnamed := [page for page in documents() if page.startswith("docs/") and f"({page})" not in Path("README.md").read_text()]:
+        raise Flaw(f"README.md leads to no {', '.join(unnamed)}")
     taken = covered(blocks, scenes, excuses)
+    made = len(mistakes())
     played = sum(len(found) for found in taken.values())
-    print(f"{len(documents())} documents: {played} blocks to run, {len(excuses)} excused; {len(typed) + len(said)} commands looked at")
+    print(f"{len(documents())} documents: {played} blocks to run, {len(excuses)} excused, {made} mistakes to make; {len(typed) + len(said)} commands looked at")
 
 
 class Stage:
@@ -154,7 +183,7 @@ class Stage:
         for port in re.findall(r"--publish (\d+):", text):
             self.ports.setdefault(port, free_port())
         for port, free in self.ports.items():
-            text = text.replace(f"--publish {port}:", f"--publish 127.0.0.1:{free}:").replace(f"localhost:{port}", f"localhost:{free}")
+            text = text.replace(f"--publish {port}:", f"--publish 127.0.0.1:{free}:").replace(f"localhost:{port}", f"localhost:{free}").replace(f"//127.0.0.1:{port}", f"//127.0.0.1:{free}")
         return text
 
     def there(self, output: str) -> str:
@@ -237,23 +266,46 @@ def play_scene(scene: Scene, blocks: list[Block], folder: Path) -> None:
         raise Flaw(f"{LIST.name}: {scene.document} has no {sorted(left)} to replace")
 
 
+def make(mistake: Mistake, folder: Path) -> None:
+    """Makes it, in an empty folder, until what is said of it is said."""
+    folder.mkdir()
+    stage = Stage(folder, Scene(str(TROUBLES)))
+    print(f"== {mistake.said}", flush=True)
+    try:
+        stage.must("before", f"{mistake.before}\n{mistake.first}")
+        for left in reversed(range(TRIES if LATER.match(mistake.make) else 1)):
+            code, output = stage.bash(stage.with_ports(mistake.make))
+            if mistake.said in output and (code == mistake.code if mistake.code is not None else code):
+                return
+            if left:
+                time.sleep(PAUSE)
+        raise Flaw(f"{LIST.name}: ended with {code}, and {mistake.said!r} was to be said:\n{mistake.make}\n{output}")
+    finally:
+        clear(mistake.first + mistake.make)
+
+
 def play(work: Path) -> None:
     """Every scene; all that fail are told."""
     scenes, excuses = listed()
     everything = {document: read(document, Path(document).read_text()) for document in documents()}
     taken = covered([block for found in everything.values() for block in found], scenes, excuses)
-    mistakes = []
+    wrong = []
     for at, scene in enumerate(scenes):
         own = {id(block) for block in taken[at]}
         blocks = [block for block in everything[scene.document] if id(block) in own or (scene.takes(block) and block.language == "toml")]
         try:
             play_scene(scene, blocks, work / str(at))
         except Flaw as flaw:
-            mistakes.append(str(flaw))
+            wrong.append(str(flaw))
         except subprocess.TimeoutExpired as late:
-            mistakes.append(f"{scene.document}: not over after {LONGEST}s: {late.cmd[-1]}")
-    if mistakes:
-        raise Flaw("\n".join(mistakes))
+            wrong.append(f"{scene.document}: not over after {LONGEST}s: {late.cmd[-1]}")
+    for at, mistake in enumerate(mistakes()):
+        try:
+            make(mistake, work / f"mistake-{at}")
+        except Flaw as flaw:
+            wrong.append(str(flaw))
+    if wrong:
+        raise Flaw("\n".join(wrong))
 
 
 def main() -> int:

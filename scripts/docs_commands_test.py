@@ -19,13 +19,14 @@ HELPS = {
     "fluxheim-init": "  --posture  shows\n  --config FILE\n",
 }
 PLAYED = "```sh\nfluxheim --config a.toml --check-config\n```\n"
+LINKS = "\n[](docs/admin-api.md) [](docs/operations.md) [](docs/troubleshooting.md)\n"
 LISTED = '[[play]]\ndocument = "README.md"\n'
 
 
 class Checked(unittest.TestCase):
     """A small project in which one thing at a time is wrong."""
 
-    def found(self, page: str = PLAYED, sides: str = LISTED) -> str:
+    def found(self, page: str = PLAYED, sides: str = LISTED, links: str = LINKS) -> str:
         """What is said of it; empty when all is well."""
         with tempfile.TemporaryDirectory() as folder:
             top = Path(folder)
@@ -35,7 +36,8 @@ class Checked(unittest.TestCase):
                 (top / name).mkdir()
             (top / ".cargo/config.toml").write_text('lint = "clippy"\n')
             (top / "Cargo.toml").write_text('name = "fluxheim"\n')
-            (top / "README.md").write_text(page)
+            (top / "README.md").write_text(page + links)
+            (top / "docs/troubleshooting.md").write_text("`known words`\n")
             (top / "SECURITY.md").write_text("None.\n")
             (top / "scripts/good").write_text("--option\n")
             (top / "docs/admin-api.md").write_text("## `GET /v1/status`\n")
@@ -101,6 +103,14 @@ class Checked(unittest.TestCase):
     def test_what_is_said_in_a_sentence(self) -> None:
         self.assertIn("no option --wrong", self.found(PLAYED + "\nTry `fluxheim --wrong` once.\n"))
         self.assertIn("there is no scripts/gone", self.found(PLAYED + "\nTry `scripts/gone`.\n"))
+
+    def test_a_page_that_nothing_leads_to(self) -> None:
+        self.assertIn("leads to no docs/operations.md, docs/troubleshooting.md", self.found(links="\n[](docs/admin-api.md)\n"))
+
+    def test_a_mistake_that_the_document_does_not_tell_of(self) -> None:
+        mistake = LISTED + '[[mistake]]\nsaid = "{}"\nmake = "false"\n'
+        self.assertEqual(self.found(sides=mistake.format("known words")), "")
+        self.assertIn("does not tell what 'other words' means", self.found(sides=mistake.format("other words")))
 
     def test_a_prompt_that_would_be_copied(self) -> None:
         self.assertIn("a prompt in an sh block", self.found("```sh\n$ docker ps\n```\n"))

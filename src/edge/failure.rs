@@ -95,7 +95,12 @@ fn connecting(io: Option<&io::Error>) -> Failure {
         Some(io::ErrorKind::NetworkUnreachable) => "the network of the server is unreachable",
         Some(io::ErrorKind::HostUnreachable) => "the server is unreachable",
         Some(io::ErrorKind::PermissionDenied) => "a rule of this system forbids the connection",
-        Some(io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse) => {
+        // The kernel has one error for both.
+        Some(io::ErrorKind::AddrNotAvailable) => {
+            "nothing to connect from: the server's address is IPv6 and this system has none, or no local port is left \
+             (net.ipv4.ip_local_port_range)"
+        }
+        Some(io::ErrorKind::AddrInUse) => {
             "no local port is left for the connection (net.ipv4.ip_local_port_range)"
         }
         _ => match io.and_then(io::Error::raw_os_error) {
