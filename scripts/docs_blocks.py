@@ -136,8 +136,8 @@ def attach(blocks: list[Block]) -> None:
         typed += block.commands
         if block.language != "text" or not block.before.endswith("prints:"):
             continue
-        named = re.findall(r"`([^`]+)`", block.before)
-        fits = [one for one in typed if not named or uncommented(one.text).startswith(named[-1])]
+        named = re.search(r"`([^`]+)`[^`;.]*prints:$", block.before)
+        fits = [one for one in typed if not named or uncommented(one.text).startswith(named[1])]
         if not fits:
             raise Flaw(f"{block.place}: output of a command that is not typed before it")
         if fits[-1].shown is not None:

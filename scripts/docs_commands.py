@@ -20,7 +20,7 @@ from socket import socket
 
 from docs_blocks import LOOKS_TYPED, TYPED, Block, Command, Flaw, documents, read, spoken
 from docs_output import differs
-from docs_static import Programs, judge
+from docs_static import MISSING, Programs, judge
 
 LIST = Path("scripts/docs_commands.toml")
 # What a container serves may take a moment after `docker run -d`, as it would to a reader's next command.
@@ -151,6 +151,8 @@ def check(helps: Path) -> None:
     made = len(mistakes())
     played = sum(len(found) for found in taken.values())
     print(f"{len(documents())} documents: {played} blocks to run, {len(excuses)} excused, {made} mistakes to make; {len(typed) + len(said)} commands looked at")
+    if MISSING:
+        print(f"not here, so that their command lines were not read by them: {', '.join(sorted(MISSING))}")
 
 
 class Stage:

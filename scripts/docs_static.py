@@ -14,6 +14,8 @@ from docs_blocks import Flaw, uncommented, words
 
 # Subcommands of cargo that are neither its own aliases here nor missing anywhere.
 CARGO = {"build", "run", "test", "doc", "deny", "audit", "nextest", "install", "clippy", "fmt", "update", "fetch"}
+# Tools whose command lines could not be looked at, to be told.
+MISSING: set[str] = set()
 FOLDERS = ("scripts/", "image/", "docs/", "tests/", "src/", "supervisor/")
 
 
@@ -141,9 +143,10 @@ def judge_urls(arguments: list[str]) -> None:
 
 
 def judge_tool(name: str, arguments: list[str]) -> None:
-    """The tool's own reading of its command line; what would be installed is rendered. Nothing where the tool is missing."""
+    """The tool's own reading of its command line; what would be installed is rendered. A tool that is missing is told at the end."""
     tool = shutil.which(name)
     if tool is None:
+        MISSING.add(name)
         return
     if name == "helm" and arguments[0] == "install":
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
