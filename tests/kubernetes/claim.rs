@@ -2,17 +2,17 @@
 //!
 //! Owns what its SetVolumeOwnership does (kubernetes/pkg/volume/volume_linux.go).
 
-use std::cell::Cell;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::docker::set_mode;
 
 pub(crate) struct Claim {
     folder: PathBuf,
     /// `fsGroupPolicy: None` of its driver: the kubelet leaves it as it is.
-    untouched: Cell<bool>,
+    untouched: AtomicBool,
 }
 
 impl Claim {
@@ -20,7 +20,7 @@ impl Claim {
     pub(crate) fn new(folder: &Path) -> Self {
         DirBuilder::new().mode(0o755).create(folder).unwrap();
         DirBuilder::new().mode(0o700).create(folder.join("lost+found")).unwrap();
-        Self { folder: folder.to_owned(), untouched: Cell::new(false) }
+        Self { folder: folder.to_owned(), untouched: AtomicBool::new(false) }
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
@@ -29,13 +29,13 @@ impl Claim {
 
     /// From now on its driver is one whose volumes have no fsGroup, such as those of NFS.
     pub(crate) fn has_no_group(&self) {
-        self.untouched.set(true);
+        self.untouched.store(true, Ordering::Relaxed);
     }
 
     /// What is done before a pod's containers start.
     pub(crate) fn mount(&self, group: u32, policy: &str) {
         match policy {
-            _ if self.untouched.get() => {}
+            _ if self.untouched.load(Ordering::Relaxed) => {}
             "OnRootMismatch" if self.fits(group) => {}
             "OnRootMismatch" | "Always" => open_to(&self.folder, group),
             other => panic!("fsGroupChangePolicy {other}"),
