@@ -1,7 +1,7 @@
 """What the documents show: fenced blocks, the commands in them, and the output that is shown for a command.
 
 Owns the reading of Markdown, as far as ours goes. A command is what a reader types: a line of an `sh` block, with its continuations,
-or a line after `$ ` in a `console` block. Output is what follows such a line in a `console` block, or a `text` block whose
+or a line after `$ ` in a `console` block. An `sh` block that begins with `#!` is a program instead. Output is what follows such a line in a `console` block, or a `text` block whose
 paragraph ends with "prints:" and may name the command before.
 """
 
@@ -50,6 +50,11 @@ class Block:
     def first(self) -> str:
         """What it is called by: the first line that is typed."""
         return self.commands[0].text if self.commands else self.body.split("\n", 1)[0]
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it is written to a file, not typed."""
+        return self.body.startswith("#!")
 
     @property
     def place(self) -> str:
@@ -101,7 +106,7 @@ def commands(block: Block) -> list[Command]:
     """What is typed in a block."""
     if block.language == "indented":
         return [Command(block.document, block.line, block.body.strip())]
-    if block.language not in TYPED:
+    if block.language not in TYPED or block.is_program:
         return []
     found: list[Command] = []
     joined, began = "", 0

@@ -20,7 +20,7 @@ from socket import socket
 
 from docs_blocks import LOOKS_TYPED, TYPED, Block, Command, Flaw, documents, read, spoken
 from docs_output import differs
-from docs_static import MISSING, Programs, judge
+from docs_static import MISSING, Programs, judge, syntax
 
 LIST = Path("scripts/docs_commands.toml")
 # What a container serves may take a moment after `docker run -d`, as it would to a reader's next command.
@@ -99,6 +99,8 @@ def covered(blocks: list[Block], scenes: list[Scene], excuses: list[Excuse]) -> 
     taken: dict[int, list[Block]] = {at: [] for at in range(len(scenes))}
     used: set[int] = set()
     for block in blocks:
+        if block.is_program:
+            continue
         if block.language not in (*TYPED, "indented"):
             if LOOKS_TYPED.match(block.body) and not block.before.endswith("prints:"):
                 wrong.append(f"{block.place}: commands in a block that doesn't say so: fence it as sh")
@@ -132,7 +134,7 @@ def covered(blocks: list[Block], scenes: list[Scene], excuses: list[Excuse]) -> 
 
 def check(helps: Path) -> None:
     """Everything that needs no Docker."""
-    programs = Programs({name: (helps / name).read_text() for name in ("fluxheim", "fluxheim ctl", "fluxheim-init")})
+    programs = Programs({path.name: path.read_text() for path in helps.iterdir() if path.name.startswith("fluxheim")})
     scenes, excuses = listed()
     blocks = [block for document in documents() for block in read(document, Path(document).read_text())]
     wrong = []
@@ -143,6 +145,9 @@ def check(helps: Path) -> None:
             judge(command.text, programs)
         except Flaw as flaw:
             wrong.append(f"{command.document}:{command.line}: {flaw}\n    {command.text}")
+    for block in blocks:
+        if block.is_program and (said := syntax(block.body)):
+            wrong.append(f"{block.place}: {said}")
     if wrong:
         raise Flaw("\n".join(wrong))
     if unnamed := [page for page in documents() if page.startswith("docs/") and f"({page})" not in Path("README.md").read_text()]:

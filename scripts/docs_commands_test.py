@@ -112,6 +112,11 @@ class Checked(unittest.TestCase):
         self.assertEqual(self.found(sides=mistake.format("known words")), "")
         self.assertIn("does not tell what 'other words' means", self.found(sides=mistake.format("other words")))
 
+    def test_a_program_that_no_shell_reads(self) -> None:
+        program = PLAYED + "\n```sh\n#!/bin/sh\n{}\n```\n"
+        self.assertEqual(self.found(program.format('case $1 in\n    a) echo "$2" ;;\nesac')), "")
+        self.assertIn("README.md:5: ", self.found(program.format("case $1 in")))
+
     def test_a_prompt_that_would_be_copied(self) -> None:
         self.assertIn("a prompt in an sh block", self.found("```sh\n$ docker ps\n```\n"))
 

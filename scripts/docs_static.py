@@ -20,7 +20,7 @@ FOLDERS = ("scripts/", "image/", "docs/", "tests/", "src/", "supervisor/")
 
 
 class Programs:
-    """Options and orders of our programs, as their --help lists them."""
+    """Options and orders of our programs and their subcommands (`fluxheim ctl`), as their --help lists them."""
 
     def __init__(self, helps: dict[str, str]) -> None:
         self.options = {name: set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", text)) for name, text in helps.items()}
@@ -30,9 +30,11 @@ class Programs:
 
     def judge(self, name: str, arguments: list[str]) -> None:
         """Refuses options that the program does not have, and orders that ctl does not."""
-        if name == "fluxheim" and arguments[:1] == ["ctl"]:
-            name, arguments = "fluxheim ctl", arguments[1:]
-        for word in arguments:
+        if arguments and f"{name} {arguments[0]}" in self.options:
+            name, arguments = f"{name} {arguments[0]}", arguments[1:]
+        # What is behind `--` is another program's.
+        own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+        for word in own:
             option = word.split("=", 1)[0].strip("[]")
             if re.match(r"--?[a-zA-Z]", option) and option not in self.options[name] | {"--help", "-h"}:
                 raise Flaw(f"{name} has no option {option}")
@@ -159,6 +161,14 @@ def judge_tool(name: str, arguments: list[str]) -> None:
     expect([tool, *arguments, "--help"])
     if "--kustomize" in arguments:
         expect([tool, "kustomize", arguments[arguments.index("--kustomize") + 1]])
+
+
+def syntax(program: str) -> str:
+    """What a shell program's own shell has against it."""
+    shell = program.splitlines()[0].removeprefix("#!").split()
+    if Path(shell[0]).name not in ("sh", "bash"):
+        raise Flaw(f"{shell[0]} is no shell: fence it as what it is")
+    return subprocess.run([*shell, "-n"], input=program, capture_output=True, text=True, check=False).stderr.strip()
 
 
 def expect(command: list[str]) -> None:
