@@ -73,7 +73,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     let tls_table = root.table("tls", &schema::TLS);
     let (tls, certificates) = tls::read(&tls_table);
     let certified = !certificates.is_empty() || tls_table.may_hide("certificates");
-    let acme = acme::read(root);
+    let (acme, asking) = acme::read(root);
     let (upstreams, upstream_names) = upstreams::read(root);
     let references = References { certificates, upstreams: upstream_names };
     let limits = limits::read(&root.table("limits", &schema::LIMITS));
@@ -81,7 +81,7 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
         let table = root.table("defaults", &schema::DEFAULTS);
         policy::read(&table, &Policy::under(&limits), &references.upstreams, &Captures::default())
     };
-    let vhosts = vhosts::read(root, &references, &defaults);
+    let (vhosts, asks) = vhosts::read(root, &references, &defaults);
     let logging = observe::logging(&root.table("logging", &schema::LOGGING));
     let tracing = tracing::read(&root.table("tracing", &schema::TRACING), &references.upstreams);
     let metrics = observe::metrics(&root.table("metrics", &schema::METRICS), &mut listeners);
@@ -104,8 +104,8 @@ fn config(root: &Section<'_>, profile: Option<Profile>) -> Config {
     };
     check_listening(root, &server_table, &config, certified);
     check_redirects(root, &config);
-    acme::check(root, &config);
-    check_client_auth(root, &config);
+    acme::check(root, &config, asking.as_ref());
+    check_client_auth(root, &config, asks);
     config
 }
 
@@ -114,7 +114,7 @@ fn check_listening(root: &Section<'_>, server: &Section<'_>, config: &Config, ce
     let sink = root.run().sink;
     let hidden = server.may_hide("http") || server.may_hide("https");
     if config.server.http.is_empty() && config.server.https.is_empty() && !hidden && !root.is_empty() {
-        sink.absence(server.at, Flaw::new("nothing listens").help(MINIMUM));
+        sink.silence(server.at, Flaw::new("nothing listens").help(MINIMUM));
     }
     let ordered = config.vhosts.iter().any(|vhost| vhost.certificate == VhostCertificate::Acme);
     if !config.server.https.is_empty() && !certified && !ordered {
@@ -129,7 +129,7 @@ fn check_redirects(root: &Section<'_>, config: &Config) {
     let redirects = config.vhosts.iter().any(|vhost| vhost.redirect_to_https);
     if redirects && config.server.https.is_empty() && config.server.trusted_proxies.is_empty() {
         let flaw = Flaw::new("redirect = \"https\" leads nowhere: nothing listens with TLS");
-        root.run().sink.absence(
+        root.run().sink.silence(
             root.place("vhosts"),
             flaw.help("add https to [server], or trusted_proxies if something in front speaks TLS"),
         );
@@ -137,12 +137,19 @@ fn check_redirects(root: &Section<'_>, config: &Config) {
 }
 
 /// A client can show its certificate to something: over plain HTTP there is no way to.
-fn check_client_auth(root: &Section<'_>, config: &Config) {
-    let asks = config.vhosts.iter().any(|vhost| vhost.client_auth.is_some());
-    if asks && config.server.https.is_empty() {
+fn check_client_auth(root: &Section<'_>, config: &Config, asks: bool) {
+    let told = config.defaults.client_identity.as_deref();
+    if told.is_some_and(|told| told.signature.is_none()) && !asks && root.has("vhosts") {
+        let flaw = Flaw::new(
+            "client_identity: no vhost asks its clients for a certificate, so there is nothing to tell",
+        );
+        let help = "add client_auth to the [[vhosts]] that shall ask, or remove client_identity";
+        root.run().sink.absence(root.place("defaults"), flaw.help(help));
+    }
+    if config.vhosts.iter().any(|vhost| vhost.client_auth.is_some()) && config.server.https.is_empty() {
         let flaw =
             Flaw::new("client_auth asks for certificates that nobody can show: nothing listens with TLS");
-        root.run().sink.absence(
+        root.run().sink.silence(
             root.place("vhosts"),
             flaw.help("add https to [server]; what a proxy in front says of a certificate is not believed"),
         );

@@ -403,7 +403,8 @@ impl Schema {
         }
         let flaw = Flaw::new(format!("unknown key {} in {}", show(key), self.title));
         if let Some((_, here)) = self.known_as.iter().find(|(other, _)| *other == key) {
-            return Unknown { flaw: flaw.help(format!("here it is called \"{here}\"")), meant: Some(here) };
+            let help = format!("here it is called \"{here}\"{}", as_in(key));
+            return Unknown { flaw: flaw.help(help), meant: Some(here) };
         }
         if let Some(near) = nearest(key, self.all_keys()) {
             return Unknown { flaw: flaw.help(format!("did you mean \"{near}\"?")), meant: Some(near) };
@@ -423,6 +424,18 @@ impl Schema {
         } else {
             format!("{key} in {}", self.title)
         }
+    }
+}
+
+/// How that is written here, where the value is another one too.
+fn as_in(other: &str) -> &'static str {
+    match other {
+        "email" | "emails" | "mail" => ", as in contact = [\"mailto:ops@example.com\"]",
+        "staging" => {
+            ", as in directory = \"https://acme-staging-v02.api.letsencrypt.org/directory\" for trials at Let's \
+             Encrypt"
+        }
+        _ => "",
     }
 }
 

@@ -26,6 +26,8 @@ enum Kind {
     Here,
     /// Something is missing: not said while anything could not be read.
     Absence,
+    /// Nothing listens where something should: not said while a listener could not be read either.
+    Silence,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,7 @@ pub(crate) struct Sink {
     omitted: Cell<usize>,
     shadows: RefCell<Vec<(usize, Range<usize>)>>,
     incomplete: Cell<bool>,
+    unheard: Cell<bool>,
 }
 
 impl Sink {
@@ -61,6 +64,11 @@ impl Sink {
         self.add(place, Kind::Absence, flaw);
     }
 
+    /// Nothing listens where something should; `place` is where one would look for it.
+    pub(crate) fn silence(&self, place: Place, flaw: Flaw) {
+        self.add(place, Kind::Silence, flaw);
+    }
+
     /// Whether further mistakes are only counted, so that nothing need be computed for their text.
     pub(crate) fn is_full(&self) -> bool {
         self.found.borrow().len() >= KEPT
@@ -71,6 +79,11 @@ impl Sink {
         self.incomplete.set(true);
     }
 
+    /// There are more listeners than could be read.
+    pub(crate) fn mark_unheard(&self) {
+        self.unheard.set(true);
+    }
+
     /// What was read within `range` of `file` is not what was meant.
     pub(crate) fn shadow(&self, file: usize, range: Range<usize>) {
         self.shadows.borrow_mut().push((file, range));
@@ -79,11 +92,12 @@ impl Sink {
     /// The mistakes worth saying, or `None` when there was none.
     pub(crate) fn into_mistakes(self, sources: &[Source]) -> Option<Mistakes> {
         let shadows = Shadows::new(self.shadows.into_inner(), sources.len());
-        let incomplete = self.incomplete.get();
+        let (incomplete, unheard) = (self.incomplete.get(), self.unheard.get());
         let hidden = |found: &Found| match found.kind {
             Kind::Syntax => false,
             Kind::Here => shadows.hold(found.place),
             Kind::Absence => incomplete || shadows.hold(found.place),
+            Kind::Silence => incomplete || unheard || shadows.hold(found.place),
         };
         let mut found = self.found.into_inner();
         if !found.iter().all(hidden) {

@@ -8,7 +8,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::flaw::Flaw;
+use crate::flaw::{Flaw, show};
+use crate::schema;
 use crate::sink::{Lines, Place, Sink};
 
 /// The tree of `text`, as far as it can be read.
@@ -42,13 +43,18 @@ fn report(file: usize, text: &str, tree: &Spanned<DeTable<'_>>, errors: &[toml::
         sink.shadow(file, lines.range(range.start).start..text.len() + 1);
     }
     let end = open.map_or(usize::MAX, |(range, _)| range.start);
-    let (mut line, mut hidden) = (0..0, 0);
+    let (mut line, mut hidden, mut again) = (0..0, 0, 0);
     for (offset, error) in errors.into_iter().take_while(|(offset, _)| *offset < end) {
-        if line.contains(&offset) {
+        // Keys of a table that was opened before are there before, too.
+        if line.contains(&offset) || (offset < again && error.message() == TWICE) {
             continue;
         }
         line = lines.range(offset);
-        sink.syntax(Place { file, offset }, reworded(error.message()));
+        let flaw = twice(error.message(), text.get(line.start..line.end.min(text.len())).unwrap_or(""));
+        if flaw.is_some() {
+            again = shadow(text, line.clone()).end;
+        }
+        sink.syntax(Place { file, offset }, flaw.unwrap_or_else(|| reworded(error.message())));
         // Within a shadow every header has the name that opened it, and so the same end.
         if line.start >= hidden {
             let shadow = shadow(text, line.clone());
@@ -70,6 +76,22 @@ fn shadow(text: &str, line: Range<usize>) -> Range<usize> {
         end += next.len();
     }
     line.start..end
+}
+
+/// What is said of a `[table]` line whose table was opened before: of many, it is one of a list.
+fn twice(message: &str, line: &str) -> Option<Flaw> {
+    let line = line.trim_start_matches(['\u{feff}', ' ', '\t']);
+    let name = line.strip_prefix('[')?.split(']').next()?.trim();
+    if message != TWICE || name.starts_with('[') {
+        return None;
+    }
+    let list = format!("[[{name}]]");
+    let flaw = Flaw::new(format!("{} is here for the second time", show(&format!("[{name}]"))));
+    Some(if schema::ALL.iter().any(|schema| schema.title == list) {
+        flaw.help(format!("write {list}, with two brackets, above each of them"))
+    } else {
+        flaw.help("put its keys under the first one")
+    })
 }
 
 /// The first word of a `[table]` or `[[table]]` line.
@@ -118,12 +140,14 @@ fn reworded(message: &str) -> Flaw {
         m if m.starts_with("key with no value") => "write key = value",
         m if m.starts_with("unclosed array,") => "close the list with ]",
         m if m.starts_with("missing escaped value") => "use single quotes for text with backslashes",
-        "duplicate key" => "it is set before in this file; keep one of them",
+        TWICE => "it is set before in this file; keep one of them",
         _ => return Flaw::new(message),
     };
     Flaw::new(message).help(help)
 }
 
+/// What the parser says of a key or table that is there already.
+const TWICE: &str = "duplicate key";
 /// Unclosed values whose start is sought; each search walks the tree.
 const SOUGHT: usize = 16;
 

@@ -197,3 +197,75 @@ fn state_is_kept_in_one_place() {
     assert!(storage("redis = { address = \"r:1\", seal_key_file = [] }").contains("the list is empty"));
     assert!(storage(&format!("redis = {{ {redis}, prefix = \"{{a}}\" }}")).contains("can't begin a key"));
 }
+
+#[test]
+fn everything_that_can_be_judged_is_told_at_once() {
+    let text = "[server]\nhttp = []\n\
+                [acme]\ndirectory = \"http://ca.example/dir\"\nrenew_before = \"1s\"\n\
+                external_account = { key_id_file = \"k\" }\n\
+                [[acme.issuers]]\nname = \"two\"\nchallenge = \"dns-01\"\n\
+                [[acme.issuers]]\ndirectory = \"https://b.example/\"\nkey_type = \"ecdsa\"\n\
+                [acme.storage]\nredis = { tls = false, ca_file = \"c\", username = \"u\", prefix = \"{}\" }\n";
+    let text = format!("{text}{}", vhost("\"*\""));
+    let told = told(&text);
+    for said in [
+        "4:13: directory: \"http://ca.example/dir\" is not an https URL",
+        "4:13: terms_of_service_agreed: the CA issues only",
+        "5:16: renew_before: \"1s\" leaves no time",
+        "has no hmac_key_file",
+        "has no directory",
+        "issuer \"two\" needs records, and nothing says how",
+        "[[acme.issuers]] has no name",
+        "key_type: unknown word \"ecdsa\"",
+        "beside tls = false",
+        "add password_file",
+        "can't begin a key",
+        "has no address",
+        "has no seal_key_file",
+        "needs names, and hosts has none but",
+        "https: nothing serves the certificates",
+        "http: the CA asks over plain HTTP on port 80, where nothing listens",
+    ] {
+        assert!(told.contains(said), "{said:?} is not in\n{told}");
+    }
+    // What both lack is asked of both.
+    assert_eq!(told.matches("terms_of_service_agreed: the CA issues").count(), 3, "{told}");
+}
+
+#[test]
+fn a_flaw_elsewhere_hides_no_host_that_nobody_can_validate() {
+    let flawed = "[acme]\ndirectory = \"ca.example\"\nchallenge = \"dns-persist-01\"\n";
+    let told = |acme: &str, hosts: &str| told(&format!("{BOTH}{acme}{}", vhost(hosts)));
+    assert!(told(flawed, "\"192.0.2.1\"").contains("can validate \"192.0.2.1\" by dns-persist-01"));
+    // A challenge that can't be told may be the right one.
+    let unclear = flawed.replace("dns-persist-01", "dns-persist");
+    assert!(!told(&unclear, "\"192.0.2.1\"").contains("can validate"));
+    // Nor does a listener that can't be read make everything else look right; of listeners nothing is said then.
+    let text = "[server]\nhttp = [\":80\"]\n[acme]\n".to_owned() + &vhost("\"a.example\"");
+    let told = self::told(&text);
+    assert!(told.contains("[acme] has no directory") && told.contains("http: \":80\" is not"), "{told}");
+    assert!(!told.contains("nothing listens") && !told.contains("nothing serves"), "{told}");
+}
+
+#[test]
+fn names_that_other_programs_have_lead_to_the_keys_here() {
+    let text = "[acme]\nemail = \"a@b.c\"\nstaging = true\nterms_of_service_agreed = true\n";
+    assert_eq!(
+        told(&format!("{LISTEN}{text}")),
+        "4:1: unknown key \"email\" in [acme]; here it is called \"contact\", as in contact = \
+         [\"mailto:ops@example.com\"]\n\
+         5:1: unknown key \"staging\" in [acme]; here it is called \"directory\", as in directory = \
+         \"https://acme-staging-v02.api.letsencrypt.org/directory\" for trials at Let's Encrypt"
+    );
+    assert!(told(&format!("{LISTEN}{PLAIN}eab = {{}}\n")).contains("here it is called \"external_account\""));
+}
+
+#[test]
+fn a_challenge_is_pointed_at_where_it_stands() {
+    let issuer = "[[acme.issuers]]\nname = \"one\"\ndirectory = \"https://ca.example/\"\n\
+                  terms_of_service_agreed = true\n";
+    let own = told(&format!("{LISTEN}[acme]\n{issuer}challenge = \"dns-01\"\n"));
+    assert!(own.starts_with("8:13: challenge: issuer \"one\" needs records"), "{own}");
+    let inherited = told(&format!("{LISTEN}[acme]\nchallenge = \"dns-01\"\n{issuer}"));
+    assert!(inherited.starts_with("4:13: challenge: issuer \"one\" needs records"), "{inherited}");
+}

@@ -675,3 +675,92 @@ fn the_admin_socket_is_a_path() {
         );
     }
 }
+
+#[test]
+fn a_table_that_stands_twice_is_one_of_a_list_or_one_too_many() {
+    let route = "routes = [{ path = \"/\", static = \"s\" }]\n";
+    let twice = format!("[vhosts]\nhosts = [\"a\"]\n{route}[vhosts]\nhosts = [\"b\"]\n{route}");
+    assert_eq!(
+        told_beside_listener(&twice),
+        "f.toml:6:2: \"[vhosts]\" is here for the second time; write [[vhosts]], with two brackets, above each of them"
+    );
+    assert_eq!(
+        told(&format!("{LISTEN}[logging]\nlevel = \"info\"\n[logging]\naccess = true\n")),
+        "f.toml:5:2: \"[logging]\" is here for the second time; put its keys under the first one"
+    );
+    let nested = "[[tls.certificates]]\nname = \"a\"\ncert = \"c\"\nkey = \"k\"\n[acme.issuers]\nname = \"a\"\n[acme.issuers]\n";
+    assert!(told_beside_listener(nested).contains("write [[acme.issuers]], with two brackets, above each"));
+}
+
+#[test]
+fn versions_of_tls_are_numbers_here() {
+    let version = |text: &str| told_beside_listener(&format!("[tls]\nmin_version = \"{text}\"\n"));
+    for other in ["TLSv1.2", "tls1.2", "TLS 1.2", "TLSv1_2", "VersionTLS1.2", "v1.2"] {
+        assert_eq!(
+            version(other),
+            format!("f.toml:4:15: min_version: \"{other}\" is written without TLS; write \"1.2\"")
+        );
+    }
+    assert!(version("TLSv1.3").ends_with("write \"1.3\""));
+    for old in ["TLSv1", "TLSv1.1", "SSLv3", "SSLv2", "1.0", "1.1"] {
+        assert!(
+            version(old).contains("is not spoken any more (RFC 8996); write \"1.2\" or \"1.3\""),
+            "{old}"
+        );
+    }
+    assert!(version("1.4").contains("unknown word"), "{}", version("1.4"));
+    let upstream = "[[upstreams]]\nname = \"u\"\nservers = [\"a:1\"]\ntls = { min_version = \"TLSv1.3\" }\n";
+    assert!(told_beside_listener(upstream).contains("write \"1.3\""));
+}
+
+#[test]
+fn subjects_are_not_what_certificates_are_told_apart_by() {
+    let allow = |name: &str| {
+        told(&format!(
+            "[server]\nhttps = [\"0.0.0.0:443\"]\n[[tls.certificates]]\nname = \"a\"\ncert = \"c\"\nkey = \"k\"\n\
+             [[vhosts]]\nhosts = [\"a\"]\nclient_auth = {{ mode = \"required\", ca = \"c\", allow_san = [\"{name}\"] }}\n\
+             routes = [{{ path = \"/\", static = \"s\" }}]\n"
+        ))
+    };
+    assert_eq!(
+        allow("CN=bob"),
+        "f.toml:9:59: allow_san: \"CN=bob\" is of a subject, and subjects are not compared; write a subject \
+         alternative name of the certificate, such as \"bob.example.com\", or compare fingerprints"
+    );
+    assert!(allow("cn=bob.example,O=Example").contains(
+        "write \"bob.example\", if the certificate has it as a subject alternative name, or compare fingerprints"
+    ));
+}
+
+#[test]
+fn of_certificates_that_nobody_is_asked_for_nothing_is_told() {
+    let with = |vhost: &str, route: &str, rest: &str| {
+        format!(
+            "[server]\nhttps = [\"0.0.0.0:443\"]\n[[tls.certificates]]\nname = \"a\"\ncert = \"c\"\nkey = \"k\"\n\
+             [[vhosts]]\nhosts = [\"a\"]\n{vhost}routes = [{{ path = \"/\", static = \"s\"{route} }}]\n{rest}"
+        )
+    };
+    let tells = "client_identity = { headers = [\"client-cert\"] }";
+    let said = "client_identity: its vhost asks no client for a certificate, so there is nothing to tell; add \
+                [vhosts.client_auth], or remove client_identity";
+    assert_eq!(told(&with(&format!("{tells}\n"), "", "")), format!("f.toml:9:19: {said}"));
+    assert_eq!(told(&with("", &format!(", {tells}"), "")), format!("f.toml:9:57: {said}"));
+    let off = format!("client_auth = {{ mode = \"off\" }}\n{tells}\n");
+    assert!(told(&with(&off, "", "")).contains(said));
+    let defaults = format!("[defaults]\n{tells}\n");
+    assert_eq!(
+        told(&with("", "", &defaults)),
+        "f.toml:10:1: client_identity: no vhost asks its clients for a certificate, so there is nothing to tell; add \
+         client_auth to the [[vhosts]] that shall ask, or remove client_identity"
+    );
+    // Where one asks, the others may have it from [defaults]; and a signature tells where a request comes from.
+    let asks = "[[vhosts]]\nhosts = [\"b\"]\nclient_auth = { mode = \"optional\", ca = \"c\" }\n\
+                routes = [{ path = \"/\", static = \"s\" }]\n";
+    let config = read(&with("", "", &format!("{asks}{defaults}")));
+    assert_eq!(read(&config.to_toml()), config);
+    let signed = tells.replace(" }", ", sign_key_file = \"k\" }\n");
+    read(&with(&signed, "", ""));
+    // A client_auth that is flawed may be meant to ask.
+    let flawed = format!("client_auth = {{ mode = \"sometimes\" }}\n{tells}\n");
+    assert!(!told(&with(&flawed, "", "")).contains("nothing to tell"));
+}

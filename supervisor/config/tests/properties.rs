@@ -686,6 +686,11 @@ fn certificate() -> impl Strategy<Value = VhostCertificate> {
     select(vec![VhostCertificate::ByName, VhostCertificate::Own(vec![0])])
 }
 
+/// Of certificates that nobody asks for there is nothing to tell, but by a signature.
+fn unasked(policy: &mut Policy) {
+    policy.client_identity = policy.client_identity.take().filter(|told| told.signature.is_some());
+}
+
 /// Vhosts that refer to certificate 0 and upstreams 0 and 1.
 fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
     // Boxed: side by side they would take more stack than a test has.
@@ -712,7 +717,10 @@ fn vhosts() -> impl Strategy<Value = Vec<Vhost>> {
             .map(|(hosts, (certificate, client_auth, mut routes))| {
                 // Nobody would ever meet a condition on what nobody is asked for.
                 if client_auth.is_none() {
-                    routes.iter_mut().for_each(|route| route.when.client = None);
+                    for route in &mut routes {
+                        route.when.client = None;
+                        unasked(&mut route.policy);
+                    }
                 }
                 Vhost { certificate, client_auth, ..Vhost::new(hosts, routes) }
             })
@@ -781,9 +789,12 @@ prop_compose! {
         logging in logging().boxed(),
         tracing in tracing().boxed(),
         listen in listeners(10_000),
-        defaults in policy().boxed(),
+        mut defaults in policy().boxed(),
         socket in option::of("[a-z \"\\\\é#]{1,12}/[a-z]{1,4}"),
     ) -> Config {
+        if vhosts.iter().all(|vhost| vhost.client_auth.is_none()) {
+            unasked(&mut defaults);
+        }
         Config {
             server,
             hardening,

@@ -14,14 +14,7 @@ pub(crate) static ACME: Schema = Schema {
         "storage",
     ],
     shared: ISSUER_KEYS,
-    known_as: &[
-        ("certificatesResolvers", "issuers"),
-        ("resolvers", "issuers"),
-        ("cas", "issuers"),
-        ("renewal_window_ratio", "renew_before"),
-        ("dns_challenge", "dns"),
-        ("state_path", "storage"),
-    ],
+    known_as: &KNOWN_OF_ALL,
     planned: &[],
 };
 /// What is about one CA; `[acme]` itself may have it too.
@@ -52,13 +45,34 @@ const ISSUER_KEYS: &[&str] = &[
     "ca_file",
     "external_account",
 ];
+/// Of the keys that only `[acme]` itself has, and after them of those about one CA.
+static KNOWN_OF_ALL: [(&str, &str); OWN.len() + KNOWN.len()] = {
+    let mut all = [("", ""); OWN.len() + KNOWN.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < OWN.len() { OWN[at] } else { KNOWN[at - OWN.len()] };
+        at += 1;
+    }
+    all
+};
+const OWN: &[(&str, &str)] = &[
+    ("certificatesResolvers", "issuers"),
+    ("resolvers", "issuers"),
+    ("cas", "issuers"),
+    ("renewal_window_ratio", "renew_before"),
+    ("dns_challenge", "dns"),
+    ("state_path", "storage"),
+];
 const KNOWN: &[(&str, &str)] = &[
     ("ca", "directory"),
     ("ca_server", "directory"),
     ("server", "directory"),
     ("uri", "directory"),
     ("dir", "directory"),
+    ("staging", "directory"),
     ("email", "contact"),
+    ("emails", "contact"),
+    ("mail", "contact"),
     ("accept_terms_of_service", "terms_of_service_agreed"),
     ("agree_tos", "terms_of_service_agreed"),
     ("challenges", "challenge"),

@@ -13,7 +13,8 @@ use crate::schema;
 use crate::section::{At, Read, Section};
 use crate::value::{self, field, identity, path};
 use crate::{
-    ClientAuth, ClientAuthMode, ClientCondition, ClientIdentity, ClientMatch, IdentitySignature, Revocation,
+    ClientAuth, ClientAuthMode, ClientCondition, ClientIdentity, ClientMatch, IdentitySignature, Policy,
+    Revocation,
 };
 
 /// A root, two CAs below it, and room for one more of a cross-signed root.
@@ -127,6 +128,17 @@ pub(crate) fn condition(section: &Section<'_>, asks: bool) -> Option<ClientCondi
 /// `client_identity` of a vhost or route.
 pub(crate) fn identity(section: &Section<'_>) -> Read<Option<ClientIdentity>> {
     super::policies::table_or_off(section, "client_identity", &schema::CLIENT_IDENTITY, told)
+}
+
+/// What a vhost or route that asks for no certificate tells of one, unless it is told of around it too. What
+/// is signed tells something all the same: where a request comes from.
+pub(crate) fn check_asked(section: &Section<'_>, here: &Policy, around: &Policy) {
+    let told = here.client_identity.as_deref().is_some_and(|identity| identity.signature.is_none());
+    if told && section.has("client_identity") && here.client_identity != around.client_identity {
+        let flaw = Flaw::new("its vhost asks no client for a certificate, so there is nothing to tell");
+        let help = "add [vhosts.client_auth], or remove client_identity";
+        section.here("client_identity", section.place("client_identity"), flaw.help(help));
+    }
 }
 
 fn told(section: &Section<'_>) -> Option<ClientIdentity> {

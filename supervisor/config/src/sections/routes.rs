@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Names, actions, conditions, policy};
+use super::{Names, actions, client_auth, conditions, policy};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Section};
@@ -44,7 +44,14 @@ pub(crate) fn read(
         .iter()
         .filter_map(|table| {
             let when = conditions::read(table, certificates);
-            route(table, upstreams, inherited, when, &mut taken)
+            let policy = |captures: &Captures| {
+                let policy = policy::local(table, inherited, upstreams, captures);
+                if !certificates {
+                    client_auth::check_asked(table, &policy, inherited);
+                }
+                policy
+            };
+            route(table, upstreams, policy, when, &mut taken)
         })
         .collect()
 }
@@ -52,7 +59,7 @@ pub(crate) fn read(
 fn route(
     section: &Section<'_>,
     upstreams: &Names,
-    inherited: &Policy,
+    policy: impl FnOnce(&Captures) -> Policy,
     when: Conditions,
     taken: &mut Taken,
 ) -> Option<Route> {
@@ -67,7 +74,7 @@ fn route(
     let path = path.map(|path| path.value);
     let action = actions::read(section, upstreams, &captures);
     let rewrite = actions::rewrite(section, path.as_ref(), &captures);
-    let policy = policy::local(section, inherited, upstreams, &captures);
+    let policy = policy(&captures);
     Some(Route { path: path?, when, action: action?, rewrite, policy })
 }
 

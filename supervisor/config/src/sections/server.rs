@@ -68,7 +68,7 @@ fn listeners(
 ) -> Vec<Listener> {
     let list = section.nodes(key, LISTENERS).map_items(|node| listener(section, key, node));
     if matches!(list, Read::Flawed) {
-        section.run().sink.mark_incomplete();
+        section.run().sink.mark_unheard();
     }
     let list = list.or(Vec::new());
     wanted.extend(list.iter().map(|At { at, value }| (title, At { at: *at, value: value.address })));
@@ -119,7 +119,7 @@ pub(crate) fn addresses(
 ) -> Vec<SocketAddr> {
     let list = section.list(key, ADDRESSES, address::listener);
     if matches!(list, Read::Flawed) {
-        section.run().sink.mark_incomplete();
+        section.run().sink.mark_unheard();
     }
     let list = list.or(Vec::new());
     listeners.extend(list.iter().map(|at| (title, at.clone())));

@@ -76,14 +76,33 @@ pub(crate) fn read(section: &Section<'_>) -> (Tls, Names) {
 
 /// What a profile has not, no other key brings back.
 fn min_version(section: &Section<'_>, profile: TlsProfile) -> TlsVersion {
-    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
-    let read = section.read("min_version", "\"1.2\" or \"1.3\"", |text| value::word(text, &versions));
+    let read = section.read("min_version", VERSIONS, version);
     let Some(At { at, value }) = read.good() else { return profile.min_version() };
     if value < profile.min_version() {
         let flaw = Flaw::new("\"1.2\" is below what profile = \"modern\" speaks");
         section.here("min_version", at, flaw.help("remove it, or choose profile = \"intermediate\""));
     }
     value
+}
+
+pub(crate) const VERSIONS: &str = "\"1.2\" or \"1.3\"";
+
+/// `1.2` or `1.3`; other programs write more around it.
+pub(crate) fn version(text: &str) -> Result<TlsVersion, Flaw> {
+    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
+    let bare = text.to_ascii_lowercase().replace('_', ".");
+    let bare =
+        bare.trim_start_matches(|c: char| c.is_ascii_alphabetic()).trim_start_matches([' ', '.', '-', 'v']);
+    match bare {
+        "1.2" | "1.3" if bare != text => {
+            Err(Flaw::new(format!("{} is written without TLS", show(text))).help(format!("write \"{bare}\"")))
+        }
+        "1" | "1.0" | "1.1" | "2" | "3" | "2.0" | "3.0" => {
+            let flaw = Flaw::new(format!("{} is not spoken any more (RFC 8996)", show(text)));
+            Err(flaw.help(format!("write {VERSIONS}")))
+        }
+        _ => value::word(text, &versions),
+    }
 }
 
 fn session_tickets(section: &Section<'_>, default: SessionTickets) -> SessionTickets {

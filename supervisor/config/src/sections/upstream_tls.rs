@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::tls::resolved;
+use super::tls::{VERSIONS, resolved, version};
 use crate::flaw::Flaw;
 use crate::schema;
 use crate::section::{Read, Section};
-use crate::value::{self, host, path};
+use crate::value::{host, path};
 use crate::{ClientCertificate, TlsVersion, UpstreamHost, UpstreamServer, UpstreamTls};
 
 /// The table of an upstream, if it has one.
@@ -19,8 +19,7 @@ pub(crate) fn read(upstream: &Section<'_>) -> Option<UpstreamTls> {
     }
     let section = upstream.table("tls", &schema::UPSTREAM_TLS);
     let ca = section.read("ca", "the path of a PEM file", path::file);
-    let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
-    let min = section.read("min_version", "\"1.2\" or \"1.3\"", |text| value::word(text, &versions));
+    let min = section.read("min_version", VERSIONS, version);
     let name = section.read("server_name", "a host name or an IP address", server_name);
     let insecure = section.boolean("insecure_skip_verify").or(false);
     if let (true, Read::Good(ca)) = (insecure, &ca) {

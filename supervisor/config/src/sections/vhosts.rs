@@ -11,7 +11,7 @@ use crate::section::{At, Read, Section};
 use crate::sink::Place;
 use crate::value::host;
 use crate::value::pattern::Captures;
-use crate::{HostPattern, Policy, Route, Vhost, VhostCertificate};
+use crate::{ClientAuth, HostPattern, Policy, Route, Vhost, VhostCertificate};
 
 const HOSTS: &str = "a list such as [\"example.com\"]";
 const CERTIFICATE: &str = "the name of a certificate, or a list of names";
@@ -37,26 +37,35 @@ impl Vhost {
     }
 }
 
-/// All vhosts.
-pub(crate) fn read(root: &Section<'_>, references: &References, defaults: &Policy) -> Vec<Vhost> {
+/// All vhosts, and whether one asks clients for certificates, or may have been meant to.
+pub(crate) fn read(root: &Section<'_>, references: &References, defaults: &Policy) -> (Vec<Vhost>, bool) {
     let mut taken = BTreeMap::new();
+    let mut asks = false;
     let tables = root.tables("vhosts", &schema::VHOST);
-    tables.iter().filter_map(|table| vhost(table, references, defaults, &mut taken)).collect()
+    let vhosts = tables.iter().filter_map(|table| {
+        let client_auth = client_auth::read(table);
+        asks |= !matches!(client_auth, Ok(None));
+        vhost(table, references, defaults, client_auth, &mut taken)
+    });
+    (vhosts.collect(), asks)
 }
 
 fn vhost(
     section: &Section<'_>,
     references: &References,
     defaults: &Policy,
+    client_auth: Result<Option<ClientAuth>, ()>,
     taken: &mut BTreeMap<HostPattern, Place>,
 ) -> Option<Vhost> {
     let hosts = hosts(section, taken);
     let certificate = certificate(section, &references.certificates);
     let redirect = section.read("redirect", "\"https\"", redirect);
     let policy = policy::local(section, defaults, &references.upstreams, &Captures::default());
-    let client_auth = client_auth::read(section);
     // Of one that is flawed, nothing is known.
     let certificates = !matches!(client_auth, Ok(None));
+    if !certificates {
+        client_auth::check_asked(section, &policy, defaults);
+    }
     let routes = routes::read(section, &references.upstreams, &policy, certificates);
     Some(Vhost {
         hosts: hosts?,

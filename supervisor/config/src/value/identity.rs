@@ -14,6 +14,11 @@ pub(crate) fn san(text: &str) -> Result<SanPattern, Flaw> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(SanPattern::Ip(address));
     }
+    if let Some((attribute, name)) = text.split_once('=')
+        && ATTRIBUTES.iter().any(|known| known.eq_ignore_ascii_case(attribute))
+    {
+        return Err(subject(text, name));
+    }
     if let Some(colon) = text.find(':') {
         return uri(text, colon);
     }
@@ -27,6 +32,22 @@ pub(crate) fn san(text: &str) -> Result<SanPattern, Flaw> {
                 .help("write \"*.example.com\", for exactly one label in front"))
         }
         None => host::name(text).map(SanPattern::Dns),
+    }
+}
+
+/// What people write who know the subject of a certificate.
+fn subject(text: &str, name: &str) -> Flaw {
+    let flaw = Flaw::new(format!("{} is of a subject, and subjects are not compared", show(text)));
+    let name = name.split(',').next().unwrap_or_default();
+    match san(name) {
+        Ok(_) if name.contains(['.', ':', '@']) => flaw.help(format!(
+            "write {}, if the certificate has it as a subject alternative name, or compare fingerprints",
+            show(name)
+        )),
+        _ => flaw.help(
+            "write a subject alternative name of the certificate, such as \"bob.example.com\", or compare \
+             fingerprints",
+        ),
     }
 }
 
@@ -75,6 +96,9 @@ pub(crate) fn fingerprint(text: &str) -> Result<Fingerprint, Flaw> {
     Ok(Fingerprint(bytes))
 }
 
+/// What subjects begin with (RFC 4514 section 3), and as OpenSSL writes it.
+const ATTRIBUTES: [&str; 12] =
+    ["CN", "O", "OU", "C", "L", "ST", "DC", "UID", "E", "emailAddress", "serialNumber", "subject"];
 /// Characters of one name; real ones have a tenth.
 const MOST: usize = 2048;
 

@@ -8,6 +8,7 @@ use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Read, Section};
 use crate::sections::Names;
+use crate::sink::Place;
 use crate::value::{self, host};
 use crate::{AcmeChallenge, AcmeIssuer, ExternalAccount, KeyType};
 
@@ -21,34 +22,51 @@ const CONTACT: &str = "a list such as [\"mailto:ops@example.com\"]";
 /// What an issuer takes over.
 struct Ways {
     contact: Vec<String>,
-    challenge: AcmeChallenge,
+    /// `None` where a flaw hides it.
+    challenge: Option<AcmeChallenge>,
     key_type: KeyType,
 }
 
-/// Never empty.
-pub(super) fn read(acme: &Section<'_>) -> Option<Vec<AcmeIssuer>> {
-    let ways = Ways { contact: Vec::new(), challenge: AcmeChallenge::Http01, key_type: KeyType::EcdsaP256 };
-    let ways = self::ways(acme, &ways);
+/// How one issuer has control over names shown, whatever is wrong with the rest of it.
+pub(super) struct Way {
+    pub(super) name: Option<String>,
+    pub(super) challenge: Option<AcmeChallenge>,
+    /// Where that is said, else where `[acme]` starts.
+    pub(super) at: Place,
+}
+
+/// The issuers, never none, and the way of each.
+pub(super) fn read(acme: &Section<'_>) -> (Option<Vec<AcmeIssuer>>, Vec<Way>) {
+    let own =
+        Ways { contact: Vec::new(), challenge: Some(AcmeChallenge::Http01), key_type: KeyType::EcdsaP256 };
+    let own = ways(acme, &own);
     let tables = acme.tables("issuers", &schema::ACME_ISSUER);
     let mut names = Names::new("issuer");
-    let mut issuers = Vec::new();
+    let (mut issuers, mut found) = (Vec::new(), Vec::new());
     let plain = acme.has("directory") || acme.may_hide("directory");
     if plain || !acme.has("issuers") {
         let name = At { at: acme.at, value: DEFAULT.to_owned() };
         names.enter(acme, 0, Some(&name));
-        issuers.push(issuer(acme, DEFAULT.to_owned(), &ways));
+        found.push(way(Some(DEFAULT.to_owned()), &own, acme.place("challenge")));
+        issuers.push(issuer(acme, DEFAULT.to_owned(), &own));
     } else {
         only_ways(acme);
     }
     for (index, table) in tables.iter().enumerate() {
         let name = table.require("name", "a name for logs and metrics", value::name);
         names.enter(table, index, name.as_ref());
-        let ways = self::ways(table, &ways);
+        let ways = ways(table, &own);
         let name = name.map(|name| name.value);
+        let at = if table.has("challenge") { table } else { acme }.place("challenge");
+        found.push(way(name.clone(), &ways, at));
         issuers.push(issuer(table, name.clone().unwrap_or_default(), &ways).filter(|_| name.is_some()));
     }
     let issuers: Option<Vec<_>> = issuers.into_iter().collect();
-    issuers.filter(|issuers| !issuers.is_empty())
+    (issuers.filter(|issuers| !issuers.is_empty()), found)
+}
+
+fn way(name: Option<String>, ways: &Ways, at: Place) -> Way {
+    Way { name, challenge: ways.challenge, at }
 }
 
 /// Without a directory of its own, keys of one CA would silently do nothing in `[acme]`.
@@ -69,14 +87,17 @@ fn ways(section: &Section<'_>, above: &Ways) -> Ways {
     let key_type = section.read("key_type", "a word", |text| value::word(text, &KEY_TYPES));
     Ways {
         contact: contact.unwrap_or_else(|| above.contact.clone()),
-        challenge: challenge.or(above.challenge),
+        challenge: match challenge {
+            Read::Absent => above.challenge,
+            read => read.good().map(|at| at.value),
+        },
         key_type: key_type.or(above.key_type),
     }
 }
 
 fn issuer(section: &Section<'_>, name: String, ways: &Ways) -> Option<AcmeIssuer> {
     let directory = section.require("directory", DIRECTORY, directory);
-    agreed(section, directory.is_some());
+    agreed(section);
     let profile = section.read("profile", "the name of a profile", profile).good();
     let ca_file = file(section, "ca_file").good();
     let external = external_account(section);
@@ -84,7 +105,7 @@ fn issuer(section: &Section<'_>, name: String, ways: &Ways) -> Option<AcmeIssuer
         name,
         directory: directory?.value,
         contact: ways.contact.clone(),
-        challenge: ways.challenge,
+        challenge: ways.challenge?,
         profile: profile.map(|at| at.value),
         key_type: ways.key_type,
         ca_file: ca_file.map(|at| at.value),
@@ -93,13 +114,13 @@ fn issuer(section: &Section<'_>, name: String, ways: &Ways) -> Option<AcmeIssuer
 }
 
 /// RFC 8555 section 7.3: no account without it, and nobody but the operator can say so.
-fn agreed(section: &Section<'_>, named: bool) {
+fn agreed(section: &Section<'_>) {
     let flaw = Flaw::new("the CA issues only to those who agree to its terms of service");
     let flaw = flaw.help("read them, and set terms_of_service_agreed = true");
     match section.boolean("terms_of_service_agreed") {
         Read::Good(At { value: true, .. }) | Read::Flawed => {}
         Read::Good(At { at, value: false }) => section.here("terms_of_service_agreed", at, flaw),
-        Read::Absent if named && !section.may_hide("terms_of_service_agreed") => {
+        Read::Absent if !section.may_hide("terms_of_service_agreed") => {
             let message = format!("terms_of_service_agreed: {}", flaw.message);
             section.run().sink.absence(section.place("directory"), Flaw { message, help: flaw.help });
         }

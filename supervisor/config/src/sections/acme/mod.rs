@@ -14,7 +14,7 @@ use crate::schema;
 use crate::section::{Read, Section};
 use crate::sections::vhosts::print_host;
 use crate::value::{self, duration};
-use crate::{Acme, AcmeChallenge, BeforeFirst, Config, HostPattern, KeyType, TsigAlgorithm};
+use crate::{Acme, AcmeChallenge, AcmeIssuer, BeforeFirst, Config, HostPattern, KeyType, TsigAlgorithm};
 
 pub(crate) use dns::print_server;
 pub(crate) use issuers::DEFAULT as DEFAULT_ISSUER;
@@ -53,24 +53,41 @@ const fn named(challenge: AcmeChallenge) -> (&'static str, AcmeChallenge) {
     (challenge.name(), challenge)
 }
 
-/// The table, if there is one.
-pub(crate) fn read(root: &Section<'_>) -> Option<Acme> {
-    let section = root.optional("acme", &schema::ACME)?;
-    let issuers = issuers::read(&section);
+/// How control over names is shown, as far as that can be told: what hosts and listeners are judged by,
+/// whatever else is wrong.
+pub(crate) struct Asking {
+    /// Of each issuer; `None` where a flaw hides it.
+    challenges: Vec<Option<AcmeChallenge>>,
+}
+
+/// The table, if there is one, and how it asks.
+pub(crate) fn read(root: &Section<'_>) -> (Option<Acme>, Option<Asking>) {
+    let Some(section) = root.optional("acme", &schema::ACME) else { return (None, None) };
+    let (issuers, ways) = issuers::read(&section);
+    let provided = section.has("dns") || section.may_hide("dns");
+    if let (Some(way), false) =
+        (ways.iter().find(|way| way.challenge == Some(AcmeChallenge::Dns01)), provided)
+    {
+        let whose = way
+            .name
+            .as_deref()
+            .map_or_else(|| "an issuer".to_owned(), |name| format!("issuer {}", show(name)));
+        let flaw = Flaw::new(format!("{whose} needs records, and nothing says how"));
+        section.here("challenge", way.at, flaw.help("add [acme.dns] with a provider"));
+    }
+    let asking = Asking { challenges: ways.iter().map(|way| way.challenge).collect() };
+    (acme(&section, issuers), Some(asking))
+}
+
+fn acme(section: &Section<'_>, issuers: Option<Vec<AcmeIssuer>>) -> Option<Acme> {
     let before = section.read("before_first", "a word", |text| value::word(text, &BEFORE_FIRST));
     let renew = section.read("renew_before", duration::EXPECTED, renew_before).good();
     let orders = section.number("max_orders_per_hour", 1..=100_000).or(ORDERS_PER_HOUR);
     let concurrent = section.number("max_concurrent_orders", 1..=64).or(CONCURRENT_ORDERS);
-    let dns = dns::read(&section);
+    let dns = dns::read(section);
     let storage = storage::read(&section.table("storage", &schema::ACME_STORAGE));
-    let issuers = issuers?;
-    let by_record = issuers.iter().find(|issuer| issuer.challenge == AcmeChallenge::Dns01);
-    if let (Some(issuer), false) = (by_record, section.has("dns") || section.may_hide("dns")) {
-        let flaw = Flaw::new(format!("issuer {} needs records, and nothing says how", show(&issuer.name)));
-        section.here("challenge", section.place("challenge"), flaw.help("add [acme.dns] with a provider"));
-    }
     Some(Acme {
-        issuers,
+        issuers: issuers?,
         before_first: before.or(BeforeFirst::Placeholder),
         renew_before: renew.map(|at| at.value),
         max_orders_per_hour: orders,
@@ -91,34 +108,47 @@ fn renew_before(text: &str) -> Result<Duration, Flaw> {
 }
 
 /// What the vhosts ask of ACME can be had.
-pub(crate) fn check(root: &Section<'_>, config: &Config) {
-    let hosts: Vec<_> = config.acme_hosts().collect();
-    let sink = root.run().sink;
-    let place = root.place("vhosts");
-    let asked = config.vhosts.iter().any(|vhost| vhost.certificate == crate::VhostCertificate::Acme);
-    let Some(acme) = &config.acme else {
-        if asked && !root.has("acme") && !root.may_hide("acme") {
-            let flaw = Flaw::new("certificate = \"acme\" has no issuer: there is no [acme]");
-            sink.absence(place, flaw.help("add [acme] with directory and terms_of_service_agreed"));
-        }
+pub(crate) fn check(root: &Section<'_>, config: &Config, asking: Option<&Asking>) {
+    if !config.vhosts.iter().any(|vhost| vhost.certificate == crate::VhostCertificate::Acme) {
         return;
-    };
-    if asked && hosts.is_empty() {
+    }
+    let (sink, place) = (root.run().sink, root.place("vhosts"));
+    let hosts: Vec<_> = config.acme_hosts().collect();
+    if hosts.is_empty() {
         let flaw = Flaw::new("certificate: \"acme\" needs names, and hosts has none but \"*\"");
         sink.absence(place, flaw.help("list the names, as in hosts = [\"example.com\", \"*\"]"));
     }
-    for host in hosts {
-        if acme.issuers_for(host).next().is_none() {
-            sink.absence(place, impossible(acme, host));
-        }
+    if config.server.https.is_empty() {
+        let flaw = Flaw::new("https: nothing serves the certificates that certificate = \"acme\" asks for");
+        sink.silence(root.place("server"), flaw.help("add https to [server]"));
     }
-    if asked {
-        check_listeners(root, acme, config);
+    match asking {
+        Some(asking) => check_challenges(root, asking, &hosts, config),
+        None if root.has("acme") || root.may_hide("acme") => {}
+        None => {
+            let flaw = Flaw::new("certificate = \"acme\" has no issuer: there is no [acme]");
+            sink.absence(place, flaw.help("add [acme] with directory and terms_of_service_agreed"));
+        }
     }
 }
 
-fn impossible(acme: &Acme, host: &HostPattern) -> Flaw {
-    let used: BTreeSet<_> = acme.issuers.iter().map(|issuer| issuer.challenge.name()).collect();
+/// Some issuer can validate each host, and somebody answers the CA.
+fn check_challenges(root: &Section<'_>, asking: &Asking, hosts: &[&HostPattern], config: &Config) {
+    let sink = root.run().sink;
+    if asking.challenges.contains(&Some(AcmeChallenge::Http01)) && config.server.http.is_empty() {
+        let flaw = Flaw::new("http: the CA asks over plain HTTP on port 80, where nothing listens");
+        let help = "add http to [server], or choose another challenge in [acme]";
+        sink.silence(root.place("server"), flaw.help(help));
+    }
+    // One that can't be told may be the one that can.
+    let Some(used) = asking.challenges.iter().copied().collect::<Option<Vec<_>>>() else { return };
+    for host in hosts.iter().filter(|host| !used.iter().any(|challenge| challenge.can_validate(host))) {
+        sink.absence(root.place("vhosts"), impossible(&used, host));
+    }
+}
+
+fn impossible(used: &[AcmeChallenge], host: &HostPattern) -> Flaw {
+    let used: BTreeSet<_> = used.iter().map(|challenge| challenge.name()).collect();
     let flaw = Flaw::new(format!(
         "certificate: no issuer can validate {} by {}",
         show(&print_host(host)),
@@ -131,21 +161,6 @@ fn impossible(acme: &Acme, host: &HostPattern) -> Flaw {
         HostPattern::Exact(_) | HostPattern::Any => flaw.help(
             "addresses take challenge = \"http-01\" or \"tls-alpn-01\" in [acme] or one of its issuers",
         ),
-    }
-}
-
-/// Somebody must answer the CA, and somebody must want what it issues.
-fn check_listeners(root: &Section<'_>, acme: &Acme, config: &Config) {
-    let sink = root.run().sink;
-    let uses = |challenge| acme.issuers.iter().any(|issuer| issuer.challenge == challenge);
-    let server = root.place("server");
-    if uses(AcmeChallenge::Http01) && config.server.http.is_empty() {
-        let flaw = Flaw::new("http: the CA asks over plain HTTP on port 80, where nothing listens");
-        sink.absence(server, flaw.help("add http to [server], or choose another challenge in [acme]"));
-    }
-    if config.server.https.is_empty() {
-        let flaw = Flaw::new("https: nothing serves the certificates that certificate = \"acme\" asks for");
-        sink.absence(server, flaw.help("add https to [server]"));
     }
 }
 
