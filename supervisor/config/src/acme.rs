@@ -27,13 +27,6 @@ pub struct Acme {
     pub storage: AcmeStorage,
 }
 
-impl Acme {
-    /// The issuers that can validate `host`, in order.
-    pub fn issuers_for<'a>(&'a self, host: &'a HostPattern) -> impl Iterator<Item = &'a AcmeIssuer> {
-        self.issuers.iter().filter(|issuer| issuer.challenge.can_validate(host))
-    }
-}
-
 impl Config {
     /// Every host that gets a certificate of its own by ACME, in the order of the configuration.
     pub fn acme_hosts(&self) -> impl Iterator<Item = &HostPattern> {
