@@ -34,7 +34,7 @@ pub use pair::{CertificateError, KeysRead};
 pub use resolver::{Entry, Resolver, Source};
 pub use shown::Shown;
 pub use termination::{Chosen, Termination, UnrecognizedName};
-pub use tickets::{BadTicketKeys, TicketKeys};
+pub use tickets::{NoTicketKeys, TicketKeys};
 
 /// Makes aws-lc-rs the process's provider, before anything of the framework can choose another.
 ///

@@ -13,8 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{error::Unspecified, hkdf, rand};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use fluxheim_trust::BadTicketKeys;
 use rustls::server::ProducesTickets;
 use zeroize::Zeroizing;
 
@@ -36,17 +35,9 @@ impl fmt::Debug for TicketKeys {
 
 /// Why a file holds no keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadTicketKeys {
-    #[error(
-        "line {0} is no key: give {LEAST_SECRET} to {MOST_SECRET} random bytes in base64, such as `openssl rand -base64 32` writes"
-    )]
-    Line(usize),
-    #[error("line {0} is a key that stands there before: take it out")]
-    Twice(usize),
-    #[error("it holds no key: write one with `openssl rand -base64 32`")]
-    Empty,
-    #[error("it holds more than {MOST_KEYS} keys: take out those whose tickets are no longer good")]
-    Many,
+pub enum NoTicketKeys {
+    #[error("{0}: {fix}", fix = .0.fix())]
+    Form(#[from] BadTicketKeys),
     #[error("the library makes no key of it")]
     Library,
 }
@@ -56,30 +47,11 @@ impl TicketKeys {
     /// don't count.
     ///
     /// # Errors
-    /// [`BadTicketKeys`], with the line that is none.
-    pub fn read(content: &[u8]) -> Result<Self, BadTicketKeys> {
-        let mut keys: Vec<Arc<Key>> = Vec::new();
-        for (at, line) in content.split(|byte| *byte == b'\n').enumerate() {
-            let line = line.trim_ascii();
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
-            let mut secret = Zeroizing::new([0; ROOM]);
-            let read = STANDARD.decode_slice(line, &mut *secret).map_err(|_| BadTicketKeys::Line(at + 1))?;
-            let secret =
-                secret.get(..read).filter(|secret| (LEAST_SECRET..=MOST_SECRET).contains(&secret.len()));
-            let key = Key::from_secret(secret.ok_or(BadTicketKeys::Line(at + 1))?);
-            let key = key.map_err(|Unspecified| BadTicketKeys::Library)?;
-            if keys.iter().any(|known| known.name == key.name) {
-                return Err(BadTicketKeys::Twice(at + 1));
-            }
-            keys.push(Arc::new(key));
-        }
-        match keys.len() {
-            0 => Err(BadTicketKeys::Empty),
-            1..=MOST_KEYS => Ok(Self(keys)),
-            _ => Err(BadTicketKeys::Many),
-        }
+    /// [`NoTicketKeys`], with the line that is none.
+    pub fn read(content: &[u8]) -> Result<Self, NoTicketKeys> {
+        let secrets = fluxheim_trust::ticket_secrets(content)?;
+        let keys = secrets.iter().map(|secret| Key::from_secret(secret).map(Arc::new));
+        keys.collect::<Result<_, _>>().map(Self).map_err(|Unspecified| NoTicketKeys::Library)
     }
 
     /// One that nobody else has.
@@ -100,7 +72,7 @@ impl Key {
     }
 
     fn random() -> Result<Self, Unspecified> {
-        let mut secret = Zeroizing::new([0; LEAST_SECRET]);
+        let mut secret = Zeroizing::new([0; OWN_SECRET]);
         rand::fill(&mut *secret)?;
         Self::from_secret(&*secret)
     }
@@ -230,14 +202,14 @@ const TAG: usize = 16;
 const TIME: usize = 8;
 /// Seconds.
 const SKEW: u64 = 60;
-const LEAST_SECRET: usize = 32;
-const MOST_SECRET: usize = 64;
-/// What any line that is not far too long decodes into.
-const ROOM: usize = 72;
-const MOST_KEYS: usize = 16;
+/// Bytes of the secret behind a key of our own.
+const OWN_SECRET: usize = 32;
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn line(byte: u8) -> String {
@@ -302,16 +274,8 @@ mod tests {
     }
 
     #[test]
-    fn says_which_line_is_no_key() {
-        let read = |text: &str| TicketKeys::read(text.as_bytes()).unwrap_err();
-        assert_eq!(read("# none\n\n"), BadTicketKeys::Empty);
-        assert_eq!(read(&format!("{}{}", line(1), line(1))), BadTicketKeys::Twice(2));
-        for bad in
-            ["x", "AAAA", &STANDARD.encode([1; 31]), &STANDARD.encode([1; 65]), &STANDARD.encode([1; 400])]
-        {
-            assert_eq!(read(&format!("{}\n{bad}\n", line(1))), BadTicketKeys::Line(3), "{bad}");
-        }
-        let many: String = (0..17).map(line).collect();
-        assert_eq!(read(&many), BadTicketKeys::Many);
+    fn says_what_is_wrong_with_a_file_and_what_mends_it() {
+        let told = TicketKeys::read(format!("{}x", line(1)).as_bytes()).unwrap_err().to_string();
+        assert!(told.starts_with("line 2 is no key: give 32 to 64 random bytes in base64"), "{told}");
     }
 }

@@ -61,10 +61,20 @@ fn state_is_kept_on_a_volume_while_the_root_is_read_only() {
 }
 
 #[test]
+fn without_a_volume_the_option_that_mounts_one_is_named() {
+    let config = mounted_config(CONFIG, &[]);
+    let flux = Container::run(&["--read-only", "--cap-drop", "ALL", "-v", &volume(&config)]);
+    assert_eq!(flux.exit_code(), 78);
+    assert!(flux.logs().contains("--volume NAME:/var/lib/fluxheim"), "{}", flux.logs());
+}
+
+#[test]
 fn a_volume_that_others_can_enter_is_refused_with_the_line_that_mends_it() {
     let (config, state) = (mounted_config(CONFIG, &[]), state(0o755));
     let flux = start(&config, state.path());
     assert_eq!(flux.exit_code(), 78);
-    assert!(flux.logs().contains("chmod 0700 /var/lib/fluxheim"), "{}", flux.logs());
+    for part in ["chmod 0700 /var/lib/fluxheim", "--volume"] {
+        assert!(flux.logs().contains(part), "{}", flux.logs());
+    }
     assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0, "nothing was written");
 }

@@ -154,11 +154,8 @@ fn one(job: &Job, object: &Object, abandoned: &AtomicBool, ground: &mut Ground) 
             inspection = inspect::inspect(object, &judge);
         }
     }
-    if job.how.contents && object.role == Role::CaBundle {
-        pair::look_at_bundle(object, &mut inspection, now());
-    }
-    if job.how.contents && object.role == Role::RevocationList {
-        pair::look_at_revocation_lists(object, &mut inspection, now());
+    if job.how.contents {
+        pair::look_at(object, &mut inspection, now());
     }
     ObjectReport { repaired, ..ObjectReport::new(object.clone(), inspection) }
 }

@@ -81,6 +81,7 @@ pub enum Code {
     SignatureWeak,
     SpecialBits,
     Symlink,
+    TicketKeysUnusable,
     TimedOut,
     TooDeep,
     TooLarge,
@@ -93,7 +94,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in alphabetical order.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::AclDefault,
         Self::AclDormant,
         Self::AclGrants,
@@ -135,6 +136,7 @@ impl Code {
         Self::SignatureWeak,
         Self::SpecialBits,
         Self::Symlink,
+        Self::TicketKeysUnusable,
         Self::TimedOut,
         Self::TooDeep,
         Self::TooLarge,
@@ -190,6 +192,7 @@ impl Code {
             Self::SignatureWeak => "signature-weak",
             Self::SpecialBits => "special-bits",
             Self::Symlink => "symlink",
+            Self::TicketKeysUnusable => "ticket-keys-unusable",
             Self::TimedOut => "timed-out",
             Self::TooDeep => "too-deep",
             Self::TooLarge => "too-large",

@@ -92,7 +92,7 @@ pub(crate) fn inspect_trail(role: Role, judge: &Judge<'_>, trail: Trail) -> Resu
             let pending = matches!(stop.cause, Cause::Missing) && delivery::leads_to_data(&passed);
             let way = if pending { Vec::new() } else { judge.passed(role, &passed, None, &None) };
             let mut findings = way;
-            findings.push(judge.stop(&stop));
+            findings.push(judge.stop(role, &stop));
             // What a rotation removes was reached through a link that leads elsewhere by now.
             if matches!(stop.cause, Cause::Missing) && is_of_volume {
                 return Err(Moved { findings });

@@ -36,6 +36,7 @@ mod static_root;
 )]
 mod sys;
 mod terms;
+mod tickets;
 mod tree;
 mod walk;
 pub mod way;
@@ -51,9 +52,9 @@ pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
 pub use object::{
     Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
-    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, client_ca_bundle,
-    client_pair, client_revocation_lists, inventory, ocsp_response, pair, socket_folder, sticky_key,
-    ticket_keys,
+    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, certificate_name,
+    client_ca_bundle, client_pair, client_revocation_lists, inventory, ocsp_response, pair, socket_folder,
+    sticky_key, ticket_keys,
 };
 pub use pair::{PairRead, read_pair};
 pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain, revocation_lists};
@@ -61,9 +62,10 @@ pub use repair::Repaired;
 pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};
 pub use seen::{DeliverySeen, MountSeen, Seen};
-pub use sense::{CertificateFacts, judge_contents};
+pub use sense::{CertificateFacts, judge_contents, no_cas};
 pub use state::{Failure, Stamp, StateError, StateFolder, StateLock};
 pub use static_root::{
     Listed, Listing, StaticEntry, StaticError, StaticRoot, StaticRootUnusable, read_cached,
 };
 pub use terms::Terms;
+pub use tickets::{BadTicketKeys, ticket_secrets};

@@ -403,11 +403,17 @@ pub fn ticket_keys(config: &Config) -> Option<Object> {
     Some(Object { role: Role::TicketKeys, name: "tls.session_tickets".to_owned(), path })
 }
 
+/// How the files of a certificate of `[[tls.certificates]]` are named.
+#[must_use]
+pub fn certificate_name(name: &str) -> String {
+    format!("tls.certificates {name:?}")
+}
+
 /// The OCSP response that `config.tls.certificates[index]` names, if any.
 #[must_use]
 pub fn ocsp_response(config: &Config, index: usize) -> Option<Object> {
     let certificate = config.tls.certificates.get(index)?;
-    let name = format!("tls.certificates {:?}", certificate.name);
+    let name = certificate_name(&certificate.name);
     Some(Object { role: Role::OcspResponse, name, path: certificate.ocsp.clone()? })
 }
 
@@ -437,7 +443,7 @@ pub fn pair(config: &Config, index: usize) -> Option<Pair> {
     let certificate = config.tls.certificates.get(index)?;
     let users = config.vhosts.iter().filter(|vhost| vhost.certificate.own().contains(&index));
     Some(Pair {
-        name: format!("tls.certificates {:?}", certificate.name),
+        name: certificate_name(&certificate.name),
         cert: certificate.cert.clone(),
         key: certificate.key.clone(),
         hosts: users.flat_map(|vhost| vhost.hosts.iter().cloned()).collect(),

@@ -4,6 +4,8 @@
 //! behind the same link, and where files are replaced one by one both must have stayed in place.
 //! What certificates and keys must be is `sense`'s.
 
+use std::path::Path;
+
 use crate::check::{How, now, over};
 use crate::finding::{Code, Finding, Severity};
 use crate::inspect::{self, Inspection, Judged};
@@ -190,17 +192,16 @@ fn exposed(finding: Finding, file: &Option<Judged>) -> Finding {
     Finding { severity: Severity::Refuse, why, ..finding }
 }
 
-/// Looks at the CA certificates of a bundle.
-pub(crate) fn look_at_bundle(object: &Object, inspection: &mut Inspection, now: i64) {
-    if let Some(bundle) = secret::content(object.role, &object.path, inspection) {
-        inspection.findings.extend(sense::judge_ca_bundle(&object.path, bundle.as_bytes(), now));
-    }
-}
-
-/// Looks at lists of revoked certificates.
-pub(crate) fn look_at_revocation_lists(object: &Object, inspection: &mut Inspection, now: i64) {
-    if let Some(lists) = secret::content(object.role, &object.path, inspection) {
-        inspection.findings.extend(sense::judge_revocation_lists(&object.path, lists.as_bytes(), now));
+/// Looks at what a file holds that is of use by itself.
+pub(crate) fn look_at(object: &Object, inspection: &mut Inspection, now: i64) {
+    let judge: fn(&Path, &[u8], i64) -> Vec<Finding> = match object.role {
+        Role::CaBundle => sense::judge_ca_bundle,
+        Role::RevocationList => sense::judge_revocation_lists,
+        Role::TicketKeys => |path, bytes, _| sense::judge_ticket_keys(path, bytes),
+        _ => return,
+    };
+    if let Some(content) = secret::content(object.role, &object.path, inspection) {
+        inspection.findings.extend(judge(&object.path, content.as_bytes(), now));
     }
 }
 

@@ -4,7 +4,7 @@
 //! certificate. A key is decoded from one set of secret pages into another: the TLS library would do
 //! it through a buffer that it leaves unwiped. Follows RFC 7468 and RFC 1421.
 
-mod base64;
+pub(crate) mod base64;
 mod foreign;
 
 use std::io;

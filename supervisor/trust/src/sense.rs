@@ -22,9 +22,10 @@ use std::path::Path;
 
 use fluxheim_config::HostPattern;
 
-use crate::finding::{Finding, refuse, warn};
+use crate::finding::{Code, Finding, refuse, warn};
 use crate::object::NamedHost;
 use crate::pem::{self, PemKey};
+use crate::tickets;
 use certificate::Certificate;
 use key::Fit;
 use private::Private;
@@ -114,6 +115,22 @@ pub(crate) fn judge_ca_bundle(path: &Path, pem: &[u8], now: i64) -> Vec<Finding>
 /// Judges lists of revoked certificates, likewise.
 pub(crate) fn judge_revocation_lists(path: &Path, bytes: &[u8], now: i64) -> Vec<Finding> {
     revoked::judge(path, bytes, now)
+}
+
+/// Judges keys of session tickets.
+pub(crate) fn judge_ticket_keys(path: &Path, bytes: &[u8]) -> Vec<Finding> {
+    let bad = |bad: tickets::BadTicketKeys| {
+        let why = "the proxy does not start with it, nor take it";
+        refuse(path, Code::TicketKeysUnusable, bad, why, bad.fix())
+    };
+    tickets::ticket_secrets(bytes).map_err(bad).err().into_iter().collect()
+}
+
+/// What is to be said of a file of CAs in which certificates are that vouch for nobody else. Nothing where it
+/// can't be read.
+#[must_use]
+pub fn no_cas(path: &Path, pem: &[u8]) -> Option<Finding> {
+    bundle::no_cas(path, &parse(path, &pem::ca_certificates(pem).ok()?).ok()?)
 }
 
 /// Says of hosts whose vhosts name no certificate that none covers them.

@@ -3,7 +3,7 @@
 //! Owns the decoding alone; writes to memory of the caller and to nothing else. Follows RFC 4648.
 
 /// Undoes base64, white space ignored, padding optional; how many bytes were written.
-pub(super) fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
+pub(crate) fn decode(text: &[u8], out: &mut [u8]) -> Option<usize> {
     let (mut bits, mut held) = (0_u32, 0);
     let (mut digits, mut padding, mut written) = (0_usize, 0, 0);
     for &byte in text {

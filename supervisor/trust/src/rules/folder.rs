@@ -60,7 +60,7 @@ impl Judge<'_> {
             let why = "the proxy can't make anything here".to_owned();
             let fix = match role {
                 Role::SocketFolder => self.tmpfs(path),
-                _ => "mount it writable".to_owned(),
+                _ => self.volume(path),
             };
             findings.push(refuse(path, Code::Unwritable, mount, why, fix));
         }
@@ -82,9 +82,19 @@ impl Judge<'_> {
         let fix = match facts.mount_root && mount.is_memory() {
             // Nobody outside can reach it.
             true => self.tmpfs(path),
-            false => format!("chown {owner} {}", Shown(path)),
+            false => on_host(facts, format!("chown {owner} {}", Shown(path))),
         };
         Some(refuse(path, Code::ForeignOwner, facts, why, fix))
+    }
+
+    /// A place that outlives the container.
+    fn volume(&self, path: &Path) -> String {
+        format!(
+            "mount it writable: --volume NAME:{} without :ro (Docker, Podman); a claim or a generic ephemeral volume \
+             with fsGroup {} (Kubernetes)",
+            Shown(path),
+            self.identity.gid
+        )
     }
 
     /// A writable place of its own. An emptyDir is open to everybody.
@@ -101,7 +111,7 @@ impl Judge<'_> {
         let Kept { path, facts, acl, delivery, .. } = *kept;
         let mut wrong = grants(facts, acl);
         wrong.retain(|grant| !self.trusts(*grant) && !by_fs_group(*grant, delivery, facts));
-        let fix = format!("chmod 0700 {}", Shown(path));
+        let fix = on_host(facts, format!("chmod 0700 {}", Shown(path)));
         if let (AclSeen::Unknown(reason), false) = (acl, wrong.is_empty()) {
             let why = format!("{} may come in: only its owner may", listed(&wrong));
             return Some(unknown(path, Code::AclUnknown, format!("{facts}; an ACL? {reason}"), why, fix));
@@ -139,6 +149,14 @@ impl Judge<'_> {
         let seen = format!("{}, {facts}", facts.kind);
         let why = "the proxy keeps folders and regular files only".to_owned();
         refuse(path, Code::NotAFile, seen, why, format!("rm {}", Shown(path)))
+    }
+}
+
+/// Where `fix` is to be done: what is mounted into a container can be changed from outside only.
+fn on_host(facts: &Facts, fix: String) -> String {
+    match facts.mount_root {
+        true => format!("{fix}  # on the host: of the folder that --volume (Docker, Podman) mounts there"),
+        false => fix,
     }
 }
 

@@ -12,16 +12,23 @@ use crate::bounded::Late;
 use crate::delivery::{Delivery, DeliveryKind};
 use crate::finding::{Code, Finding, Shown};
 use crate::node::{AclSeen, Facts};
+use crate::object::Role;
 use crate::terms::Judge;
 use crate::walk::{Cause, Dir, Stop};
 
 impl Judge<'_> {
     /// The way could not be gone to its end.
-    pub(crate) fn stop(&self, stop: &Stop) -> Finding {
+    pub(crate) fn stop(&self, role: Role, stop: &Stop) -> Finding {
         let Stop { path, cause } = stop;
         match cause {
             Cause::Missing => {
-                let fix = format!("create {}, mount it, or name another path", Shown(path));
+                let shown = Shown(path);
+                let fix = match role {
+                    Role::StateFolder => format!(
+                        "mount a volume there, --volume NAME:{shown} (Docker, Podman), create it, or name another path"
+                    ),
+                    _ => format!("create {shown}, mount it, or name another path"),
+                };
                 refuse(path, Code::Missing, "not there", "nothing to open".to_owned(), fix)
             }
             Cause::Denied(dir) => self.closed(dir),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::certificate::Certificate;
 use super::{dates, kept, parse, text, unread, usage, warn};
-use crate::finding::{Code, Finding};
+use crate::finding::{Code, Finding, Shown};
 use crate::pem;
 
 pub(super) fn judge(path: &Path, bytes: &[u8], now: i64) -> Vec<Finding> {
@@ -29,7 +29,7 @@ pub(super) fn judge(path: &Path, bytes: &[u8], now: i64) -> Vec<Finding> {
 }
 
 /// A certificate of version 1 can't say what it is; as a root it is taken for a CA.
-fn no_cas(path: &Path, bundle: &[Certificate<'_>]) -> Option<Finding> {
+pub(super) fn no_cas(path: &Path, bundle: &[Certificate<'_>]) -> Option<Finding> {
     let is_none =
         |(_, certificate): &(usize, &Certificate<'_>)| certificate.is_v3() && certificate.is_ca != Some(true);
     let found = bundle.iter().enumerate().filter(is_none).map(|(at, certificate)| which(at, certificate));
@@ -38,7 +38,10 @@ fn no_cas(path: &Path, bundle: &[Certificate<'_>]) -> Option<Finding> {
         return None;
     }
     let why = "it vouches for nobody but the one it was made for";
-    let fix = "put the certificate of the CA there";
+    let fix = format!(
+        "put the certificate of the CA there, which `openssl x509 -noout -issuer -in {}` names",
+        Shown(path)
+    );
     Some(warn(path, Code::NotACa, format!("no basic constraints CA:TRUE: {found}"), why, fix))
 }
 
