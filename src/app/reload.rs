@@ -189,8 +189,8 @@ pub(super) fn build(config: Config) -> Result<Built, String> {
     let believed = clients.clone().unwrap_or_default();
     let live = Live::new(config, all, believed).map_err(|errors| join(&errors));
     match (live, certificates, outwards, clients) {
-        (Ok(live), Ok(certificates), Ok(outwards), Ok(_)) => {
-            tell(&certificates, &outwards, &live.config);
+        (Ok(live), Ok(certificates), Ok(outwards), Ok(clients)) => {
+            tell(&certificates, &outwards, &clients, &live.config);
             Ok(Built { live, certificates, sights })
         }
         (live, certificates, outwards, clients) => {
@@ -201,8 +201,9 @@ pub(super) fn build(config: Config) -> Result<Built, String> {
 }
 
 /// What is to be said of files that are used all the same, and of what is not asked of upstreams.
-fn tell(certificates: &Certificates, outwards: &Outwards, config: &Config) {
-    certificates.warnings().chain(&outwards.warnings).for_each(|warning| tracing::warn!("{warning}"));
+fn tell(certificates: &Certificates, outwards: &Outwards, clients: &ClientAuths, config: &Config) {
+    let warnings = certificates.warnings().chain(&outwards.warnings).chain(clients.warnings());
+    warnings.for_each(|warning| tracing::warn!("{warning}"));
     let mut keys = certificates.keys_read();
     keys.add(outwards.keys_read);
     tell_keeping(&keys);

@@ -30,6 +30,8 @@ pub struct ClientAuths(Vec<Option<Arc<ClientAuth>>>);
 pub struct ClientAuth {
     vhost: String,
     verifier: Arc<Verifier>,
+    /// What is worth mending of its files.
+    warning: Option<String>,
     /// No other has it, not even one of the same files read again.
     id: u64,
 }
@@ -97,6 +99,11 @@ impl ClientAuths {
         self.0.get(vhost)?.as_ref()
     }
 
+    /// What is worth mending of their files.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().flatten().filter_map(|auth| auth.warning.as_ref())
+    }
+
     /// Every vhost that asks for certificates.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Arc<ClientAuth>)> {
         self.0.iter().enumerate().filter_map(|(vhost, auth)| Some((vhost, auth.as_ref()?)))
@@ -106,6 +113,13 @@ impl ClientAuths {
 /// Of some vhosts, by their index.
 #[derive(Debug)]
 pub struct Renewed(Vec<(usize, Arc<ClientAuth>)>);
+
+impl Renewed {
+    /// What is worth mending of their files.
+    pub fn warnings(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter_map(|(_, auth)| auth.warning.as_ref())
+    }
+}
 
 fn is_of(config: &Config, vhost: usize, object: &Object) -> bool {
     fluxheim_trust::client_ca_bundle(config, vhost).as_ref() == Some(object)
@@ -122,7 +136,7 @@ impl ClientAuth {
         let label = config.vhosts.get(vhost).map(config::Vhost::label).unwrap_or_default();
         let roots = roots(config, vhost, terms);
         let lists = lists(config, vhost, terms);
-        let (roots, lists) = match (roots, lists) {
+        let ((roots, warning), lists) = match (roots, lists) {
             (Ok(roots), Ok(lists)) => (roots, lists),
             (roots, lists) => {
                 return Err(roots.err().into_iter().chain(lists.err().into_iter().flatten()).collect());
@@ -130,7 +144,8 @@ impl ClientAuth {
         };
         let verifier =
             Verifier::new(asked, roots, lists).map_err(|error| vec![unusable(&asked.ca, &error)])?;
-        Ok(Self { vhost: label, verifier: Arc::new(verifier), id: NEXT_ID.fetch_add(1, Ordering::Relaxed) })
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { vhost: label, verifier: Arc::new(verifier), warning, id })
     }
 
     /// What handshakes ask.
@@ -279,9 +294,10 @@ pub fn outcome(error: &Error) -> Option<&'static str> {
     })
 }
 
-fn roots(config: &Config, vhost: usize, terms: &Terms) -> Result<RootCertStore, Unusable> {
+/// The CAs, and what is worth mending of their file.
+fn roots(config: &Config, vhost: usize, terms: &Terms) -> Result<(RootCertStore, Option<String>), Unusable> {
     let mut roots = RootCertStore::empty();
-    let Some(object) = fluxheim_trust::client_ca_bundle(config, vhost) else { return Ok(roots) };
+    let Some(object) = fluxheim_trust::client_ca_bundle(config, vhost) else { return Ok((roots, None)) };
     let pem = fluxheim_trust::read(&object, terms)?;
     let cas = fluxheim_trust::ca_certificates(pem.as_bytes())
         .map_err(|error| unusable(&object.path, &format!("no usable CAs ({error}): give them as PEM")))?;
@@ -291,7 +307,8 @@ fn roots(config: &Config, vhost: usize, terms: &Terms) -> Result<RootCertStore, 
             unusable(&object.path, &reason)
         })?;
     }
-    Ok(roots)
+    let warning = fluxheim_trust::no_cas(&object.path, pem.as_bytes());
+    Ok((roots, warning.map(|warning| warning.to_string())))
 }
 
 fn lists(

@@ -55,7 +55,7 @@ impl Outwards {
         let Some(tls) = &upstream.tls else { return Ok(None) };
         let mut digest = DefaultHasher::new();
         (tls.min_version as u8, tls.insecure_skip_verify).hash(&mut digest);
-        let ca = own_cas(upstream, terms, &mut digest);
+        let ca = self.own_cas(upstream, terms, &mut digest);
         let client = self.client(upstream, terms, &mut digest);
         match (ca, client) {
             (Ok(ca), Ok(client)) => {
@@ -66,6 +66,32 @@ impl Outwards {
                 Err(ca.err().into_iter().flatten().chain(client.err().into_iter().flatten()).collect())
             }
         }
+    }
+
+    /// The CAs of its own, if it names any.
+    fn own_cas(
+        &mut self,
+        upstream: &Upstream,
+        terms: &Terms,
+        digest: &mut DefaultHasher,
+    ) -> Result<Option<Arc<CaType>>, Vec<CertificateError>> {
+        let Some(object) = fluxheim_trust::ca_bundle(upstream) else { return Ok(None) };
+        let pem = fluxheim_trust::read(&object, terms).map_err(|refused| vec![refused.into()])?;
+        let cas = fluxheim_trust::ca_certificates(pem.as_bytes()).map_err(|error| {
+            vec![unusable(&object.path, &format!("no usable CAs ({error}): give them as PEM"))]
+        })?;
+        check(&object.path, &cas)?;
+        for (at, ca) in cas.iter().enumerate() {
+            if let Err(error) = webpki::anchor_from_trusted_cert(&CertificateDer::from(ca.as_slice())) {
+                let reason =
+                    format!("certificate {} can't vouch for any other ({error}): take it out", at + 1);
+                return Err(vec![unusable(&object.path, &reason)]);
+            }
+        }
+        self.warnings
+            .extend(fluxheim_trust::no_cas(&object.path, pem.as_bytes()).map(|warning| warning.to_string()));
+        cas.hash(digest);
+        Ok(Some(wrapped(cas)))
     }
 
     /// The framework takes the key as bytes and parses them for each connection, so they stay in memory
@@ -97,29 +123,10 @@ impl Outwards {
 /// # Errors
 /// Every file that can't be used.
 pub fn read_outward(upstream: &Upstream, terms: &Terms) -> Result<Option<Outward>, Vec<CertificateError>> {
-    Outwards::default().read(upstream, terms)
-}
-
-/// The CAs of its own, if it names any.
-fn own_cas(
-    upstream: &Upstream,
-    terms: &Terms,
-    digest: &mut DefaultHasher,
-) -> Result<Option<Arc<CaType>>, Vec<CertificateError>> {
-    let Some(object) = fluxheim_trust::ca_bundle(upstream) else { return Ok(None) };
-    let pem = fluxheim_trust::read(&object, terms).map_err(|refused| vec![refused.into()])?;
-    let cas = fluxheim_trust::ca_certificates(pem.as_bytes()).map_err(|error| {
-        vec![unusable(&object.path, &format!("no usable CAs ({error}): give them as PEM"))]
-    })?;
-    check(&object.path, &cas)?;
-    for (at, ca) in cas.iter().enumerate() {
-        if let Err(error) = webpki::anchor_from_trusted_cert(&CertificateDer::from(ca.as_slice())) {
-            let reason = format!("certificate {} can't vouch for any other ({error}): take it out", at + 1);
-            return Err(vec![unusable(&object.path, &reason)]);
-        }
-    }
-    cas.hash(digest);
-    Ok(Some(wrapped(cas)))
+    let mut outwards = Outwards::default();
+    let outward = outwards.read(upstream, terms)?;
+    outwards.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    Ok(outward)
 }
 
 /// The framework takes for granted that certificates can be parsed.
