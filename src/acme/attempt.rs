@@ -4,7 +4,7 @@
 //! while), and keeps it, so that a restart is no way around a pause.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fluxheim_config::AcmeChallenge;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::account::{self, Opened};
 use super::client::heeding;
-use super::clock::seconds;
+use super::clock::{date, seconds};
 use super::failure::Failure;
 use super::order::{self, Job, Kept};
 use super::pair;
@@ -22,6 +22,7 @@ use super::record::{self, CertificateRecord, ScheduleRecord};
 use super::schedule::{self, Ledger};
 use super::settings::{Host, Issuer, Settings};
 use super::store::{Expect, Key, Lease, Store, StoreError, Version};
+use super::waiting::{OutOfOrder, Wait};
 use crate::telemetry::Telemetry;
 
 /// What attempts share.
@@ -32,15 +33,7 @@ pub(super) struct Attempts {
     /// By name and directory; opened one at a time.
     accounts: tokio::sync::Mutex<HashMap<String, Opened>>,
     ledger: tokio::sync::Mutex<()>,
-    down: Mutex<HashMap<String, Down>>,
-}
-
-/// An issuer that is out of order.
-#[derive(Debug, Clone, Copy)]
-struct Down {
-    failures: u32,
-    since: u64,
-    until: u64,
+    out_of_order: OutOfOrder,
 }
 
 /// How an attempt ended.
@@ -48,9 +41,10 @@ pub(super) enum Ended {
     Issued,
     /// Of all issuers; the last failure. It has been told.
     Failed(String),
-    /// Nobody could be asked yet.
+    /// Nobody could be asked yet; why, and whom that is about.
     Waiting {
         until: u64,
+        why: String,
     },
 }
 
@@ -64,7 +58,7 @@ impl Attempts {
             telemetry,
             accounts: tokio::sync::Mutex::default(),
             ledger: tokio::sync::Mutex::default(),
-            down: Mutex::default(),
+            out_of_order: OutOfOrder::default(),
         }
     }
 
@@ -72,7 +66,8 @@ impl Attempts {
     pub(super) async fn attempt(&self, settings: &Settings, host: &Host, lease: &Lease) -> Ended {
         // Without it nobody knows whom not to ask.
         let Ok(schedule) = self.schedule(&host.name).await else {
-            return Ended::Waiting { until: seconds() + UNKNOWN };
+            let why = "the storage of [acme] does not say whom to ask: see the lines about it".to_owned();
+            return Ended::Waiting { until: seconds() + UNKNOWN, why };
         };
         let kept = match order::kept(&*self.store, host).await {
             Ok(kept) => kept,
@@ -80,7 +75,7 @@ impl Attempts {
         };
         let mut kept = kept.filter(|kept| is_of(settings, kept));
         let now = seconds();
-        let (ready, until) = self.ready(settings, host, &schedule.0, kept.as_ref(), now);
+        let (ready, waiting) = self.ready(settings, host, &schedule.0, kept.as_ref(), now);
         let mut failure = None;
         for issuer in ready {
             let own = kept.take_if(|kept| kept.record.issuer == issuer.config.name);
@@ -90,7 +85,9 @@ impl Attempts {
                     return Ended::Issued;
                 }
                 // Nobody's failure: the order is made when there is room.
-                Err(Failure::Full { until }) => return Ended::Waiting { until },
+                Err(failure @ Failure::Full { until }) => {
+                    return Ended::Waiting { until, why: format!("{failure} until {}", date(until)) };
+                }
                 Err(failure @ Failure::Lost) => return Ended::Failed(failure.to_string()),
                 Err(failed) => {
                     self.note(issuer, host, &failed);
@@ -103,12 +100,16 @@ impl Attempts {
             }
         }
         match failure {
-            None => Ended::Waiting { until: until.max(now + 1) },
+            None => {
+                let until = waiting.iter().map(|wait| wait.until).min().unwrap_or(now + UNKNOWN);
+                let why = waiting.iter().map(Wait::to_string).collect::<Vec<_>>().join(", ");
+                Ended::Waiting { until: until.max(now + 1), why }
+            }
             Some((issuer, failure)) => self.failed(host, Some(issuer), &failure, lease).await,
         }
     }
 
-    /// The issuers that may be asked now, that of the order which is under way first; and when there is another.
+    /// The issuers that may be asked now, that of the order which is under way first; and the others.
     fn ready<'a>(
         &self,
         settings: &'a Settings,
@@ -116,14 +117,14 @@ impl Attempts {
         schedule: &ScheduleRecord,
         kept: Option<&Kept>,
         now: u64,
-    ) -> (Vec<&'a Issuer>, u64) {
-        let (mut ready, mut until) = (Vec::new(), u64::MAX);
+    ) -> (Vec<&'a Issuer>, Vec<Wait<'a>>) {
+        let (mut ready, mut waiting) = (Vec::new(), Vec::new());
         for issuer in settings.issuers_for(host) {
             let name = &issuer.config.name;
             let asked_to_wait = schedule.waits.get(name).copied().unwrap_or(0);
-            let free = asked_to_wait.max(self.down_until(name, now));
-            if free > now && schedule.decided <= now {
-                until = until.min(free);
+            let until = asked_to_wait.max(self.out_of_order.until(name, now));
+            if until > now && schedule.decided <= now {
+                waiting.push(Wait { issuer: name, asked: asked_to_wait == until, until });
             } else {
                 ready.push(issuer);
             }
@@ -131,7 +132,7 @@ impl Attempts {
         if let Some(kept) = kept {
             ready.sort_by_key(|issuer| issuer.config.name != kept.record.issuer);
         }
-        (ready, until)
+        (ready, waiting)
     }
 
     async fn one(
@@ -148,7 +149,7 @@ impl Attempts {
             let (done, wait) = heeding(self.once(settings, issuer, host, kept, lease)).await;
             let failure = match done {
                 Ok(()) => {
-                    self.up(&issuer.config.name);
+                    self.out_of_order.rose(&issuer.config.name);
                     return Ok(());
                 }
                 Err(failure) => failure.waiting(wait),
@@ -213,7 +214,7 @@ impl Attempts {
             return Ok(opened.clone());
         }
         // Others that waited for the lock need not find out for themselves.
-        if self.down_until(&issuer.config.name, seconds()) > seconds() {
+        if self.out_of_order.until(&issuer.config.name, seconds()) > seconds() {
             return Err(Failure::Issuer("it was out of order a moment ago".to_owned()));
         }
         let opened = account::open(&*self.store, lease, issuer).await?;
@@ -344,24 +345,8 @@ impl Attempts {
             "no certificate was issued"
         );
         if matches!(failure, Failure::Issuer(_)) {
-            let now = seconds();
-            let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-            let failures = down.get(name).filter(|down| down.until <= now).map_or(0, |down| down.failures);
-            if down.get(name).is_none_or(|down| down.until <= now) {
-                let pause = schedule::pause(failures + 1, None, 0.0).min(LONGEST_DOWN);
-                down.insert(name.clone(), Down { failures: failures + 1, since: now, until: now + pause });
-            }
+            self.out_of_order.fell(name, seconds());
         }
-    }
-
-    fn down_until(&self, issuer: &str, now: u64) -> u64 {
-        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        // One of the future is from before the clock was set back.
-        down.get(issuer).filter(|down| down.since <= now).map_or(0, |down| down.until)
-    }
-
-    fn up(&self, issuer: &str) {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner).remove(issuer);
     }
 }
 
@@ -391,4 +376,3 @@ const LOOK_AGAIN: u64 = 300;
 /// How long to wait for a storage that can't say whom to leave alone.
 const UNKNOWN: u64 = 60;
 const SHORTLY: Duration = Duration::from_millis(100);
-const LONGEST_DOWN: u64 = 3600;

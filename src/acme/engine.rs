@@ -4,8 +4,10 @@
 //! it puts into the store. Every plan is made anew each minute from the time of day, so that neither a clock
 //! that jumps nor a machine that slept leads it astray.
 
+mod answers;
 mod due;
 mod operator;
+mod standing;
 mod suggested;
 
 use std::collections::BTreeMap;
@@ -19,14 +21,17 @@ use tokio::task::JoinSet;
 use super::attempt::{Attempts, Ended};
 use super::challenges::Challenges;
 use super::clock::seconds;
+use super::failure::Failure;
 use super::pair::{self, Facts};
 use super::presenting::Presenter;
-use super::record::{self, CertificateRecord, ChallengeRecord};
+use super::record::CertificateRecord;
 use super::settings::{Host, Settings};
-use super::store::{Change, Expect, Key, Kind, Lease, Name, Store};
+use super::store::{Change, Key, Kind, Lease, Name, Store};
 use due::{Due, State};
 pub(super) use operator::Command;
 pub use operator::{Order, Refused};
+pub use standing::Standing;
+pub(super) use standing::Standings;
 use suggested::ask;
 
 use crate::telemetry::Telemetry;
@@ -40,6 +45,7 @@ pub struct Engine {
     attempts: Arc<Attempts>,
     certificates: Arc<Resolver>,
     hosts: BTreeMap<String, State>,
+    standings: Standings,
     tasks: JoinSet<Done>,
     lease: Option<Arc<Lease>>,
 }
@@ -75,9 +81,15 @@ impl Engine {
             attempts,
             certificates,
             hosts: BTreeMap::new(),
+            standings: Standings::default(),
             tasks: JoinSet::new(),
             lease: None,
         }
+    }
+
+    /// How every host stands, kept up to date.
+    pub(super) fn standings(&self) -> Standings {
+        self.standings.clone()
     }
 
     /// Serves what the store has already, or what stands in for it: before the first client comes.
@@ -132,6 +144,7 @@ impl Engine {
                 false => next = next.min(at),
             }
         }
+        self.standings.tell(&self.hosts);
         self.attempts.telemetry.metrics.acme.storage(self.store.is_up());
         if due.is_empty() && self.tasks.is_empty() {
             self.lease = None;
@@ -210,17 +223,21 @@ impl Engine {
             What::Asked => return,
             What::Ended(Ended::Issued) => {
                 state.wanted = false;
+                if state.facts.as_ref().is_some_and(Facts::came_late) {
+                    tracing::warn!(host = done.host, "by this machine's clock, {LATE}");
+                }
                 Ok(format!("{} has a new certificate", done.host))
             }
             What::Ended(Ended::Failed(why)) => {
                 state.wanted = false;
                 Err(why)
             }
-            What::Ended(Ended::Waiting { until }) => {
+            What::Ended(Ended::Waiting { until, why }) => {
                 state.schedule.not_before = until;
                 state.schedule.decided = seconds();
                 state.wanted = false;
-                Err("every issuer asked to wait, or is out of order".to_owned())
+                tracing::info!(host = done.host, reason = why, "no certificate is ordered yet");
+                Err(why)
             }
         };
         for waiting in std::mem::take(&mut state.waiting) {
@@ -286,14 +303,6 @@ impl Engine {
         }
     }
 
-    /// Answers of other replicas that this one was not told of.
-    async fn follow_challenges(&self) {
-        let Ok(keys) = self.store.list(Kind::Challenge).await else { return };
-        for key in keys {
-            self.attempts.presenter.challenges.follow(&key).await;
-        }
-    }
-
     async fn look_again(&mut self) {
         let settings = Arc::clone(&self.settings.borrow());
         for host in &settings.hosts {
@@ -337,18 +346,19 @@ impl Engine {
             }
             return None;
         };
-        let pair =
-            CertificateRecord::read(entry.value.as_bytes()).map_err(|error| error.to_string()).and_then(
-                |record| pair::certified(&record.chain, &record.key.0).map_err(|error| error.to_string()),
-            );
-        let pair = pair.and_then(|pair| Ok((pair::facts(&pair).map_err(|error| error.to_string())?, pair)));
+        let read = |bytes: &[u8]| -> Result<_, Failure> {
+            let record = CertificateRecord::read(bytes)?;
+            let pair = pair::certified(&record.chain, &record.key.0)?;
+            Ok((Facts { issued: record.origin.issued, ..pair::facts(&pair)? }, pair))
+        };
+        let pair = read(entry.value.as_bytes());
         match pair {
             Ok((facts, pair)) => {
                 self.certificates.install(&host.name, vec![pair]);
                 Some(facts)
             }
             Err(error) => {
-                tracing::error!(host = host.name, error, "the certificate that is kept can't be used");
+                tracing::error!(host = host.name, %error, "the certificate that is kept can't be used");
                 if !known {
                     self.stand_in(settings, host);
                 }
@@ -366,29 +376,11 @@ impl Engine {
             },
         }
     }
-
-    /// Takes away answers that a crash has left.
-    async fn sweep(&self) {
-        let keys = match self.store.list(Kind::Challenge).await {
-            Ok(keys) => keys,
-            Err(error) => return tracing::debug!(%error, "answers to CAs can't be listed"),
-        };
-        for key in keys {
-            let Ok(Some(entry)) = self.store.get(&key).await else { continue };
-            let left = record::read::<ChallengeRecord>(entry.value.as_bytes());
-            if left.is_ok_and(|left| left.until > seconds()) {
-                continue;
-            }
-            let gone = self.store.delete(&key, Expect::Version(entry.version), self.lease.as_deref()).await;
-            if let Err(error) = gone {
-                tracing::debug!(%key, %error, "an answer to a CA could not be removed");
-            }
-        }
-    }
 }
 
 /// A local disk takes far less; a storage that is away must not keep us from serving the rest.
 const PREPARING: Duration = Duration::from_secs(10);
+const LATE: &str = "the certificate that came just now is old: is the clock right?";
 const LOCK: &str = "orders";
 /// A replica that died holds up the others for no longer.
 const LOCK_TTL: Duration = Duration::from_secs(30);

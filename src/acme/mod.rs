@@ -19,14 +19,15 @@ mod record;
 mod schedule;
 mod settings;
 pub mod store;
+mod waiting;
 
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use challenges::Challenges;
-use engine::Command;
-pub use engine::{Engine, Order, Refused};
+use engine::{Command, Standings};
+pub use engine::{Engine, Order, Refused, Standing};
 pub use pair::PLACEHOLDER;
 pub use settings::{Settings, SettingsError};
 use store::Store;
@@ -39,6 +40,7 @@ use crate::tls::Resolver;
 pub struct Handle {
     settings: watch::Sender<Arc<Settings>>,
     commands: mpsc::Sender<Command>,
+    standings: Standings,
 }
 
 impl Handle {
@@ -57,6 +59,12 @@ impl Handle {
         let ended = || Refused::NotNow("the process is about to stop".to_owned());
         self.commands.send(Command { order, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
+    }
+
+    /// How a host stands.
+    #[must_use]
+    pub fn standing(&self, host: &str) -> Standing {
+        self.standings.of(host)
     }
 
     /// The names of the issuers.
@@ -78,7 +86,8 @@ pub fn engine(
     let (settings, followed) = watch::channel(Arc::new(settings));
     let (commands, obeyed) = mpsc::channel(COMMANDS);
     let engine = Engine::new(followed, obeyed, store, challenges, certificates, telemetry);
-    (engine, Handle { settings, commands })
+    let standings = engine.standings();
+    (engine, Handle { settings, commands, standings })
 }
 
 /// Operators are few.

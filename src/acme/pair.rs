@@ -47,6 +47,27 @@ pub(super) struct Facts {
     pub(super) not_after: u64,
     /// What ARI calls it (RFC 9773 section 4.1), if it has an authority key identifier.
     pub(super) id: Option<CertificateIdentifier<'static>>,
+    /// When it came, in seconds since 1970 by this machine's clock; 0 where that is not known.
+    pub(super) issued: u64,
+}
+
+impl Facts {
+    /// Whether much of its life was over when it came: this machine's clock is ahead of the CA's.
+    #[must_use]
+    pub(super) const fn came_late(&self) -> bool {
+        self.issued.saturating_sub(self.not_before) > self.not_after.saturating_sub(self.not_before) / 3
+    }
+
+    /// Before that it is not renewed for its age. By a clock that is ahead the next one would be due at once too,
+    /// and the next, as fast as they come. A clock that was set back since is right by now.
+    #[must_use]
+    pub(super) const fn earliest_renewal(&self, now: u64) -> u64 {
+        if self.came_late() && self.issued <= now {
+            self.issued + self.not_after.saturating_sub(self.issued) / 3
+        } else {
+            0
+        }
+    }
 }
 
 /// A new private key in PEM (PKCS#8); may take seconds for RSA.
@@ -111,6 +132,7 @@ pub(super) fn facts(pair: &CertifiedKey) -> Result<Facts, PairError> {
         not_before: seconds(leaf.validity().not_before.timestamp()),
         not_after: seconds(leaf.validity().not_after.timestamp()),
         id: id(&leaf),
+        issued: 0,
     })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::Refused;
 use super::suggested::LONGEST_ASK;
+use super::{Refused, Standing};
 use crate::acme::pair::Facts;
 use crate::acme::record::ScheduleRecord;
 use crate::acme::schedule;
@@ -37,6 +37,13 @@ pub(super) enum Due {
 }
 
 impl State {
+    pub(super) fn standing(&self) -> Standing {
+        let revoked = self.schedule.revoked.is_some()
+            && self.schedule.revoked == self.facts.as_ref().map(|facts| (facts.not_before, facts.not_after));
+        let failures = self.schedule.failures;
+        Standing { failures, error: self.schedule.error.clone().filter(|_| failures > 0), revoked }
+    }
+
     /// What is due, and when, where certificates are renewed that long before their end.
     pub(super) fn due(&self, renew_before: Option<Duration>, now: u64) -> (u64, Due) {
         if self.wanted {
@@ -54,7 +61,7 @@ impl State {
         let id = facts.id.as_ref().map(ToString::to_string);
         let told = self.schedule.window.filter(|_| id.is_some() && self.schedule.of == id);
         let renewal = told.map_or(own, |window| schedule::within(window, chance).min(facts.not_after));
-        let order = renewal.max(not_before);
+        let order = renewal.max(facts.earliest_renewal(now)).max(not_before);
         let ask = if self.schedule.of == id { self.schedule.ask.min(now + LONGEST_ASK) } else { 0 };
         match id {
             Some(_) if ask < order && order > now => (ask, Due::Ask),
@@ -72,7 +79,7 @@ mod tests {
 
     /// A host whose certificate has just begun.
     fn fresh() -> State {
-        let facts = Facts { not_before: NOW, not_after: NOW + LIFE, id: None };
+        let facts = Facts { not_before: NOW, not_after: NOW + LIFE, id: None, issued: NOW };
         State { facts: Some(facts), ..State::default() }
     }
 
@@ -95,13 +102,32 @@ mod tests {
     }
 
     #[test]
+    fn by_a_clock_that_is_ahead_not_every_certificate_is_due_as_soon_as_it_comes() {
+        let late = NOW + LIFE * 9 / 10;
+        let mut state = fresh();
+        // Known before the clock was: due at once.
+        assert!(state.due(None, late).0 <= late);
+        // The one that came then is as old.
+        state.facts = state.facts.map(|facts| Facts { issued: late, ..facts });
+        assert_eq!(state.due(None, late), (late + LIFE / 30, Due::Order));
+        assert_eq!(state.due(None, late + LIFE / 30).0, late + LIFE / 30);
+        // The clock was set back since.
+        let (at, _) = state.due(None, NOW + 60);
+        assert!((NOW + LIFE / 2..=NOW + LIFE * 2 / 3).contains(&at), "{}", at - NOW);
+        // Those that a CA dates back a little are as others.
+        state.facts = state.facts.map(|facts| Facts { issued: NOW + 3600, ..facts });
+        assert!(state.due(None, NOW).0 <= NOW + LIFE * 2 / 3);
+    }
+
+    #[test]
     fn one_that_is_revoked_is_replaced_as_soon_as_may_be_and_its_successor_is_not() {
         let mut state = fresh();
         state.schedule.revoked = Some((NOW, NOW + LIFE));
         assert_eq!(state.due(None, NOW), (0, Due::Order));
         (state.schedule.decided, state.schedule.not_before) = (NOW, NOW + 60);
         assert_eq!(state.due(None, NOW), (NOW + 60, Due::Order));
-        state.facts = Some(Facts { not_before: NOW + 90, not_after: NOW + 90 + LIFE, id: None });
+        state.facts =
+            Some(Facts { not_before: NOW + 90, not_after: NOW + 90 + LIFE, id: None, issued: NOW + 90 });
         assert!(state.due(None, NOW + 90).0 > NOW + LIFE / 2);
     }
 
