@@ -146,6 +146,23 @@ pub struct Certificates {
 /// The source of what stands in until the first certificate by ACME is there.
 pub const PLACEHOLDER: &str = "placeholder";
 
+/// How a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateState {
+    Good,
+    /// Past its end.
+    Expired,
+    /// Its files were replaced by what can't be used: what was read before is served.
+    Refused,
+    /// It could not be renewed, the last time.
+    Failing,
+    /// By an operator's order; another one is ordered.
+    Revoked,
+    /// It stands in for one that is not there yet.
+    Placeholder,
+}
+
 /// A certificate that is served.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
@@ -155,6 +172,8 @@ pub struct Certificate {
     pub not_before: i64,
     pub not_after: i64,
     pub issuer: String,
+    pub state: CertificateState,
+    pub detail: Option<String>,
 }
 
 /// An error (RFC 9457).

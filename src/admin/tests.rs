@@ -119,6 +119,8 @@ fn answers() -> Vec<(&'static str, Value)> {
         not_before: 1,
         not_after: 1,
         issuer: text(),
+        state: CertificateState::Failing,
+        detail: Some(text()),
     };
     let reloaded = Reloaded { sha256: text(), changed: true, until_restart: vec![text()] };
     let draining = Draining { connections: 0, in_flight: 0, drain_delay: 0.5, drain_timeout: 0.5 };

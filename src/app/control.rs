@@ -11,13 +11,16 @@ use fluxheim_posture::handoff;
 use fluxheim_posture::proxy::ProxyReport;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::acme::PLACEHOLDER;
+use crate::acme::Handle;
 use crate::admin::seen::{
     Address, Certificate, Control as ControlSeen, Draining, Health, Listener, Posture, Reloaded, Server,
     ServerState, SetBy, Status, Upstream,
 };
 use crate::admin::{Acme, Operations, Refusal};
+use crate::app::expiry;
 use crate::app::record::{Record, unix_now};
+use crate::app::rotate;
+use crate::app::shown::{Known, certificate};
 use crate::app::signals::Order;
 use crate::edge::live::Live;
 use crate::telemetry::Telemetry;
@@ -38,6 +41,8 @@ pub(super) struct Control {
     pub started: (u64, Instant),
     /// Who orders certificates.
     pub acme: Option<Arc<dyn Acme>>,
+    /// The same, who knows how each host stands.
+    pub engine: Option<Handle>,
 }
 
 /// What is known of the process's hardening.
@@ -83,7 +88,12 @@ impl Operations for Control {
     }
 
     fn certificates(&self) -> Vec<Certificate> {
-        self.termination.resolver().inventory().into_iter().map(certificate).collect()
+        let now = expiry::now();
+        let entries = self.termination.resolver().inventory().into_iter();
+        entries
+            .map(|entry| (self.known(&entry), entry))
+            .map(|(known, entry)| certificate(entry, known, now))
+            .collect()
     }
 
     fn posture(&self) -> Posture {
@@ -159,6 +169,18 @@ impl Operations for Control {
     }
 }
 
+impl Control {
+    fn known(&self, entry: &Entry) -> Known {
+        match (entry.source, &self.engine) {
+            (Source::File, _) => {
+                Known { refused: self.record.why_refused(&rotate::named(&entry.name)), ..Known::default() }
+            }
+            (Source::Issued, Some(engine)) => Known { refused: None, standing: engine.standing(&entry.name) },
+            (Source::Issued, None) => Known::default(),
+        }
+    }
+}
+
 fn upstream(pool: &Pool, servers: Vec<ServerListed>) -> Upstream {
     let servers = servers.into_iter().map(|listed| Server {
         server: listed.server,
@@ -167,23 +189,6 @@ fn upstream(pool: &Pool, servers: Vec<ServerListed>) -> Upstream {
         addresses: listed.addresses.iter().map(address).collect(),
     });
     Upstream { name: pool.config.name.clone(), waiting: pool.waiting(), servers: servers.collect() }
-}
-
-fn certificate(entry: Entry) -> Certificate {
-    let Entry { name, source, about } = entry;
-    let source = match source {
-        Source::File => "file",
-        Source::Issued if about.issuer.contains(PLACEHOLDER) => crate::admin::seen::PLACEHOLDER,
-        Source::Issued => "acme",
-    };
-    Certificate {
-        name,
-        source: source.to_owned(),
-        names: about.names.to_vec(),
-        not_before: about.not_before,
-        not_after: about.not_after,
-        issuer: about.issuer,
-    }
 }
 
 fn address(seen: &ServerSeen) -> Address {

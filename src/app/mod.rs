@@ -19,6 +19,7 @@ mod record;
 mod reload;
 mod rotate;
 mod serve;
+mod shown;
 mod signals;
 
 use std::io::Write;

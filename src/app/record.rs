@@ -2,6 +2,7 @@
 //!
 //! Owns the memory of it, for the admin API; changes nothing.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,22 +12,32 @@ use fluxheim_config::Config;
 
 use crate::admin::seen::{Attempt, Running};
 use crate::app::reload::Outcome;
+use crate::telemetry::certificates::FileLabels;
 
 /// What is known of the configuration.
 #[derive(Debug)]
-pub(super) struct Record(Mutex<(Running, Option<Attempt>)>);
+pub(super) struct Record {
+    config: Mutex<(Running, Option<Attempt>)>,
+    /// Files that were replaced by what can't be used, and why.
+    refused: Mutex<BTreeMap<FileLabels, String>>,
+}
 
 impl Record {
     /// The configuration that the process starts with, read from `path`.
     pub(super) fn new(path: &std::path::Path, config: &Config) -> Self {
         let path = path.display().to_string();
-        Self(Mutex::new((Running { path, sha256: hash(config), since: unix_now() }, None)))
+        let running = Running { path, sha256: hash(config), since: unix_now() };
+        Self { config: Mutex::new((running, None)), refused: Mutex::default() }
     }
 
     /// A reload has ended so.
     pub(super) fn tried(&self, outcome: &Outcome) {
         let at = unix_now();
-        let mut record = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if outcome.is_ok() {
+            // All files were read anew.
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        let mut record = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(taken) => {
                 record.0.since = at;
@@ -39,7 +50,24 @@ impl Record {
 
     /// What is in use, and the last attempt to change it.
     pub(super) fn seen(&self) -> (Running, Option<Attempt>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A file was replaced by what can't be used, for that reason.
+    pub(super) fn refused(&self, file: &FileLabels, reason: &str) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.insert(file.clone(), reason.to_owned());
+    }
+
+    /// A file can be used.
+    pub(super) fn taken(&self, file: &FileLabels) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(file);
+    }
+
+    /// Why files of `name` can't be used, where they were replaced by such.
+    pub(super) fn why_refused(&self, name: &str) -> Option<String> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().find(|(file, _)| file.name == name).map(|(_, reason)| reason.clone())
     }
 }
 

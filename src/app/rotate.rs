@@ -134,6 +134,7 @@ impl Reloadable {
             let Some(file) = self.rotating.files.get(index) else { continue };
             match result {
                 Ok(read) => {
+                    self.record.taken(file);
                     if tell == Tell::Recovered {
                         tracing::info!(name = file.name, path = file.path, "can be used again");
                     }
@@ -145,6 +146,7 @@ impl Reloadable {
                             self.tell_taken(file);
                         }
                         Read::Clients(clients) => {
+                            clients.warnings().for_each(|warning| tracing::warn!("{warning}"));
                             let live = self.live.load();
                             let clients = live.clients.load().with(clients);
                             self.termination.believe(&live.config, &clients);
@@ -171,6 +173,7 @@ impl Reloadable {
     fn tell_bad(&self, file: &FileLabels, tell: Tell, reason: &str) {
         let FileLabels { role, name, path } = file;
         if tell == Tell::Alarm {
+            self.record.refused(file, reason);
             self.telemetry.metrics.files.failed(file);
             tracing::error!(
                 role,
@@ -302,6 +305,16 @@ fn explained(reason: String, config: &Config, at: &Configuration, confined_to: O
     )
 }
 
+/// How metrics call the files of a certificate of the configuration.
+pub(super) fn named(certificate: &str) -> String {
+    plain(&fluxheim_trust::certificate_name(certificate))
+}
+
+/// As people write it in a query.
+fn plain(name: &str) -> String {
+    name.replace('"', "")
+}
+
 fn labels(item: &Item) -> FileLabels {
     let objects = item.objects();
     let first = objects.first();
@@ -311,8 +324,7 @@ fn labels(item: &Item) -> FileLabels {
             Item::Pair(pair) if pair.shown_to == ShownTo::Upstreams => "client-certificate",
             Item::Pair(_) | Item::One(_) => role,
         },
-        // As people write it in a query.
-        name: first.map_or_else(String::new, |object| object.name.replace('"', "")),
+        name: first.map_or_else(String::new, |object| plain(&object.name)),
         path: first.map_or_else(String::new, |object| object.path.display().to_string()),
     }
 }

@@ -262,6 +262,7 @@ impl Proxy {
             evidence,
             started: started_now(),
             acme: self.reloadable.acme.clone().map(|acme| Arc::new(Certify(acme)) as _),
+            engine: self.reloadable.acme.clone(),
         };
         let server = admin::Server::new(listener, Arc::new(control), Arc::clone(&self.telemetry))?;
         tracing::info!(socket = %socket.path().display(), "admin socket listening");

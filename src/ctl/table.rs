@@ -4,7 +4,7 @@
 
 use crate::admin::seen::PLACEHOLDER;
 use crate::admin::seen::{
-    Certificate, Draining, Health, Posture, Reloaded, ServerState, SetBy, Status, Upstream,
+    Certificate, CertificateState, Draining, Health, Posture, Reloaded, ServerState, SetBy, Status, Upstream,
 };
 
 pub(super) fn status(status: &Status, now: u64) -> String {
@@ -83,7 +83,7 @@ pub(super) fn certificates(certificates: &[Certificate], now: u64) -> String {
     let now = i64::try_from(now).unwrap_or(i64::MAX);
     let mut sorted: Vec<_> = certificates.iter().collect();
     sorted.sort_by_key(|certificate| certificate.not_after);
-    let mut rows = vec![["NAME", "SOURCE", "EXPIRES", "ISSUER", "NAMES"].map(str::to_owned)];
+    let mut rows = vec![["NAME", "SOURCE", "STATE", "EXPIRES", "ISSUER", "NAMES"].map(str::to_owned)];
     rows.extend(sorted.into_iter().map(|certificate| {
         let left = certificate.not_after.saturating_sub(now);
         let expires = match u64::try_from(left) {
@@ -92,10 +92,32 @@ pub(super) fn certificates(certificates: &[Certificate], now: u64) -> String {
             Err(_) => format!("EXPIRED {} ago", duration(left.unsigned_abs())),
         };
         let names = certificate.names.join(" ");
-        [certificate.name.clone(), certificate.source.clone(), expires, certificate.issuer.clone(), names]
+        let (name, issuer) = (certificate.name.clone(), certificate.issuer.clone());
+        [name, certificate.source.clone(), state(certificate), expires, issuer, names]
     }));
     table(&rows)
 }
+
+/// In a word, and the beginning of why.
+fn state(certificate: &Certificate) -> String {
+    let word = match certificate.state {
+        CertificateState::Good => "good",
+        CertificateState::Expired => "EXPIRED",
+        CertificateState::Refused => "file REFUSED",
+        CertificateState::Failing => "renewal FAILS",
+        CertificateState::Revoked => "REVOKED",
+        CertificateState::Placeholder => "placeholder",
+    };
+    let why = certificate.detail.as_deref().and_then(|detail| detail.lines().next()).unwrap_or_default();
+    let mut shown: String = why.chars().take(SHOWN).collect();
+    if shown.len() < why.len() {
+        shown.push('…');
+    }
+    if shown.is_empty() { word.to_owned() } else { format!("{word}: {shown}") }
+}
+
+/// Characters of a reason; `--format json` has all of it.
+const SHOWN: usize = 60;
 
 pub(super) fn posture(posture: &Posture) -> String {
     if !posture.verified {
@@ -172,16 +194,34 @@ mod tests {
             not_before: 0,
             not_after,
             issuer: "CN=CA".to_owned(),
+            state: if not_after < 0 { CertificateState::Expired } else { CertificateState::Good },
+            detail: None,
         };
         let all =
             [certificate("long-lived", 90 * 86400), certificate("a\u{1b}[2J", 3600), certificate("b", -7200)];
         assert_eq!(
             certificates(&all, 0),
-            "NAME        SOURCE  EXPIRES            ISSUER  NAMES\n\
-             b           file    EXPIRED 2h 0m ago  CN=CA   a.test *.a.test\n\
-             a?[2J       file    in 1h 0m           CN=CA   a.test *.a.test\n\
-             long-lived  file    in 90 days         CN=CA   a.test *.a.test\n"
+            "NAME        SOURCE  STATE    EXPIRES            ISSUER  NAMES\n\
+             b           file    EXPIRED  EXPIRED 2h 0m ago  CN=CA   a.test *.a.test\n\
+             a?[2J       file    good     in 1h 0m           CN=CA   a.test *.a.test\n\
+             long-lived  file    good     in 90 days         CN=CA   a.test *.a.test\n"
         );
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        let shown = |state, detail: &str| {
+            let detail = Some(detail.to_owned());
+            let (name, source, issuer) = ("a".to_owned(), "acme".to_owned(), "CN=CA".to_owned());
+            let (not_before, not_after) = (0, 7200);
+            let one =
+                Certificate { name, source, names: Vec::new(), not_before, not_after, issuer, state, detail };
+            certificates(&[one], 0)
+        };
+        let told = shown(CertificateState::Failing, &format!("2 failed: {}", "x".repeat(100)));
+        assert!(told.contains(&format!("  renewal FAILS: 2 failed: {}…  in 2h", "x".repeat(50))), "{told}");
+        let told = shown(CertificateState::Refused, "no key\nsecond");
+        assert!(told.contains("  file REFUSED: no key  in") && !told.contains("second"), "{told}");
     }
 
     #[test]
@@ -193,8 +233,11 @@ mod tests {
             not_before: 0,
             not_after: i64::MAX,
             issuer: "CN=no certificate yet".to_owned(),
+            state: CertificateState::Placeholder,
+            detail: Some("1 failed: refused".to_owned()),
         };
-        assert!(certificates(&[stands_in], 0).contains("placeholder  none issued yet"));
+        let told = certificates(&[stands_in], 0);
+        assert!(told.contains("placeholder  placeholder: 1 failed: refused  none issued yet"), "{told}");
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
+
 use crate::support::acme_directory::{
     Chain, Directory, Endpoint, Fault, Problem, Profile, Setup, What, Window,
 };
-use crate::support::{Flux, Running, curl, run, set_mode, wait};
+use crate::support::{ADMIN, Flux, Running, curl, run, set_mode, wait};
 
 /// The configuration for those hosts, with more keys of `[acme]`.
 fn flux(directory: &Directory, hosts: &str, keys: &str) -> Flux {
@@ -21,6 +23,14 @@ fn flux(directory: &Directory, hosts: &str, keys: &str) -> Flux {
         .file("root.pem", directory.root_pem().as_bytes());
     std::fs::create_dir(flux.dir.path().join("state")).unwrap();
     set_mode(&flux.dir.path().join("state"), 0o700);
+    flux
+}
+
+/// The same for one host, with an admin socket.
+fn administered(directory: &Directory, keys: &str) -> Flux {
+    let flux = flux(directory, "\"a.test\"", keys);
+    std::fs::create_dir(flux.dir.path().join("run")).unwrap();
+    set_mode(&flux.dir.path().join("run"), 0o700);
     flux
 }
 
@@ -136,6 +146,48 @@ fn comes_back_when_the_ca_says_over_a_restart_too() {
 }
 
 #[test]
+fn whoever_orders_hears_which_issuer_asked_to_wait_and_until_when() {
+    let directory = Directory::start(Setup::default());
+    directory.fail(Fault::at(Endpoint::NewOrder, What::Problem(Problem::rate_limited(5000))).always());
+    let running = start(&directory, administered(&directory, ADMIN));
+    running.wait_for("no certificate was issued");
+    let told = running.ctl("certs renew a.test");
+    let said = "issuer default asked to wait until ";
+    assert!(told.code == Some(75) && told.err.contains(said) && told.err.contains(" GMT"), "{told:?}");
+    let waiting = running.wait_for("no certificate is ordered yet");
+    assert!(waiting["reason"].as_str().unwrap().starts_with(said), "{waiting}");
+    assert_eq!(waiting["host"], "a.test");
+    assert_eq!(directory.count(Endpoint::NewOrder), 1);
+    // It stands beside what stands in, too.
+    let told = running.ctl("certs list");
+    assert!(told.out.contains("placeholder: 1 failed: the CA asks to wait: "), "{told:?}");
+}
+
+#[test]
+fn a_list_tells_what_is_wrong_with_renewals() {
+    let directory = Directory::start(Setup::default());
+    let running = start(&directory, administered(&directory, ADMIN));
+    until_served(&running, "a.test");
+    let state = || {
+        let told = running.ctl("certs list --format json");
+        let told: Value = serde_json::from_str(&told.out).unwrap();
+        let one = &told["certificates"][0];
+        (one["state"].as_str().unwrap().to_owned(), one["detail"].as_str().map(str::to_owned))
+    };
+    assert_eq!(wait(|| Some(state()).filter(|(state, _)| state == "good")).unwrap().1, None);
+    let refusal = Problem::new(403, "rejectedIdentifier", "not for the likes of you");
+    directory.fail(Fault::at(Endpoint::NewOrder, What::Problem(refusal)).always());
+    assert_eq!(running.ctl("certs renew a.test").code, Some(75));
+    let (_, detail) = wait(|| Some(state()).filter(|(state, _)| state == "failing")).unwrap();
+    assert!(detail.unwrap().starts_with("1 failed: not for the likes of you"), "{}", running.said());
+    let told = running.ctl("certs list");
+    assert!(told.out.contains("  renewal FAILS: 1 failed: not for the likes of you"), "{told:?}");
+    // What an operator revoked is told first.
+    assert_eq!(running.ctl("certs revoke a.test --reason superseded").code, Some(0));
+    wait(|| Some(state()).filter(|(state, _)| state == "revoked")).unwrap_or_else(|| panic!("{:?}", state()));
+}
+
+#[test]
 fn an_answer_that_is_lost_loses_nothing() {
     for at in [Endpoint::NewAccount, Endpoint::NewOrder, Endpoint::Finalize] {
         let directory = Directory::start(Setup::default());
@@ -165,14 +217,8 @@ fn addresses_get_certificates() {
 #[test]
 fn a_revoked_certificate_is_replaced_over_a_restart_too() {
     let directory = Directory::start(Setup::default());
-    let admin = "[admin]\nsocket = \"$DIR/run/admin.sock\"";
-    let with_admin = |keys: &str| {
-        let flux = flux(&directory, "\"a.test\"", keys);
-        std::fs::create_dir(flux.dir.path().join("run")).unwrap();
-        set_mode(&flux.dir.path().join("run"), 0o700);
-        flux
-    };
-    let running = start(&directory, with_admin(&format!("max_orders_per_hour = 1\n{admin}")));
+    let keys = format!("max_orders_per_hour = 1\n{ADMIN}");
+    let running = start(&directory, administered(&directory, &keys));
     until_served(&running, "a.test");
     let told = running.ctl("certs revoke a.test --reason key-compromise");
     assert!(told.code == Some(0) && told.out.contains("is revoked"), "{told:?}");
@@ -180,7 +226,9 @@ fn a_revoked_certificate_is_replaced_over_a_restart_too() {
     let told = running.ctl("certs revoke a.test --reason key-compromise");
     assert_eq!(told.code, Some(0), "{told:?}");
     assert_eq!(directory.issued().len(), 1, "no order may be made within the hour");
-    let next = with_admin(admin);
+    let said = running.wait_for("no certificate is ordered yet");
+    assert!(said["reason"].as_str().unwrap().contains("max_orders_per_hour"), "{said}");
+    let next = administered(&directory, ADMIN);
     let running = again(&directory, running, next, false);
     let replaced = wait(|| (directory.issued().len() == 2).then_some(()));
     replaced.unwrap_or_else(|| panic!("{}", running.said()));

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Running, Scripted, Told, administered, certificate, program, request, set_mode};
+use crate::support::{Running, Scripted, Told, administered, certificate, program, request, set_mode, wait};
 
 const SITE: &str = "[[vhosts]]\nhosts = [\"*\"]\nroutes = [{ path = \"/\", static = \"$DIR/site\" }]\n";
 
@@ -177,9 +177,9 @@ fn shows_certificates_posture_and_what_cannot_be_asked_for() {
         .lines()
         .map(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).collect())
         .collect();
-    assert_eq!(rows[0], ["NAME", "SOURCE", "EXPIRES", "ISSUER", "NAMES"]);
-    assert_eq!((rows[1][0], rows[1][1], rows[1][4]), ("a", "file", "a.test b.test"));
-    assert!(["in 2 days", "in 1 day 23h"].contains(&rows[1][2]), "{told:?}");
+    assert_eq!(rows[0], ["NAME", "SOURCE", "STATE", "EXPIRES", "ISSUER", "NAMES"]);
+    assert_eq!((rows[1][0], rows[1][1], rows[1][2], rows[1][5]), ("a", "file", "good", "a.test b.test"));
+    assert!(["in 2 days", "in 1 day 23h"].contains(&rows[1][3]), "{told:?}");
     assert_eq!(json(&flux.ctl("certs list --format json"))["certificates"][0]["names"][1], "b.test");
     let told = flux.ctl("posture");
     assert!(told.out.contains("not started by fluxheim-init"), "{told:?}");
@@ -193,6 +193,28 @@ fn shows_certificates_posture_and_what_cannot_be_asked_for() {
         assert_eq!(told.code, Some(64), "{told:?}");
         assert!(told.err.contains("no certificate comes from an ACME issuer"), "{told:?}");
     }
+}
+
+#[test]
+fn a_list_tells_of_files_that_were_replaced_by_what_cannot_be_used() {
+    let pair = "[[tls.certificates]]\nname = \"a\"\ncert = \"$DIR/a.pem\"\nkey = \"$DIR/a.key\"\n";
+    let flux = administered(pair);
+    certificate(flux.dir.path(), "a", &["a.test"]);
+    let flux = flux.start();
+    let (key, kept) = (flux.dir.path().join("a.key"), flux.dir.path().join("kept"));
+    std::fs::rename(&key, &kept).unwrap();
+    std::fs::write(&key, "no key").unwrap();
+    set_mode(&key, 0o600);
+    flux.wait_for("replaced by what can't be used: what was read before stays in use");
+    let told = flux.ctl("certs list");
+    assert!(told.out.contains("  file REFUSED: ") && told.out.contains("a.key"), "{told:?}");
+    let told = json(&flux.ctl("certs list --format json"));
+    let one = &told["certificates"][0];
+    assert_eq!(one["state"], "refused", "{told}");
+    assert!(one["detail"].as_str().unwrap().contains("[key-unusable]"), "{told}");
+    std::fs::rename(&kept, &key).unwrap();
+    let good = || flux.ctl("certs list").out.contains("  good  ").then_some(());
+    wait(good).unwrap_or_else(|| panic!("{:?}", flux.ctl("certs list")));
 }
 
 #[test]
