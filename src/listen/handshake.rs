@@ -5,8 +5,10 @@
 //! caller's.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use pingora::protocols::GetSocketDigest;
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion, ServerConnection};
 use rustls_pki_types::UnixTime;
@@ -28,12 +30,13 @@ pub(super) async fn shake(
     socket: Socket,
     telemetry: &Telemetry,
 ) -> io::Result<Option<Secured<Socket>>> {
+    let local = local(&socket);
     let mut first = LazyConfigAcceptor::new(Acceptor::default(), socket);
     let start = match (&mut first).await {
         Ok(start) => start,
         Err(error) => return Err(told(error, first.take_io()).await),
     };
-    let chosen = termination.choose(&start.client_hello());
+    let chosen = termination.choose(&start.client_hello(), local);
     let chosen = match chosen {
         Ok(chosen) => chosen,
         Err(unrecognized) => {
@@ -64,6 +67,12 @@ pub(super) async fn shake(
             Err(told(error, Some(socket)).await)
         }
     }
+}
+
+/// The address of ours that the client came to: with the PROXY protocol, the one that its header names.
+fn local(socket: &Socket) -> Option<IpAddr> {
+    let digest = socket.get_socket_digest()?;
+    Some(digest.local_addr()?.as_inet()?.ip())
 }
 
 /// What was wrong with the client's certificate, if that was it.

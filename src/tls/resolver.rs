@@ -33,8 +33,8 @@ struct Issued {
 }
 
 impl Issued {
-    /// What a client gets that sends no name: it knows the server by its address (RFC 6066 section 3). Which one
-    /// can't be told from ours, that may be translated on the way; the first one is the only one, mostly.
+    /// What a client gets that sends no name: it knows the server by its address (RFC 6066 section 3). That may be
+    /// translated on the way to ours; the first one is the only one, mostly.
     fn of_an_address(&self) -> Option<&Pairs> {
         let is_address = |name: &str| name.parse::<IpAddr>().is_ok();
         self.all.iter().find(|(name, _)| is_address(name)).map(|(_, pairs)| pairs)
@@ -120,6 +120,16 @@ impl Resolver {
         files.chain(issued).map(entry).collect()
     }
 
+    /// What is for the address of ours that a client came to, if anything is.
+    #[must_use]
+    pub(super) fn of_address(&self, local: IpAddr, schemes: &[SignatureScheme]) -> Option<Arc<Shown>> {
+        let name = local.to_canonical().to_string();
+        match self.files.load().wanted(Some(&name)) {
+            Wanted::Pairs(pairs) => pick(&pairs, schemes),
+            Wanted::Issued | Wanted::Standing(_) => pick(self.issued.load().by_name.find(&name)?, schemes),
+        }
+    }
+
     /// The certificate for a server name in lower case, or for a client that sent none. With `strict`, none
     /// stands in for a name that no certificate is for.
     #[must_use]
@@ -151,6 +161,16 @@ impl ResolvesServerCert for Resolver {
         let name = hello.server_name().map(asked);
         // Whether the name is one to answer to was asked before.
         Some(self.choose(name.as_deref(), hello.signature_schemes(), false)?.now())
+    }
+}
+
+/// One certificate for whoever comes.
+#[derive(Debug)]
+pub(super) struct Only(pub(super) Arc<Shown>);
+
+impl ResolvesServerCert for Only {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.now())
     }
 }
 
@@ -187,5 +207,24 @@ mod tests {
         assert_eq!(chosen(None).unwrap().pair().cert, leaf);
         assert_ne!(chosen(Some("a.test")).unwrap().pair().cert, leaf);
         assert!(chosen(Some("b.test")).is_none());
+    }
+
+    #[test]
+    fn of_several_addresses_the_one_that_the_client_came_to_counts() {
+        let resolver = Resolver::new(Certificates::default());
+        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1"];
+        let leaves = addresses.map(|address| {
+            let pair = pair(address);
+            let leaf = pair.cert.clone();
+            resolver.install(address, vec![pair]);
+            leaf
+        });
+        let schemes = [SignatureScheme::ECDSA_NISTP256_SHA256];
+        let chosen = |local: &str| resolver.of_address(local.parse().unwrap(), &schemes);
+        for (address, leaf) in addresses.iter().zip(&leaves) {
+            assert_eq!(&chosen(address).unwrap().pair().cert, leaf, "{address}");
+        }
+        assert_eq!(chosen("::ffff:192.0.2.2").unwrap().pair().cert, leaves[1]);
+        assert!(chosen("10.0.0.1").is_none());
     }
 }

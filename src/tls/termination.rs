@@ -6,6 +6,7 @@
 //! and deadlines are `listen`'s.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use rustls::version::{TLS12, TLS13};
 use super::alpn::{self, AlpnAnswers};
 use super::certificates::Certificates;
 use super::client_auth::{ClientAuth, ClientAuths};
-use super::resolver::{Resolver, asked};
+use super::resolver::{Only, Resolver, asked};
+use super::shown::Shown;
 use super::tickets::Tickets;
 use crate::route::Hosts;
 
@@ -131,11 +133,12 @@ impl Termination {
         self.terms.load().patience
     }
 
-    /// The terms for a client that begins with `hello`.
+    /// The terms for a client that begins with `hello` and came to the address `local` of ours: by that it knows
+    /// us where it sends no name.
     ///
     /// # Errors
     /// When it is to be told that its name is not one of ours (RFC 6066 section 3).
-    pub fn choose(&self, hello: &ClientHello<'_>) -> Result<Chosen, UnrecognizedName> {
+    pub fn choose(&self, hello: &ClientHello<'_>, local: Option<IpAddr>) -> Result<Chosen, UnrecognizedName> {
         if alpn::validates(hello)
             && hello.server_name().is_some_and(|name| self.answers.find(&asked(name)).is_some())
         {
@@ -150,15 +153,24 @@ impl Termination {
         }
         let terms = self.terms.load();
         let name = hello.server_name().map(asked);
-        let shown = self.resolver.choose(name.as_deref(), hello.signature_schemes(), terms.strict_sni);
-        let names = Arc::clone(&shown.ok_or(UnrecognizedName)?.about.names);
+        let schemes = hello.signature_schemes();
+        let by_address =
+            local.filter(|_| name.is_none()).and_then(|local| self.resolver.of_address(local, schemes));
+        let shown = by_address
+            .clone()
+            .or_else(|| self.resolver.choose(name.as_deref(), schemes, terms.strict_sni))
+            .ok_or(UnrecognizedName)?;
+        let names = Arc::clone(&shown.about.names);
         let vhost = match &name {
             Some(name) => terms.hosts.find(name),
             None => terms.hosts.any(),
         };
         let own = vhost.and_then(|vhost| terms.own.get(&vhost));
         let client_auth = vhost.and_then(|vhost| terms.clients.of(vhost)).cloned();
-        let config = Arc::clone(own.unwrap_or(&terms.common));
+        let config = match by_address {
+            Some(shown) => showing(own.unwrap_or(&terms.common), shown),
+            None => Arc::clone(own.unwrap_or(&terms.common)),
+        };
         Ok(Chosen { config, vhost, names, client_auth, validates: false })
     }
 }
@@ -217,6 +229,13 @@ fn server_config(tls: &Tls, resolver: &Arc<Resolver>, verifier: Arc<dyn ClientCe
     server.session_storage = Arc::new(NoServerSessionStorage {});
     server.send_tls13_tickets = 0;
     server
+}
+
+/// The same terms with this certificate: the library's question for one has no address in it.
+fn showing(config: &ServerConfig, shown: Arc<Shown>) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.cert_resolver = Arc::new(Only(shown));
+    Arc::new(config)
 }
 
 /// Lets sessions be taken up again; by rustls, only for the name they were made for.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Flux, Nginx, Running, certificate, curl, request, rsa_certificate, run, set_mode, tls};
+use crate::support::{
+    Flux, Nginx, Running, certificate, curl, program, request, rsa_certificate, run, set_mode, tls,
+};
 
 fn two_names() -> (Flux, Nginx) {
     let nginx = Nginx::serving(&[("hello", b"hello over tls")]);
@@ -39,6 +41,89 @@ fn chooses_the_certificate_by_name() {
         assert!(seen.contains(&format!("subject={subject}")), "{name}: {seen}");
     }
     assert!(handshake(flux.https(), &["-noservername"]).contains("subject=CN = a.test"));
+}
+
+#[test]
+fn a_client_without_a_name_gets_the_certificate_of_the_address_it_came_to() {
+    let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
+    let pairs: String = addresses
+        .iter()
+        .map(|name| {
+            format!("[[tls.certificates]]\nname = \"{name}\"\ncert = \"{name}.pem\"\nkey = \"{name}.key\"\n")
+        })
+        .collect();
+    let flux = || {
+        let flux = Flux::server("https = [\"0.0.0.0:0\"]", &pairs);
+        addresses.iter().for_each(|name| drop(certificate(flux.dir.path(), name, &[name])));
+        flux
+    };
+    for strict in [false, true] {
+        let flux = flux().also(&format!("[tls]\nstrict_sni = {strict}\n")).start();
+        let seen = |address: &str, version: &str| {
+            let at = SocketAddr::new(address.parse().unwrap(), flux.https().port());
+            handshake(at, &["-noservername", version])
+        };
+        for address in addresses {
+            for version in ["-tls1_2", "-tls1_3"] {
+                let seen = seen(address, version);
+                assert!(seen.contains(&format!("subject=CN = {address}")), "{address}: {seen}");
+            }
+        }
+        // Where none is for the address, the first stands in, or none does.
+        let other = seen("127.0.0.4", "-tls1_3");
+        match strict {
+            false => assert!(other.contains("subject=CN = 127.0.0.1"), "{other}"),
+            true => assert!(other.contains("unrecognized name"), "{other}"),
+        }
+    }
+}
+
+#[test]
+fn keys_of_tickets_and_files_that_are_of_no_ca_are_judged_before_anything_starts() {
+    let rest = "[tls.session_tickets]\nkey_file = \"tickets\"\n\
+                [[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n\
+                [[upstreams]]\nname = \"app\"\nservers = [\"127.0.0.1:1\"]\ntls = { ca = \"a.pem\", server_name = \"a.test\" }\n\
+                [[vhosts]]\nhosts = [\"a.test\"]\nclient_auth = { mode = \"required\", ca = \"b.pem\" }\n\
+                routes = [{ path = \"/\", upstream = \"app\" }]\n";
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", rest).file("tickets", b"# none\nc2hvcnQ=\n");
+    set_mode(&flux.dir.path().join("tickets"), 0o600);
+    certificate(flux.dir.path(), "a", &["a.test"]);
+    certificate(flux.dir.path(), "b", &["b.test"]);
+    let config = flux.write();
+    // It judges for the service user, and the proxy here is another one.
+    let given_to = |user: u32| {
+        for name in ["tickets", "a.key"] {
+            std::os::unix::fs::chown(flux.dir.path().join(name), Some(user), Some(user)).unwrap();
+        }
+    };
+    given_to(65532);
+    let check = || {
+        let output = program(&["--check-tls-storage", "--config", config.to_str().unwrap()]);
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, told) = check();
+    assert_eq!(code, Some(78), "{told}");
+    for part in ["[ticket-keys-unusable]", "tickets", "line 2 is no key", "openssl rand -base64 32"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    assert!(!told.contains("c2hvcnQ"), "{told}");
+    let no_ca = "no basic constraints CA:TRUE: certificate 1 (CN=";
+    assert_eq!(told.matches("[not-a-ca]").count(), 2, "{told}");
+    given_to(0);
+    let refused = String::from_utf8(flux.run_to_end().stderr).unwrap();
+    assert!(refused.contains("line 2 is no key: give 32 to 64 random bytes"), "{refused}");
+    let key = run("openssl", "openssl", &["rand", "-base64", "32"]).stdout;
+    std::fs::write(flux.dir.path().join("tickets"), key).unwrap();
+    given_to(65532);
+    assert_eq!(check().0, Some(0), "{}", check().1);
+    given_to(0);
+    // The proxy takes them, as a certificate that has signed itself can be pinned so, and says what they are.
+    let running = flux.start();
+    let said = running.said();
+    for name in ["CN=a.test", "CN=b.test"] {
+        let told = |line: &&str| line.contains(no_ca) && line.contains(name) && line.contains("not-a-ca");
+        assert_eq!(said.lines().filter(told).count(), 1, "{name}: {said}");
+    }
 }
 
 #[test]
