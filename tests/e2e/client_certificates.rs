@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Flux, Pki, Running, Scripted, Wanted, certificate, folder, request, run};
+use crate::support::{Flux, Pki, Running, Scripted, Wanted, certificate, folder, program, request, run};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -468,4 +468,47 @@ fn ask(tls: &mut (impl Read + Write), path: &str) -> String {
         }
     }
     String::from_utf8_lossy(&got).into_owned()
+}
+
+/// The commands of docs/client-certificates.md, block by block.
+fn documented() -> Vec<&'static str> {
+    const PAGE: &str = include_str!("../../docs/client-certificates.md");
+    let blocks = PAGE.split("```sh\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_documented_commands_make_a_client_that_is_let_in_and_a_list_that_keeps_it_out() {
+    let origin = Scripted::answering(OK);
+    let folder = folder();
+    let type_in = |commands: &str| {
+        let script = format!("set -e; cd {}\n{commands}", folder.path().display());
+        let output = run("sh", "dash", &["-c", &script]);
+        assert!(output.status.success(), "{commands}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let blocks = documented();
+    let [ca, client, list, revoke] = blocks[..] else { panic!("{} blocks of commands", blocks.len()) };
+    [ca, client, list].into_iter().for_each(type_in);
+    let made = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let vhosts = "[[vhosts]]\nhosts = [\"closed.test\"]\n$ROUTES\nclient_auth = { mode = \"required\", ca = \"ca.pem\", \
+                  crl = [\"clients.crl\"], allow_san = [\"spiffe://example.com/billing\"] }\n";
+    let flux = flux(&origin, &Pki::root("another"), vhosts);
+    let flux = flux.file("ca.pem", &made("clients-ca.pem")).file("clients.crl", &made("clients.crl"));
+    let checked = program(&["--check-tls-storage", "--config", flux.write().to_str().unwrap()]);
+    let told = String::from_utf8(checked.stdout).unwrap();
+    for part in ["ok      CA bundle of vhosts 1", "ok      revocation list of vhosts 1"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+    let flux = flux.start();
+    let client = Client { flux: &flux, folder: folder.path(), name: Some("billing") };
+    assert_eq!(client.get("closed.test", &[]), Ok(200), "{}", flux.said());
+    assert!(Client { name: None, ..client }.get("closed.test", &[]).is_err());
+    type_in(revoke);
+    let (new, place) = (flux.dir.path().join("clients.new"), flux.dir.path().join("clients.crl"));
+    std::fs::write(&new, made("clients.crl")).unwrap();
+    std::fs::rename(&new, &place).unwrap();
+    flux.wait_for("file replaced");
+    let client = Client { flux: &flux, folder: folder.path(), name: Some("billing") };
+    let refused = client.get("closed.test", &[]).unwrap_err();
+    assert!(refused.contains("revoked"), "{refused}");
 }
