@@ -46,7 +46,7 @@ step_release() { scripts/trial_release.sh; }
 
 prepare() {
     need_build_tools
-    need_packages acl:setfacl bind9-dnsutils:dig bindfs:bindfs curl:curl docker.io:docker iproute2:ip \
+    need_packages acl:setfacl bind9-dnsutils:dig bindfs:bindfs curl:curl docker.io:docker faketime:faketime iproute2:ip \
         jq:jq knot:knotd knot-dnsutils:knsupdate nghttp2-client:h2load nginx-light:nginx openssl:openssl pebble:pebble \
         procps:ps redis-server:redis-server redis-tools:redis-cli shellcheck:shellcheck strace:strace testssl.sh:testssl tini:tini \
         util-linux:unshare wrk:wrk

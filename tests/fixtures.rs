@@ -1,4 +1,5 @@
 //! What several suites need: tools that say how to install them, certificates, modes.
+#![allow(dead_code, reason = "every suite uses its own part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -10,6 +11,13 @@ pub(crate) fn run(tool: &str, package: &str, args: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{tool}: {error}; install it with: apt-get install -y {package}"))
+}
+
+/// curl's output; fails the test when curl does.
+pub(crate) fn curl(args: &[&str]) -> Vec<u8> {
+    let output = run("curl", "curl", &[&["-sS", "--max-time", "20"], args].concat());
+    assert!(output.status.success(), "curl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// A self-signed certificate for `names`, addresses among them, key at mode 0600.

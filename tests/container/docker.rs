@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 #[path = "../fixtures.rs"]
 mod fixtures;
-pub(crate) use fixtures::{certificate, run, set_mode};
+pub(crate) use fixtures::{certificate, curl, run, set_mode};
 
 pub(crate) const USER: u32 = 65532;
 

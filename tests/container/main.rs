@@ -18,6 +18,7 @@ mod cell;
 mod denials;
 mod docker;
 mod exec;
+mod fleet;
 mod grid;
 mod image;
 mod main_job;

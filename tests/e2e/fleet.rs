@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::acme_directory::{Directory, Setup};
-use crate::support::{Flux, Running, request, run};
+use crate::support::issued::{self, until};
+use crate::support::{Flux, Running, request};
 
 /// What the server's module asks of its surroundings.
 mod fixtures {
@@ -85,39 +86,12 @@ fn replica(server: &Server, directory: &Directory) -> Running {
         .start()
 }
 
-/// The serial number of what is served for `host`, if the CA has issued it.
-fn served(flux: &Running, host: &str) -> Option<String> {
-    let address = flux.https().to_string();
-    let script = format!(
-        "openssl s_client -connect {address} -servername {host} </dev/null 2>/dev/null | openssl x509 -noout -serial -issuer -subject"
-    );
-    let output = run("sh", "dash", &["-c", &script]);
-    let text = String::from_utf8(output.stdout).unwrap();
-    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-    // What stands in for a certificate has signed itself.
-    let (issuer, subject) = (field("issuer=")?, field("subject=")?);
-    (issuer != subject).then(|| field("serial=")).flatten()
-}
-
-fn until<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + patience;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {patience:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 fn all_served(flux: &Running) -> Option<Vec<String>> {
-    HOSTS.iter().map(|host| served(flux, host)).collect()
+    issued::serials(&flux.https().to_string(), &HOSTS)
 }
 
 fn storage_is_up(flux: &Running) -> bool {
-    let metrics = String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap();
-    let value = metrics.lines().find_map(|line| line.strip_prefix("fluxheim_acme_storage_up "));
-    value.expect("no such metric").trim() == "1"
+    issued::storage_is_up(&String::from_utf8(request(flux.metrics(), "x", "/metrics").body).unwrap())
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod causes;
 mod channels;
 mod client_certificates;
 mod client_identity;
+mod clocks;
 mod command_line;
 mod compression;
 mod consulting;

@@ -1,7 +1,7 @@
 //! A `redis-server` of our own: its folder, its users, its certificate.
 #![allow(dead_code, reason = "not every suite that shares this file needs all of it")]
 
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::fixtures::{certificate, run, set_mode};
 /// It ends with this value.
 pub(crate) struct Server {
     folder: TempDir,
-    port: u16,
+    address: SocketAddr,
     child: Child,
 }
 
@@ -47,8 +47,13 @@ impl Setup {
 impl Server {
     /// With a user who may do what docs/acme-storage.md says, and no more.
     pub(crate) fn start() -> Self {
+        Self::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// The same at an address that others than this machine reach.
+    pub(crate) fn start_at(ip: IpAddr) -> Self {
         let folder = TempDir::new().unwrap();
-        certificate_of(folder.path(), "server");
+        certificate(folder.path(), "server", &[&ip.to_string()]);
         let users = format!(
             "user default off\nuser flux on >{password} {RIGHTS}\nuser reader on >{password} ~fluxheim:* &fluxheim:* \
              -@all +get\nuser admin on >admin ~* &* +@all\n",
@@ -57,9 +62,9 @@ impl Server {
         std::fs::write(folder.path().join("users.acl"), users).unwrap();
         // Another program may take a port that was just free.
         for _ in 0..20 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if let Some(child) = spawn(folder.path(), port) {
-                let server = Self { folder, port, child };
+            let address = TcpListener::bind((ip, 0)).unwrap().local_addr().unwrap();
+            if let Some(child) = spawn(folder.path(), address) {
+                let server = Self { folder, address, child };
                 server.seal_key("seal");
                 return server;
             }
@@ -74,7 +79,7 @@ impl Server {
     pub(crate) fn setup(&self) -> Setup {
         Setup {
             host: "127.0.0.1",
-            port: self.port,
+            port: self.address.port(),
             tls: true,
             ca: self.path().join("server.pem"),
             user: "flux",
@@ -146,7 +151,7 @@ impl Server {
 
     /// The same, with what it had.
     pub(crate) fn again(&mut self) {
-        let child = spawn(self.folder.path(), self.port);
+        let child = spawn(self.folder.path(), self.address);
         self.child = child.unwrap_or_else(|| panic!("{}", log(self.folder.path())));
     }
 
@@ -172,12 +177,14 @@ impl Drop for Server {
 }
 
 /// Running and ready, or `None` if it ended.
-fn spawn(folder: &Path, port: u16) -> Option<Child> {
+fn spawn(folder: &Path, address: SocketAddr) -> Option<Child> {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let config = format!(
-        "bind 127.0.0.1\nport 0\ntls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
+        "bind {}\nport 0\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
          tls-auth-clients no\nunixsocket {}\nunixsocketperm 700\ndir {}\naclfile {}\nappendonly yes\n\
          appendfsync always\nsave \"\"\nlogfile {}\n",
+        address.ip(),
+        address.port(),
         path("server.pem"),
         path("server.key"),
         path("server.pem"),

@@ -9,6 +9,8 @@ mod callers;
 mod fixtures;
 mod flux;
 mod grpc;
+#[path = "../../issued.rs"]
+pub(crate) mod issued;
 pub(crate) mod knot;
 mod moody;
 mod origin;
@@ -20,7 +22,7 @@ mod trace;
 
 pub(crate) use admin::{ADMIN, Told, administered};
 pub(crate) use callers::Callers;
-pub(crate) use fixtures::{certificate, run, set_mode};
+pub(crate) use fixtures::{certificate, curl, run, set_mode};
 pub(crate) use flux::{Flux, Running, program, wait};
 pub(crate) use grpc::Grpc;
 pub(crate) use knot::Knot;
@@ -40,13 +42,6 @@ use tempfile::TempDir;
 /// A folder of our own in /tmp: wherever the repository is, only root can write the ancestors.
 pub(crate) fn folder() -> TempDir {
     TempDir::new().unwrap()
-}
-
-/// curl's output; fails the test when curl does.
-pub(crate) fn curl(args: &[&str]) -> Vec<u8> {
-    let output = run("curl", "curl", &[&["-sS", "--max-time", "20"], args].concat());
-    assert!(output.status.success(), "curl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
 }
 
 /// What `fluxheim --hash-password` makes of a password.
