@@ -9,26 +9,43 @@ use arc_swap::ArcSwap;
 use fluxheim_config::{Config, Limits, Listener};
 
 use crate::listen::{Manner, Pace, Patience, Taking};
+use crate::types::Scheme;
 use crate::wire::Bounds;
 
-/// One for each listener that was opened, by the address that the configuration gives it.
+/// One for each listener that was opened, in the order of the configuration.
 #[derive(Debug, Default)]
-pub(super) struct Manners(Vec<(SocketAddr, Arc<ArcSwap<Manner>>)>);
+pub(super) struct Manners(Vec<Open>);
+
+#[derive(Debug)]
+struct Open {
+    scheme: Scheme,
+    /// As the configuration gives it.
+    address: SocketAddr,
+    manner: Arc<ArcSwap<Manner>>,
+}
 
 impl Manners {
     /// Those of `listener`, as they are now and as they will be.
-    pub(super) fn of(&mut self, listener: &Listener, limits: &Limits) -> Arc<ArcSwap<Manner>> {
-        let shared = Arc::new(ArcSwap::from_pointee(manner(listener, limits)));
-        self.0.push((listener.address, Arc::clone(&shared)));
+    pub(super) fn of(&mut self, scheme: Scheme, at: &Listener, limits: &Limits) -> Arc<ArcSwap<Manner>> {
+        let shared = Arc::new(ArcSwap::from_pointee(manner(at, limits)));
+        self.0.push(Open { scheme, address: at.address, manner: Arc::clone(&shared) });
         shared
     }
 
     /// New connections keep to `config`. A listener that it doesn't have any more stays as it was, as it stays
     /// open until a restart.
     pub(super) fn follow(&self, config: &Config) {
-        for listener in config.server.http.iter().chain(&config.server.https) {
-            let own = self.0.iter().filter(|(address, _)| *address == listener.address);
-            own.for_each(|(_, shared)| shared.store(Arc::new(manner(listener, &config.limits))));
+        for (scheme, listeners) in
+            [(Scheme::Http, &config.server.http), (Scheme::Https, &config.server.https)]
+        {
+            let mut open: Vec<_> = self.0.iter().filter(|open| open.scheme == scheme).collect();
+            for listener in listeners {
+                // Each once: several may have an address whose port the system chooses.
+                let Some(at) = open.iter().position(|open| open.address == listener.address) else {
+                    continue;
+                };
+                open.remove(at).manner.store(Arc::new(manner(listener, &config.limits)));
+            }
         }
     }
 }

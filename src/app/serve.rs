@@ -330,7 +330,7 @@ impl Proxy {
             let door = door_of(&listener, &all);
             let begins = Begins { announced: listener.proxy_protocol, h2c: listener.h2c };
             let live = self.reloadable.live.load();
-            let manner = self.reloadable.manners.of(&listener, &live.config.limits);
+            let manner = self.reloadable.manners.of(transport.scheme(), &listener, &live.config.limits);
             self.spawn(bound, transport, app, door, begins, manner);
         }
         let endpoint = Arc::new(Endpoint(Arc::clone(&self.telemetry)));
@@ -360,8 +360,8 @@ impl Proxy {
     async fn stop(mut self) {
         let live = self.reloadable.live.load_full();
         let end_idle = async {
-            self.plain.end_idle().await;
-            self.secure.end_idle().await;
+            self.plain.end_idle();
+            self.secure.end_idle();
         };
         let (lifecycle, stop) = (&self.telemetry.lifecycle, &self.shutdown.0);
         let drained = drain::drain(&live.config.server, lifecycle, stop, &mut self.accepting, end_idle).await;

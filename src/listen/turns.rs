@@ -5,7 +5,7 @@
 //! socket, and the framework is called once a request has begun.
 
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,12 +13,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::BytesMut;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, ServerApp};
-use pingora::prelude::timeout;
+use pingora::prelude::sleep;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::{LAST_OPENINGS, gate};
 
 /// An application whose connections wait here.
 pub struct Turns<A> {
@@ -36,10 +39,37 @@ impl<A: HttpServerApp + Send + Sync + 'static> Turns<A> {
         Self { app: Arc::new(app), keepalive: Box::new(keepalive), over: watch::Sender::new(false) }
     }
 
-    /// Ends connections that wait for a request, now and from now on.
-    pub async fn end_idle(&self) {
+    /// Ends connections that wait for a request, now and from now on; one that has just been opened is heard
+    /// first. The framework need not know: it is never waited in.
+    pub fn end_idle(&self) {
         self.over.send_replace(true);
-        self.app.http_cleanup().await;
+    }
+
+    /// Whichever comes first of what ends a wait in which nothing comes.
+    async fn end(&self, turn: &Turn) {
+        let mut over = self.over.subscribe();
+        let over = async {
+            // The sender is ours.
+            let _ = over.wait_for(|over| *over).await;
+            if let Turn::First(opened) = turn {
+                sleep_until(*opened + LAST_OPENINGS).await;
+            }
+        };
+        match turn {
+            Turn::First(_) => over.await,
+            Turn::Next => tokio::select! {
+                () = over => {}
+                () = sleep(self.patience()) => {}
+            },
+        }
+    }
+
+    /// A connection that was kept before a reload forbade it was promised some time.
+    fn patience(&self) -> Duration {
+        match (self.keepalive)() {
+            Duration::ZERO => LEAST_PATIENCE,
+            patience => patience,
+        }
     }
 
     /// Like the framework's own: what the last request left for the next, or how the first begins.
@@ -68,34 +98,61 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Turns<A> {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return self.app.process_new(stream, shutdown).await;
         }
-        let mut over = self.over.subscribe();
-        let (mut kept, mut patience) = (None, None);
+        let (mut kept, mut turn) = (None, Turn::First(Instant::now()));
         loop {
-            let begun = tokio::select! {
-                // What has come already is a request under way.
-                biased;
-                begun = begins(&mut stream, patience) => begun?,
-                _ = over.wait_for(|over| *over) => return None,
+            let begun = match begins(&mut stream, self.end(&turn)).await {
+                Wait::Begun(bytes) => bytes,
+                Wait::Left => return None,
+                Wait::Over => {
+                    // Over TLS the client is told that this is no loss (RFC 8446 section 6.1).
+                    let _ = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
+                    return None;
+                }
             };
             let mut session = self.session(stream, kept, shutdown);
+            // There is none yet: the gate hands on no byte of another request.
             session.set_pipelined_prefix(begun);
             (stream, kept) = self.app.process_new_http(session, shutdown).await?.consume();
-            patience = Some((self.keepalive)());
+            turn = Turn::Next;
         }
     }
 
     async fn cleanup(&self) {
-        self.end_idle().await;
+        self.end_idle();
     }
 }
 
-/// The first bytes of a request; `None` if there will be none.
-async fn begins(stream: &mut Stream, patience: Option<Duration>) -> Option<BytesMut> {
-    let first = std::future::poll_fn(|cx| poll_first(stream, cx));
-    match patience {
-        Some(patience) => timeout(patience, first).await.ok().flatten(),
-        None => first.await,
-    }
+/// Which request is waited for.
+enum Turn {
+    /// That of a connection that was opened then.
+    First(Instant),
+    Next,
+}
+
+/// What a wait came to.
+enum Wait {
+    /// The first bytes of a request.
+    Begun(BytesMut),
+    /// The client has closed, or what it sent was refused.
+    Left,
+    /// Nothing has come.
+    Over,
+}
+
+/// Waits for a request. A head of which only a part has come is a request under way: `end` has no say over it,
+/// and the gate times it.
+async fn begins(stream: &mut Stream, end: impl Future<Output = ()>) -> Wait {
+    let mut end = pin!(end);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(first) = poll_first(stream, cx) {
+            return Poll::Ready(first.map_or(Wait::Left, Wait::Begun));
+        }
+        if gate::has_begun(stream) {
+            return Poll::Pending;
+        }
+        end.as_mut().poll(cx).map(|()| Wait::Over)
+    })
+    .await
 }
 
 /// Takes memory only once there is something to put in it.
@@ -109,13 +166,16 @@ fn poll_first(stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Option<BytesMut
 
 /// Bytes that are read at a time, as the framework does.
 const FIRST: usize = 4096;
-/// Between two reads of the first head, where it comes in parts; whoever waits in front of us bounds it in all.
+/// Between two reads of the first head, where it comes in parts; the gate bounds it in all.
 const FIRST_REST: Duration = Duration::from_secs(60);
+const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// What a client that takes nothing more may still hold a connection for that is over.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
     use pingora::apps::ReusedHttpStream;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 
     use super::*;
 
@@ -181,7 +241,7 @@ mod tests {
         let body = "y".repeat(2 * FIRST);
         let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         assert_eq!(answer(&mut client, &post).await, (2 * FIRST + 1).to_string());
-        turns.end_idle().await;
+        turns.end_idle();
         task.await.unwrap();
         assert_eq!(client.read(&mut [0; 1]).await.unwrap(), 0);
     }
@@ -200,7 +260,18 @@ mod tests {
         drop(client);
         task.await.unwrap();
         let (_client, turns, task) = connection(Duration::from_secs(60));
-        turns.end_idle().await;
+        let began = Instant::now();
+        turns.end_idle();
+        task.await.unwrap();
+        assert!(began.elapsed() < LAST_OPENINGS * 3);
+    }
+
+    #[tokio::test]
+    async fn hears_a_connection_that_was_opened_a_moment_before_the_end() {
+        let (mut client, turns, task) = connection(Duration::from_secs(60));
+        turns.end_idle();
+        tokio::time::sleep(LAST_OPENINGS / 4).await;
+        assert_eq!(answer(&mut client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await, "1");
         task.await.unwrap();
     }
 }

@@ -79,6 +79,37 @@ fn ends_within_a_second_with_only_idle_connections() {
 }
 
 #[test]
+fn serves_requests_whose_heads_have_come_in_part_at_the_stop() {
+    let origin = Scripted::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let mut flux = Flux::with(&to(origin.address)).start();
+    let connect = || {
+        let stream = TcpStream::connect(flux.http()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let (mut first, mut kept, mut buffer) = (connect(), connect(), [0; 4096]);
+    kept.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(kept.read(&mut buffer).unwrap() > 0);
+    for stream in [&mut first, &mut kept] {
+        stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    flux.signal(Signal::SIGTERM);
+    flux.wait_for("draining");
+    std::thread::sleep(Duration::from_secs(1));
+    for stream in [&mut first, &mut kept] {
+        stream.write_all(b"st: a\r\n\r\n").unwrap();
+        let mut got = String::new();
+        stream.read_to_string(&mut got).unwrap();
+        assert!(
+            got.starts_with("HTTP/1.1 200 ") && got.to_lowercase().contains("connection: close"),
+            "{got}"
+        );
+    }
+    assert_eq!(flux.wait().code(), Some(0));
+}
+
+#[test]
 fn gives_up_at_drain_timeout() {
     let (origin, _release) = slow_origin();
     let server = "http = [\"127.0.0.1:0\"]\ndrain_timeout = \"1s\"";

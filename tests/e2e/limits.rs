@@ -122,6 +122,50 @@ fn keeps_an_idle_connection_for_keepalive_timeout() {
     assert!(stood > Duration::from_millis(700) && stood < Duration::from_secs(5), "{stood:?}");
 }
 
+/// From its first byte on, a head has `header_timeout`, on a kept connection too.
+#[test]
+fn gives_a_head_on_a_kept_connection_its_own_time() {
+    let origin = Scripted::answering(OK);
+    let limits = "[limits]\nkeepalive_timeout = \"1s\"\nheader_timeout = \"4s\"\n";
+    let flux = Flux::with(&format!("{}{limits}", to(origin.address))).start();
+    let mut stream = TcpStream::connect(flux.http()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut buffer = [0; 4096];
+    for parts in [["GET / HTTP/1.1\r\nHost: a\r\n", "\r\n"], ["GET / HT", "TP/1.1\r\nHost: a\r\n\r\n"]] {
+        stream.write_all(parts[0].as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_secs(2));
+        stream.write_all(parts[1].as_bytes()).unwrap();
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(
+            buffer[..read].starts_with(b"HTTP/1.1 200 "),
+            "{:?}",
+            String::from_utf8_lossy(&buffer[..read])
+        );
+    }
+    let began = Instant::now();
+    stream.write_all(b"GET").unwrap();
+    let mut got = String::new();
+    stream.read_to_string(&mut got).unwrap();
+    assert!(got.starts_with("HTTP/1.1 408 ") && began.elapsed() > Duration::from_secs(3), "{got}");
+}
+
+/// Else it could not tell an end from an attack (RFC 8446 section 6.1).
+#[test]
+fn tells_a_tls_client_that_a_kept_connection_ends() {
+    let rest = format!(
+        "[[tls.certificates]]\nname = \"a\"\ncert = \"a.pem\"\nkey = \"a.key\"\n{}[limits]\nkeepalive_timeout = \"1s\"\n",
+        to(Scripted::answering(OK).address)
+    );
+    let flux = Flux::server("https = [\"127.0.0.1:0\"]", &rest);
+    certificate(flux.dir.path(), "a", &["a.test"]);
+    let flux = flux.start();
+    let mut stream = tls(&flux, "a.test", &[b"http/1.1"]);
+    stream.sock.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    // An error is what an end without a close_notify would be.
+    stream.read_to_end(&mut Vec::new()).unwrap();
+}
+
 #[test]
 fn serves_every_listener_within_max_connections_and_queues_the_rest() {
     let origin = Scripted::answering(OK);

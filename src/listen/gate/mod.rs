@@ -19,9 +19,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use pingora::protocols::{IO, Peek};
+use pingora::protocols::{IO, Peek, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::opening::Opening;
+use super::secured::Secured;
+use super::socket::Socket;
 use super::wrapped::{passes_on, written_of};
 use crate::telemetry::{Telemetry, new_request_id};
 use crate::types::Scheme;
@@ -254,6 +257,22 @@ impl<S: IO> Gate<S> {
         }
         Poll::Ready(None)
     }
+}
+
+impl<S> Gate<S> {
+    /// Whether a part of a head has come, or is being refused.
+    fn is_in_head(&self) -> bool {
+        matches!(self.stage, Stage::Refusing(_))
+            || (self.framing.awaits_head() && !wire::is_filler(&self.held))
+    }
+}
+
+/// Whether the stream of a connection has a part of a head in its gate.
+pub(super) fn has_begun(stream: &Stream) -> bool {
+    let stream = (**stream).as_any();
+    let plain = stream.downcast_ref::<Gate<Opening<Socket>>>().map(Gate::is_in_head);
+    let secured = || stream.downcast_ref::<Gate<Opening<Secured<Socket>>>>().map(Gate::is_in_head);
+    plain.or_else(secured).unwrap_or(false)
 }
 
 impl<S: IO> AsyncRead for Gate<S> {
