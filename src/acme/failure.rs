@@ -151,8 +151,9 @@ impl From<JwsError> for Failure {
 impl From<PairError> for Failure {
     fn from(error: PairError) -> Self {
         match error {
-            PairError::Make(_) | PairError::Key(_) => Self::Own(error.to_string()),
-            PairError::Chain(_) | PairError::OtherKey | PairError::OtherName(_) | PairError::Ended => {
+            // What ended before it came, ended by this machine's clock: another issuer's would have, too.
+            PairError::Make(_) | PairError::Key(_) | PairError::Ended => Self::Own(error.to_string()),
+            PairError::Chain(_) | PairError::OtherKey | PairError::OtherName(_) => {
                 Self::Issuer(error.to_string())
             }
         }

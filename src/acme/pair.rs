@@ -61,9 +61,12 @@ impl Facts {
     /// Before that it is not renewed for its age. By a clock that is ahead the next one would be due at once too,
     /// and the next, as fast as they come. A clock that was set back since is right by now.
     #[must_use]
-    pub(super) const fn earliest_renewal(&self, now: u64) -> u64 {
+    pub(super) fn earliest_renewal(&self, now: u64) -> u64 {
         if self.came_late() && self.issued <= now {
-            self.issued + self.not_after.saturating_sub(self.issued) / 3
+            let life = self.not_after.saturating_sub(self.not_before);
+            let left = self.not_after.saturating_sub(self.issued);
+            // By a clock that is near the end, or past it, hardly any is left.
+            self.issued + (left / 3).max(life / 30)
         } else {
             0
         }

@@ -26,14 +26,15 @@ pub(super) fn certificate(entry: Entry, known: Known, now: i64) -> Certificate {
     };
     let Standing { failures, error, revoked } = known.standing;
     let failed = error.map(|error| format!("{failures} failed: {error}"));
-    let (state, detail) = match known.refused {
-        _ if stands_in => (CertificateState::Placeholder, failed),
-        _ if revoked => (CertificateState::Revoked, failed),
-        Some(reason) => (CertificateState::Refused, Some(reason)),
-        None if failed.is_some() => (CertificateState::Failing, failed),
-        None if about.not_after < now => (CertificateState::Expired, None),
-        None => (CertificateState::Good, None),
+    let state = match &known.refused {
+        _ if stands_in => CertificateState::Placeholder,
+        _ if revoked => CertificateState::Revoked,
+        _ if about.not_after < now => CertificateState::Expired,
+        Some(_) => CertificateState::Refused,
+        None if failed.is_some() => CertificateState::Failing,
+        None => CertificateState::Good,
     };
+    let detail = if stands_in || revoked { failed } else { known.refused.or(failed) };
     Certificate {
         name,
         source: source.to_owned(),
@@ -51,9 +52,10 @@ mod tests {
     use super::*;
     use crate::tls::About;
 
-    fn shown(source: Source, issuer: &str, known: Known) -> (CertificateState, Option<String>) {
+    fn shown(source: Source, issuer: &str, known: Known, ended: bool) -> (CertificateState, Option<String>) {
         let about = About { names: [].into(), not_before: 0, not_after: 1000, issuer: issuer.to_owned() };
-        let shown = certificate(Entry { name: "a".to_owned(), source, about }, known, 1001);
+        let entry = Entry { name: "a".to_owned(), source, about };
+        let shown = certificate(entry, known, if ended { 1001 } else { 999 });
         (shown.state, shown.detail)
     }
 
@@ -65,19 +67,19 @@ mod tests {
     #[test]
     fn the_worst_is_told_and_why() {
         let failed = Some("2 failed: why".to_owned());
-        for (source, issuer, known, told) in [
-            (Source::File, "CN=CA", Known::default(), (CertificateState::Expired, None)),
-            (Source::Issued, "CN=CA", standing(2, false), (CertificateState::Failing, failed.clone())),
-            (Source::Issued, "CN=CA", standing(0, true), (CertificateState::Revoked, None)),
-            (Source::Issued, PLACEHOLDER, standing(2, true), (CertificateState::Placeholder, failed)),
-            (
-                Source::File,
-                "CN=CA",
-                Known { refused: Some("no key".to_owned()), ..Known::default() },
-                (CertificateState::Refused, Some("no key".to_owned())),
-            ),
+        let unusable = || Known { refused: Some("no key".to_owned()), ..Known::default() };
+        let no_key = Some("no key".to_owned());
+        for (source, issuer, known, ended, told) in [
+            (Source::File, "CN=CA", Known::default(), false, (CertificateState::Good, None)),
+            (Source::File, "CN=CA", Known::default(), true, (CertificateState::Expired, None)),
+            (Source::Issued, "CN=CA", standing(2, false), false, (CertificateState::Failing, failed.clone())),
+            (Source::Issued, "CN=CA", standing(2, false), true, (CertificateState::Expired, failed.clone())),
+            (Source::Issued, "CN=CA", standing(0, true), true, (CertificateState::Revoked, None)),
+            (Source::Issued, PLACEHOLDER, standing(2, true), false, (CertificateState::Placeholder, failed)),
+            (Source::File, "CN=CA", unusable(), false, (CertificateState::Refused, no_key.clone())),
+            (Source::File, "CN=CA", unusable(), true, (CertificateState::Expired, no_key)),
         ] {
-            assert_eq!(shown(source, issuer, known), told);
+            assert_eq!(shown(source, issuer, known, ended), told);
         }
     }
 }

@@ -275,6 +275,10 @@ impl ProxyHttp for Edge {
         if self.telemetry.lifecycle.draining() {
             session.set_keepalive(None);
         }
+        // A response before the end of the body ends the connection, but not a 100 that the client waits for.
+        let interim =
+            response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS;
+        session.set_close_on_response_before_downstream_finish(!interim);
         if intercept::replace(session, response, ctx).await? {
             return Ok(());
         }

@@ -163,7 +163,11 @@ impl Termination {
         let names = Arc::clone(&shown.about.names);
         let vhost = match &name {
             Some(name) => terms.hosts.find(name),
-            None => terms.hosts.any(),
+            // The same address as in a request's Host, where it is one of ours: behind NAT it isn't.
+            None => {
+                let named = local.and_then(|local| terms.hosts.named(&local.to_canonical().to_string()));
+                named.or_else(|| terms.hosts.any())
+            }
         };
         let own = vhost.and_then(|vhost| terms.own.get(&vhost));
         let client_auth = vhost.and_then(|vhost| terms.clients.of(vhost)).cloned();

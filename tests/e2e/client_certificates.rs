@@ -188,6 +188,23 @@ fn a_connection_made_for_another_vhost_is_no_way_in() {
     assert_eq!(unnamed, Ok(421));
 }
 
+#[test]
+fn a_vhost_that_is_an_address_asks_whoever_comes_to_it() {
+    let (origin, pki, dir) = (Scripted::answering(OK), Pki::root("clients"), folder());
+    pki.certify(dir.path(), "good", Wanted::client("/CN=good", ""));
+    let vhosts = "[[vhosts]]\nhosts = [\"127.0.0.1\"]\n$ROUTES\n\
+                  client_auth = { mode = \"required\", ca = \"ca.pem\" }\n\
+                  [[vhosts]]\nhosts = [\"*\"]\n$ROUTES\n";
+    let flux = flux(&origin, &pki, vhosts).start();
+    let url = format!("https://127.0.0.1:{}/", flux.https().port());
+    let of = |name| Client { flux: &flux, folder: dir.path(), name };
+    assert_eq!(of(Some("good")).get_at(&url, "x", &["-k"]), Ok(200));
+    assert!(of(None).get_at(&url, "x", &["-k"]).is_err());
+    assert_eq!(of(None).get("open.test", &[]), Ok(200));
+    // Whoever came for the address has not come for another vhost's name, nor the other way round.
+    assert_eq!(of(None).get("open.test", &["-H", "Host: 127.0.0.1"]), Ok(421));
+}
+
 /// CVE-2026-32305: whoever sends the first message in pieces is asked all the same.
 #[test]
 fn a_fragmented_hello_is_asked_all_the_same() {

@@ -249,6 +249,44 @@ fn passes_a_100_continue_and_the_body_that_waited_for_it() {
 }
 
 #[test]
+fn keeps_a_connection_whose_client_waited_for_a_100() {
+    let origin = TcpListener::bind("127.0.0.1:0").unwrap();
+    let flux = Flux::with(&to(origin.local_addr().unwrap(), "")).start();
+    let served = std::thread::spawn(move || {
+        let (mut upstream, _) = origin.accept().unwrap();
+        let until = |upstream: &mut TcpStream, end: &[u8]| {
+            let mut got = Vec::new();
+            while !got.ends_with(end) {
+                let mut byte = [0];
+                upstream.read_exact(&mut byte).unwrap();
+                got.extend(byte);
+            }
+        };
+        until(&mut upstream, b"\r\n\r\n");
+        upstream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+        until(&mut upstream, b"hello");
+        upstream.write_all(OK.as_bytes()).unwrap();
+        until(&mut upstream, b"\r\n\r\n");
+        upstream.write_all(OK.as_bytes()).unwrap();
+    });
+    let mut stream = TcpStream::connect(flux.http()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let mut answered = |bytes: &[u8]| {
+        stream.write_all(bytes).unwrap();
+        let mut got = [0; 4096];
+        let read = stream.read(&mut got).unwrap();
+        String::from_utf8_lossy(&got[..read]).to_ascii_lowercase()
+    };
+    let interim = answered(post("Expect: 100-continue\r\nContent-Length: 5", "").as_bytes());
+    assert!(interim.starts_with("http/1.1 100"), "{interim}");
+    let first = answered(b"hello");
+    assert!(first.starts_with("http/1.1 200") && first.contains("connection: keep-alive"), "{first}");
+    let second = answered(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert!(second.starts_with("http/1.1 200"), "{second}");
+    served.join().unwrap();
+}
+
+#[test]
 fn holds_a_client_back_while_its_upstream_does_not_read() {
     let origin = TcpListener::bind("127.0.0.1:0").unwrap();
     let flux = Flux::with(&to(origin.local_addr().unwrap(), "")).start();

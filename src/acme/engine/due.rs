@@ -115,6 +115,11 @@ mod tests {
         let (at, _) = state.due(None, NOW + 60);
         assert!((NOW + LIFE / 2..=NOW + LIFE * 2 / 3).contains(&at), "{}", at - NOW);
         // Those that a CA dates back a little are as others.
+        // A clock at the end of it or past it is no reason to hurry.
+        for late in [NOW + LIFE - 60, NOW + 2 * LIFE] {
+            state.facts = state.facts.map(|facts| Facts { issued: late, ..facts });
+            assert!(state.due(None, late).0 >= late + LIFE / 30);
+        }
         state.facts = state.facts.map(|facts| Facts { issued: NOW + 3600, ..facts });
         assert!(state.due(None, NOW).0 <= NOW + LIFE * 2 / 3);
     }

@@ -10,14 +10,18 @@ use crate::{Fingerprint, SanPattern};
 
 /// A name: `app.example`, `*.example`, `spiffe://example/app`, `a@example`, `192.0.2.7`.
 pub(crate) fn san(text: &str) -> Result<SanPattern, Flaw> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return Ok(SanPattern::Ip(address));
-    }
     if let Some((attribute, name)) = text.split_once('=')
         && ATTRIBUTES.iter().any(|known| known.eq_ignore_ascii_case(attribute))
     {
         return Err(subject(text, name));
+    }
+    of_form(text)
+}
+
+fn of_form(text: &str) -> Result<SanPattern, Flaw> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        return Ok(SanPattern::Ip(address));
     }
     if let Some(colon) = text.find(':') {
         return uri(text, colon);
@@ -39,7 +43,7 @@ pub(crate) fn san(text: &str) -> Result<SanPattern, Flaw> {
 fn subject(text: &str, name: &str) -> Flaw {
     let flaw = Flaw::new(format!("{} is of a subject, and subjects are not compared", show(text)));
     let name = name.split(',').next().unwrap_or_default();
-    match san(name) {
+    match of_form(name) {
         Ok(_) if name.contains(['.', ':', '@']) => flaw.help(format!(
             "write {}, if the certificate has it as a subject alternative name, or compare fingerprints",
             show(name)
@@ -105,6 +109,13 @@ const MOST: usize = 2048;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_of_any_length_is_a_flaw() {
+        for text in ["O=".repeat(100_000) + "x", "CN=bob".to_owned(), "CN=CN=a.b".to_owned()] {
+            assert!(san(&text).is_err());
+        }
+    }
 
     #[test]
     fn tells_the_kind_of_a_name_by_its_form() {
