@@ -4,16 +4,20 @@
 
 pub mod completions;
 mod ctl;
+mod dns_hook;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fluxheim_config::Profile;
+use fluxheim_trust::Object;
 use fluxheim_trust::command::{Request, parse_also, parse_wait};
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 
 use completions::Shell;
 
 pub use ctl::{Ctl, HELP as CTL_HELP, Order};
+pub use dns_hook::{DnsHook, HELP as DNS_HOOK_HELP};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,9 @@ pub enum Command {
     /// Ask the running proxy.
     Ctl(Ctl),
     CtlHelp,
+    /// Run programs for a proxy.
+    DnsHook(DnsHook),
+    DnsHookHelp,
     /// Print the completions for a shell.
     Completions(Shell),
     /// Make a hash of the password on stdin.
@@ -73,17 +80,13 @@ where
             Long("hash-password") => set(&mut action, "--hash-password")?,
             Long("print-config") => set(&mut action, "--print-config")?,
             Value(word) if word == "ctl" && action.is_none() => {
-                let before = [
-                    ("--profile", profile.is_some()),
-                    ("--format", json.is_some()),
-                    ("--also", !also.is_empty()),
-                    ("--repair", repair),
-                    ("--wait", wait.is_some()),
-                ];
-                if let Some((flag, _)) = before.iter().find(|(_, given)| *given) {
-                    return Err(format!("{flag} does not go before ctl"));
-                }
+                none_before("ctl", &before(&profile, json, &also, repair, wait))?;
                 return Ok(ctl::parse(&mut parser, config)?.map_or(Command::CtlHelp, Command::Ctl));
+            }
+            Value(word) if word == "dns-hook" && action.is_none() => {
+                none_before("dns-hook", &[("--config", config.is_some())])?;
+                none_before("dns-hook", &before(&profile, json, &also, repair, wait))?;
+                return Ok(dns_hook::parse(&mut parser)?.map_or(Command::DnsHookHelp, Command::DnsHook));
             }
             Value(word) if word == "completions" && action.is_none() => {
                 let shell = parser.value().and_then(ValueExt::string);
@@ -118,6 +121,33 @@ where
     })
 }
 
+/// Flags, and whether they were given.
+type Given = [(&'static str, bool)];
+
+/// Those that a word of its own does not go with.
+fn before(
+    profile: &Option<Profile>,
+    json: Option<bool>,
+    also: &[Object],
+    repair: bool,
+    wait: Option<Duration>,
+) -> [(&'static str, bool); 5] {
+    [
+        ("--profile", profile.is_some()),
+        ("--format", json.is_some()),
+        ("--also", !also.is_empty()),
+        ("--repair", repair),
+        ("--wait", wait.is_some()),
+    ]
+}
+
+fn none_before(word: &str, flags: &Given) -> Result<(), String> {
+    match flags.iter().find(|(_, given)| *given) {
+        Some((flag, _)) => Err(format!("{flag} does not go before {word}")),
+        None => Ok(()),
+    }
+}
+
 fn set(action: &mut Option<&'static str>, name: &'static str) -> Result<(), String> {
     match action.replace(name) {
         Some(earlier) if earlier != name => Err(format!("{earlier} and {name} can't go together")),
@@ -133,6 +163,10 @@ fn parse_profile(parser: &mut lexopt::Parser) -> Result<Profile, String> {
 
 fn value(parser: &mut lexopt::Parser) -> Result<std::ffi::OsString, String> {
     parser.value().map_err(|error| error.to_string())
+}
+
+fn text(value: std::ffi::OsString) -> Result<String, String> {
+    value.into_string().map_err(|value| format!("{} is not UTF-8", value.to_string_lossy()))
 }
 
 /// Whether it is JSON.
@@ -154,6 +188,7 @@ fluxheim: the edge proxy. fluxheim-init starts it hardened; by itself it runs un
 
 Usage: fluxheim [--config PATH] [--profile NAME] [ACTION]
        fluxheim ctl ORDER    ask the running proxy; fluxheim ctl --help lists the orders
+       fluxheim dns-hook ...    run a program that makes DNS records; fluxheim dns-hook --help
        fluxheim completions SHELL    print what completes its command line: bash, zsh or fish
 
       --config PATH        a file, or a folder of *.toml [default: /etc/fluxheim/fluxheim.toml]

@@ -1,6 +1,6 @@
 //! Fluxheim, the proxy: everything between an accepted connection and a logged response.
 //!
-//! Layers import only downward, and `tests/layers` holds the table: `app`, `cli` > `edge` >
+//! Layers import only downward, and `tests/layers` holds the table: `app`, `dns_hook`, `cli` > `edge` >
 //! `listen`, `tls`, `upstream`, `admin`, `acme`, `rotation`, `telemetry` > `route`, `policy`, `rewrite` > `wire` >
 //! `types`.
 #![forbid(unsafe_code)]
@@ -10,6 +10,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod ctl;
+pub mod dns_hook;
 pub mod edge;
 pub mod listen;
 pub mod policy;

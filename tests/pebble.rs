@@ -1,7 +1,7 @@
 //! Debian's Pebble, an ACME server, and the name server that goes with it.
 #![allow(dead_code, reason = "every suite uses its own part")]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -37,6 +37,16 @@ impl Pebble {
 
     /// One at `ip`, with more in its configuration and its environment.
     pub(crate) fn at(ip: IpAddr, more: &Value, environment: &[(&str, &str)]) -> Self {
+        Self::asking(SocketAddr::new(ip, 8053), ip, more, environment)
+    }
+
+    /// The same, which asks the name server at `resolver`.
+    pub(crate) fn asking(
+        resolver: SocketAddr,
+        ip: IpAddr,
+        more: &Value,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let (ca, key) = certificate(folder.path(), "pebble", &[&ip.to_string()]);
         let mut settings = json!({
@@ -65,7 +75,7 @@ impl Pebble {
             .unwrap_or_else(|error| missing("pebble-challtestsrv", error));
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let server = Command::new("pebble")
-            .args(["-config", config.to_str().unwrap(), "-dnsserver", &format!("{ip}:8053")])
+            .args(["-config", config.to_str().unwrap(), "-dnsserver", &resolver.to_string()])
             .env("PEBBLE_AUTHZREUSE", "0")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

@@ -17,7 +17,7 @@ use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::client::Client;
-use super::dns::{self, Provider, ProviderError};
+use super::dns::{self, Provider, ProviderError, Runners};
 use super::jws::External;
 
 /// One configuration's ACME.
@@ -61,7 +61,7 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads what `config` names for ACME; `None` where it has none.
+    /// Reads what `config` names for ACME; `None` where it has none. `runners` are those who run a program for records.
     ///
     /// # Errors
     /// Every file that can't be used, not just the first.
@@ -69,10 +69,11 @@ impl Settings {
         config: &Config,
         terms: &Terms,
         resolver: &TokioResolver,
+        runners: Option<&Runners>,
     ) -> Result<Option<Self>, Vec<SettingsError>> {
         let Some(acme) = &config.acme else { return Ok(None) };
         let (mut issuers, mut errors) = (Vec::new(), Vec::new());
-        let dns = dns::provider(acme, terms, resolver.clone()).unwrap_or_else(|error| {
+        let dns = dns::provider(acme, terms, resolver.clone(), runners).unwrap_or_else(|error| {
             errors.push(error.into());
             None
         });

@@ -8,6 +8,7 @@ use fluxheim_config::{AcmeStorage, Config};
 use fluxheim_trust::{Identity, Terms};
 use hickory_resolver::TokioResolver;
 
+use crate::acme::dns::Runners;
 use crate::acme::store;
 use crate::acme::{self, Challenges, Engine, Handle, Settings};
 use crate::telemetry::Telemetry;
@@ -21,7 +22,7 @@ pub(super) struct Acme {
     pub challenges: Challenges,
 }
 
-/// The engine for `config`, if it has any use for one.
+/// The engine for `config`, if it has any use for one. `runners` come to the socket that was made for them.
 ///
 /// # Errors
 /// Everything that is wrong with the files it names, one line each.
@@ -30,8 +31,9 @@ pub(super) fn open(
     resolver: &TokioResolver,
     termination: &Termination,
     telemetry: &Arc<Telemetry>,
+    runners: Option<&Runners>,
 ) -> Result<Option<Acme>, String> {
-    let Some(settings) = settings(config)? else { return Ok(None) };
+    let Some(settings) = settings(config, runners)? else { return Ok(None) };
     let terms = Terms::of(config, Identity::current());
     let store = store::open(&settings.acme.storage, &terms, resolver)
         .map_err(|error| format!("acme.storage: {error}"))?;
@@ -48,13 +50,13 @@ pub(super) fn open(
 ///
 /// # Errors
 /// Everything that is wrong with the files it names, one line each.
-pub(super) fn settings(config: &Config) -> Result<Option<Settings>, String> {
+pub(super) fn settings(config: &Config, runners: Option<&Runners>) -> Result<Option<Settings>, String> {
     let terms = Terms::of(config, Identity::current());
     if config.acme.is_none() {
         return Ok(None);
     }
     // Records are looked for until they are there.
     let resolver = forgetful().map_err(|error| error.to_string())?;
-    Settings::load(config, &terms, &resolver)
+    Settings::load(config, &terms, &resolver, runners)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns the list: whoever reads a setting once, at the start, enters it here.
 
+use std::path::Path;
+
 use fluxheim_config::{AcmeStorage, Config, Listener, ListenerLimits};
 
 /// The keys that differ and stay as they were until a restart.
@@ -16,6 +18,7 @@ pub(super) fn changed(old: &Config, new: &Config) -> Vec<&'static str> {
         ("admin.socket", old.admin.socket != new.admin.socket),
         ("acme (as a whole)", old.acme.is_some() != new.acme.is_some()),
         ("acme.storage", storage(old) != storage(new)),
+        ("acme.dns.socket", hook(old) != hook(new)),
         ("hardening", old.hardening != new.hardening),
         ("limits.max_connections", limits.0.max_connections != limits.1.max_connections),
         ("limits.max_h2_streams", limits.0.max_h2_streams != limits.1.max_h2_streams),
@@ -37,6 +40,11 @@ fn listening(listeners: &[Listener]) -> Vec<Listener> {
 /// Of ACME, where both have it.
 fn storage(config: &Config) -> Option<&AcmeStorage> {
     config.acme.as_ref().map(|acme| &acme.storage)
+}
+
+/// Where programs that make records are waited for.
+fn hook(config: &Config) -> Option<&Path> {
+    config.acme.as_ref()?.hook().map(|hook| hook.socket.as_path())
 }
 
 #[cfg(test)]

@@ -28,20 +28,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use fluxheim_config::{Config, exit};
+use fluxheim_config::{Acme, Config, exit};
 use fluxheim_posture::apply::{becomes, protect_reader};
 use fluxheim_posture::confine::Reach;
 use fluxheim_posture::proxy::harden_after;
 use fluxheim_trust::command::{Answer, Request, answer};
 use fluxheim_trust::socket::{OwnSocket, SocketError};
-use fluxheim_trust::{Identity, Terms};
+use fluxheim_trust::{HOOK_SOCKET, Identity, Terms};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::app::control::Evidence;
 use crate::app::handoff::Word;
 use crate::app::serve::Given;
-use crate::cli::{self, Command, Configuration, Ctl};
+use crate::cli::{self, Command, Configuration, Ctl, DnsHook};
 use crate::ctl;
+use crate::dns_hook;
 use crate::types::{BUILD_PROFILE, COMMIT, VERSION};
 
 /// Runs the program; the value is its exit code.
@@ -67,6 +68,8 @@ where
         Command::CheckTlsStorage(request) => check_storage(&request),
         Command::Ctl(ask) => control(&ask),
         Command::CtlHelp => print(cli::CTL_HELP),
+        Command::DnsHook(options) => hook(options),
+        Command::DnsHookHelp => print(cli::DNS_HOOK_HELP),
         Command::Run(at) => run(&at),
     }
 }
@@ -140,6 +143,17 @@ fn control(ask: &Ctl) -> u8 {
     }
 }
 
+/// Runs programs for a proxy until told to stop.
+fn hook(options: DnsHook) -> u8 {
+    match dns_hook::run(options) {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            say(&format!("fluxheim: {error}"));
+            error.exit_code()
+        }
+    }
+}
+
 /// The admin socket, which is needed most when something else in the configuration is wrong.
 fn configured_socket(at: &Configuration) -> Result<PathBuf, String> {
     let sources =
@@ -174,11 +188,11 @@ fn run(at: &Configuration) -> u8 {
     // Before anything starts a thread: memory is locked, files and calls are confined, for all of
     // them or for none.
     let reach = Reach::of(&config, &at.path);
-    let mut socket = Ok(None);
+    let mut made = Ok(Sockets::default());
     let report =
-        harden_after(&config.hardening, config.has_secrets(), &reach, || socket = admin_socket(&config));
-    let socket = match socket {
-        Ok(socket) => socket,
+        harden_after(&config.hardening, config.has_secrets(), &reach, || made = Sockets::make(&config));
+    let sockets = match made {
+        Ok(sockets) => sockets,
         Err(error) => {
             say(&format!("fluxheim: {error}"));
             return if error.may_heal() { exit::TRY_AGAIN } else { exit::REFUSED };
@@ -200,14 +214,31 @@ fn run(at: &Configuration) -> u8 {
     }
     let Word { supervisor, posture } = word;
     let evidence = Evidence { posture, report: evidence };
-    serve::run(at, config, Given { supervisor, evidence, confined_to, socket })
+    serve::run(at, config, Given { supervisor, evidence, confined_to, sockets })
 }
 
-/// The admin socket, where there is to be one: once the process is confined, it can make none.
-fn admin_socket(config: &Config) -> Result<Option<(OwnSocket, UnixListener)>, SocketError> {
-    let Some(path) = &config.admin.socket else { return Ok(None) };
-    let terms = Terms::of(config, Identity::current());
-    OwnSocket::listen("admin.socket", path, &terms).map(Some)
+/// A socket of ours, and who comes there.
+type Listening = (OwnSocket, UnixListener);
+
+/// The sockets that are to be there: once the process is confined, it can make none.
+#[derive(Default)]
+struct Sockets {
+    admin: Option<Listening>,
+    /// Where `fluxheim dns-hook` comes.
+    hook: Option<Listening>,
+}
+
+impl Sockets {
+    fn make(config: &Config) -> Result<Self, SocketError> {
+        let terms = Terms::of(config, Identity::current());
+        let listen =
+            |name, path: Option<&PathBuf>| path.map(|path| OwnSocket::listen(name, path, &terms)).transpose();
+        let hook = config.acme.as_ref().and_then(Acme::hook).map(|hook| &hook.socket);
+        Ok(Self {
+            admin: listen("admin.socket", config.admin.socket.as_ref())?,
+            hook: listen(HOOK_SOCKET, hook)?,
+        })
+    }
 }
 
 /// Prints to stdout; 70 when nobody can read it.

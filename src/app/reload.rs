@@ -13,6 +13,7 @@ use hickory_resolver::TokioResolver;
 use pingora::connectors::ConnectorOptions;
 use tokio::task::JoinSet;
 
+use crate::acme::dns::Runners;
 use crate::acme::{Handle, Settings};
 use crate::app::manners::Manners;
 use crate::app::record::{Record, hash};
@@ -37,6 +38,8 @@ pub(super) struct Reloadable {
     pub handshakes: Arc<Handshakes>,
     /// Where the configuration had ACME at the start.
     pub acme: Option<Handle>,
+    /// Where a socket was made for them at the start.
+    pub runners: Option<Runners>,
     pub resolver: TokioResolver,
     pub telemetry: Arc<Telemetry>,
     /// Kept for as long as its pools are in use.
@@ -112,7 +115,8 @@ impl Reloadable {
 
     async fn rehearse(&self, at: &Configuration) -> Result<Rehearsed, String> {
         let (at, confined_to, secrets) = (at.clone(), self.confined_to.clone(), self.judged_with_secrets);
-        let work = move || read_anew(&at, confined_to.as_ref(), secrets);
+        let runners = self.runners.clone();
+        let work = move || read_anew(&at, confined_to.as_ref(), secrets, runners.as_ref());
         let read = tokio::task::spawn_blocking(|| patience::reading(work)).await;
         let (mut built, settings) = read.map_err(|error| error.to_string())??;
         built.live.inherit(&self.live.load());
@@ -139,13 +143,14 @@ fn read_anew(
     at: &Configuration,
     confined_to: Option<&Reach>,
     judged_with_secrets: bool,
+    runners: Option<&Runners>,
 ) -> Result<(Built, Option<Settings>), String> {
     let config = super::load(at)?;
     check_reach(&Reach::of(&config, &at.path), confined_to)?;
     if config.has_secrets() && !judged_with_secrets {
         return Err(FIRST_SECRETS.to_owned());
     }
-    let settings = acme::settings(&config)?;
+    let settings = acme::settings(&config, runners)?;
     Ok((build(config)?, settings))
 }
 

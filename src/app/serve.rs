@@ -4,7 +4,6 @@
 //! sleep its whole grace period on stop, and own listeners, signals and files in /tmp.
 
 use std::io;
-use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::acme::dns::Runners;
 use crate::acme::{Challenges, Engine};
 use crate::admin;
 use crate::admin::seen;
@@ -39,6 +39,7 @@ use crate::app::record::Record;
 use crate::app::reload::{self, Built, Reloadable};
 use crate::app::rotate::Rotating;
 use crate::app::signals::{self, Order};
+use crate::app::{Listening, Sockets};
 use crate::cli::Configuration;
 use crate::edge::Edge;
 use crate::edge::deadline::Timed;
@@ -88,7 +89,7 @@ pub(super) struct Given {
     pub supervisor: Option<ProxyEnd>,
     pub evidence: Evidence,
     pub confined_to: Option<Reach>,
-    pub socket: Option<(OwnSocket, UnixListener)>,
+    pub sockets: Sockets,
 }
 
 /// Serves until told to stop; the value is the exit code.
@@ -103,7 +104,8 @@ pub(super) fn run(at: &Configuration, config: Config, given: Given) -> u8 {
 }
 
 fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartError> {
-    let Given { supervisor, evidence, confined_to, socket } = given;
+    let Given { supervisor, evidence, confined_to, sockets } = given;
+    let Sockets { admin, hook } = sockets;
     // Signals first: one that comes during the start is then an order, not a death.
     let (sender, orders) = signals::listen()?;
     let built = patience::reading(|| reload::build(config));
@@ -122,9 +124,9 @@ fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartEr
     telemetry.follow(&live.config);
     let result = runtime.block_on(async {
         let handshakes = aside.as_ref().map(|aside| aside.handle().clone());
-        let mut proxy = Proxy::open(at, built, telemetry, threads, handshakes)?;
+        let mut proxy = Proxy::open(at, built, telemetry, threads, handshakes, hook)?;
         proxy.reloadable.confined_to = confined_to;
-        proxy.administer(socket, evidence, sender)?;
+        proxy.administer(admin, evidence, sender)?;
         proxy.serve(at, orders, supervisor).await
     });
     // What is left past the drain's deadline is cut here; nothing may hold up the exit.
@@ -134,6 +136,14 @@ fn start(at: &Configuration, config: Config, given: Given) -> Result<(), StartEr
     }
     writer.finish();
     result
+}
+
+/// Lets those in who run a program for the records of ACME, where there is a socket for them.
+fn wait_for_runners(hook: Option<Listening>) -> io::Result<(Option<OwnSocket>, Option<Runners>)> {
+    let Some((socket, listener)) = hook else { return Ok((None, None)) };
+    let runners = Runners::at(socket.path(), listener)?;
+    tracing::info!(socket = %socket.path().display(), "waiting for fluxheim dns-hook");
+    Ok((Some(socket), Some(runners)))
 }
 
 /// Threads that compute handshakes and nothing else, if any are wanted.
@@ -163,6 +173,8 @@ struct Proxy {
     shutdown: (watch::Sender<bool>, ShutdownWatch),
     /// The socket, whose name goes with it.
     admin: Option<(OwnSocket, admin::Handle)>,
+    /// Likewise.
+    _hook: Option<OwnSocket>,
 }
 
 impl Proxy {
@@ -173,6 +185,7 @@ impl Proxy {
         telemetry: Arc<Telemetry>,
         threads: usize,
         aside: Option<Handle>,
+        hook: Option<Listening>,
     ) -> Result<Self, StartError> {
         let Built { live, certificates, sights } = built;
         let termination = Termination::new(&live.config, &live.clients.load(), certificates)
@@ -187,7 +200,9 @@ impl Proxy {
         let fetching = jwks::start(&live);
         let connecting = ConnectorOptions::from_server_conf(&framework(threads));
         let checking = health::start(&live.pools, &connecting);
-        let (acme, challenges, engine) = match acme::open(&live.config, &resolver, &termination, &telemetry) {
+        let (hook, runners) = wait_for_runners(hook)?;
+        let opened = acme::open(&live.config, &resolver, &termination, &telemetry, runners.as_ref());
+        let (acme, challenges, engine) = match opened {
             Ok(Some(Acme { engine, handle, challenges })) => (Some(handle), Some(challenges), Some(engine)),
             Ok(None) => (None, None, None),
             Err(mistakes) => return Err(StartError::Refused(mistakes)),
@@ -211,6 +226,7 @@ impl Proxy {
             termination,
             handshakes,
             acme,
+            runners,
             resolver,
             telemetry: Arc::clone(&telemetry),
             refreshing,
@@ -241,13 +257,14 @@ impl Proxy {
             metrics,
             shutdown: watch::channel(false),
             admin: None,
+            _hook: hook,
         })
     }
 
     /// Serves the admin API, where there is a socket for it.
     fn administer(
         &mut self,
-        socket: Option<(OwnSocket, UnixListener)>,
+        socket: Option<Listening>,
         evidence: Evidence,
         orders: mpsc::UnboundedSender<Order>,
     ) -> io::Result<()> {

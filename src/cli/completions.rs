@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use fluxheim_config::Profile;
 
-use super::{CTL_HELP, HELP};
+use super::{CTL_HELP, DNS_HOOK_HELP, HELP};
 
 /// A shell that has completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,8 @@ fn values(flag: &Flag) -> Option<String> {
     match flag.takes? {
         "FORMAT" => Some("text json".to_owned()),
         "NAME" if flag.name == "profile" => Some(Profile::ALL.map(Profile::name).join(" ")),
+        // Words of the operator's own.
+        "TIME" | "NAME" | "ZONE" | "UID" => Some(String::new()),
         _ => None,
     }
 }
@@ -74,59 +76,64 @@ fn values(flag: &Flag) -> Option<String> {
 /// The script for `shell`.
 #[must_use]
 pub fn script(shell: Shell) -> String {
-    let (own, ctl) = (flags(HELP), flags(CTL_HELP));
+    let all = [HELP, CTL_HELP, DNS_HOOK_HELP].map(flags);
     match shell {
-        Shell::Bash => bash(&own, &ctl),
+        Shell::Bash => bash(&all),
         // zsh runs the other's script, as its own manual (zshcompsys(1), bashcompinit) says how.
         Shell::Zsh => {
-            format!("#compdef fluxheim\nautoload -U +X bashcompinit && bashcompinit\n{}", bash(&own, &ctl))
+            format!("#compdef fluxheim\nautoload -U +X bashcompinit && bashcompinit\n{}", bash(&all))
         }
-        Shell::Fish => fish(&own, &ctl),
+        Shell::Fish => fish(&all),
     }
 }
 
-fn bash(own: &[Flag], ctl: &[Flag]) -> String {
+/// Those of the program, of `ctl` and of `dns-hook`.
+type Flags = [Vec<Flag>; 3];
+
+fn bash(all: &Flags) -> String {
     let words =
         |flags: &[Flag]| flags.iter().map(|flag| format!("--{}", flag.name)).collect::<Vec<_>>().join(" ");
-    let mut cases = String::new();
-    for flag in own.iter().chain(ctl.iter().filter(|flag| own.iter().all(|other| other.name != flag.name))) {
-        if flag.takes.is_none() {
+    let [own, ctl, hook] = all.each_ref().map(|flags| words(flags));
+    let (mut cases, mut seen) = (String::new(), Vec::new());
+    for flag in all.iter().flatten().filter(|flag| flag.takes.is_some()) {
+        if seen.contains(&flag.name) {
             continue;
         }
+        seen.push(flag.name);
         let list = values(flag).map_or_else(|| "-f".to_owned(), |values| format!("-W '{values}'"));
         // Writing to a string can't fail.
         let _ = writeln!(cases, "    --{}) COMPREPLY=($(compgen {list} -- \"$word\")); return ;;", flag.name);
     }
     format!(
         r#"_fluxheim() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} each words='ctl completions {own}'
+    local word=${{COMP_WORDS[COMP_CWORD]}} each words='ctl dns-hook completions {own}'
     case ${{COMP_WORDS[COMP_CWORD-1]}} in
 {cases}    completions) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$word")); return ;;
     esac
     for each in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
         [ "$each" = ctl ] && words='{orders} {ctl}'
+        [ "$each" = dns-hook ] && words='{hook}'
     done
     COMPREPLY=($(compgen -W "$words" -- "$word"))
 }}
 complete -F _fluxheim fluxheim
 "#,
-        own = words(own),
         orders = orders().join(" "),
-        ctl = words(ctl),
     )
 }
 
-fn fish(own: &[Flag], ctl: &[Flag]) -> String {
+fn fish([own, ctl, hook]: &Flags) -> String {
     let mut out = String::from("complete -c fluxheim -f\n");
     let mut line = |condition: &str, rest: &str| {
         // Writing to a string can't fail.
         let _ = writeln!(out, "complete -c fluxheim -n '{condition}' {rest}");
     };
-    let (outside, inside) = ("not __fish_seen_subcommand_from ctl", "__fish_seen_subcommand_from ctl");
-    line(outside, "-a 'ctl completions'");
+    let outside = "not __fish_seen_subcommand_from ctl dns-hook";
+    let (inside, hooked) = ("__fish_seen_subcommand_from ctl", "__fish_seen_subcommand_from dns-hook");
+    line(outside, "-a 'ctl dns-hook completions'");
     line("__fish_seen_subcommand_from completions", "-a 'bash zsh fish'");
     line(inside, &format!("-a '{}'", orders().join(" ")));
-    for (condition, flags) in [(outside, own), (inside, ctl)] {
+    for (condition, flags) in [(outside, own), (inside, ctl), (hooked, hook)] {
         for flag in flags {
             let value = match (flag.takes, values(flag)) {
                 (None, _) => String::new(),
@@ -159,7 +166,7 @@ mod tests {
     fn every_script_has_every_flag() {
         for (_, shell) in Shell::ALL {
             let script = script(shell);
-            for flag in flags(HELP).iter().chain(&flags(CTL_HELP)) {
+            for flag in flags(HELP).iter().chain(&flags(CTL_HELP)).chain(&flags(DNS_HOOK_HELP)) {
                 assert!(script.contains(flag.name), "{shell:?} lacks {}", flag.name);
             }
             assert!(script.contains("k8s-restricted") && script.contains("upstreams"));

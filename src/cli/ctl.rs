@@ -2,12 +2,11 @@
 //!
 //! Owns its words and flags; asks nobody.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::prelude::{Long, Short, Value};
 
-use super::{Configuration, parse_format, value};
+use super::{Configuration, parse_format, text, value};
 use crate::admin::Reason;
 
 /// What is asked of a running proxy, and where it listens.
@@ -97,10 +96,6 @@ pub(super) fn parse(parser: &mut lexopt::Parser, mut config: Option<PathBuf>) ->
     Ok(Some(Ctl { config, socket, order, json: json.unwrap_or(false) }))
 }
 
-fn text(value: OsString) -> Result<String, String> {
-    value.into_string().map_err(|value| format!("{} is not UTF-8", value.to_string_lossy()))
-}
-
 fn parse_reason(text: &str) -> Result<Reason, String> {
     REASONS.iter().find(|(name, _)| *name == text).map(|(_, reason)| *reason).ok_or_else(|| {
         let known: Vec<_> = REASONS.iter().map(|(name, _)| *name).collect();
@@ -148,6 +143,8 @@ Exit codes: 0 done; 64 usage, or no such name; 70 internal; 75 nobody answers, o
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::super::{Command, parse};
     use super::*;
 

@@ -4,13 +4,14 @@
 //! Owns every rule that decides which bytes belong to which request, as a machine that is fed bytes and
 //! says how many of them may pass. What readers could disagree on is a [`Violation`], never repaired. No
 //! framework, no clock, no input or output in here: `listen` puts this in front of the framework's
-//! parser, `tests/fuzz` feeds it anything. The PROXY protocol, which may stand in front, is in [`proxy`].
+//! parser, `tests/fuzz` feeds it anything. The PROXY protocol, which may stand in front, is in [`proxy`]; what `fluxheim dns-hook` is asked, in [`hook`].
 
 mod bytes;
 mod chunked;
 mod fields;
 pub mod h2;
 mod head;
+pub mod hook;
 pub mod proxy;
 mod violation;
 

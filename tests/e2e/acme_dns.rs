@@ -1,6 +1,7 @@
 //! Certificates whose names are validated by DNS, from the configuration to the handshake: our own ACME server,
 //! a real Knot.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -44,7 +45,7 @@ fn is_served(running: &Running, host: &str) -> bool {
     crate::support::run("curl", "curl", &arguments).status.success()
 }
 
-fn until_served(running: &Running, host: &str) {
+pub(crate) fn until_served(running: &Running, host: &str) {
     wait(|| is_served(running, host).then_some(())).unwrap_or_else(|| panic!("{host}: {}", running.said()));
 }
 
@@ -75,17 +76,22 @@ fn a_key_that_may_not_is_told_with_what_to_mend() {
 }
 
 /// The program, whose system resolver is `knot`.
-fn resolving_by(knot: &Knot, flux: Flux) -> Running {
+pub(crate) fn resolving_by(knot: &Knot, flux: Flux) -> Running {
     let flux = flux.file("resolv.conf", format!("nameserver {}\n", knot.address.ip()).as_bytes());
-    let config = flux.write();
+    let (config, command) = (flux.write(), with_resolver(flux.dir.path()));
+    flux.start_as(&config, command)
+}
+
+/// The same by the `resolv.conf` that is in `folder`.
+pub(crate) fn with_resolver(folder: &Path) -> Command {
     let script = format!(
         "mount --bind {}/resolv.conf /etc/resolv.conf && exec {} \"$@\"",
-        flux.dir.path().display(),
+        folder.display(),
         env!("CARGO_BIN_EXE_fluxheim")
     );
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script, "sh"]);
-    flux.start_as(&config, command)
+    command
 }
 
 /// The record that the log asks for, once it does.

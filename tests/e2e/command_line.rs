@@ -130,6 +130,7 @@ fn completes_its_command_line_in_bash() {
     assert_eq!(completed("fluxheim --check-t", 1), "--check-tls-storage");
     assert_eq!(completed("fluxheim --profile k8", 2), "k8s-restricted");
     assert_eq!(completed("fluxheim ctl sta", 2), "status");
+    assert_eq!(completed("fluxheim dns-hook --allow", 2), "--allow-uid");
     assert_eq!(completed("fluxheim completions f", 2), "fish");
     for shell in ["zsh", "fish"] {
         assert_eq!(program(&["completions", shell]).status.code(), Some(0), "{shell}");

@@ -8,6 +8,7 @@ use fluxheim_trust::Refused;
 
 use super::key::KeyError;
 use super::tsig::TsigFailure;
+use crate::wire::hook::Malformed;
 
 /// Why there is no provider.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +48,37 @@ pub enum DnsError {
     Refused { server: SocketAddr, zone: String, reason: Refusal },
     #[error("the answer of the name server at {server} can't be trusted: {reason}")]
     Unsigned { server: SocketAddr, reason: TsigFailure },
+    #[error(transparent)]
+    Hook(#[from] HookError),
     #[error("{name} was not visible within {} s: {missing}", waited.as_secs())]
     Invisible { name: String, waited: Duration, missing: String },
+}
+
+/// Why a program has not made, or taken away, a record.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    #[error("acme.dns.socket was not there when this process started: restart it")]
+    NoSocket,
+    #[error(
+        "no fluxheim dns-hook has come to {} within {} s: start one with --socket, as the proxy's own user or root", path.display(), waited.as_secs()
+    )]
+    Nobody { path: PathBuf, waited: Duration },
+    #[error("every run of fluxheim dns-hook has been taken for {} s: see its log", .0.as_secs())]
+    Busy(Duration),
+    #[error(
+        "fluxheim dns-hook has not answered within {} s: see its log; acme.dns.timeout has to be more than twice its --timeout", .0.as_secs()
+    )]
+    Silent(Duration),
+    #[error("fluxheim dns-hook has hung up without an answer: {0}")]
+    HungUp(String),
+    #[error("what came from fluxheim dns-hook is no answer: {0}")]
+    Nonsense(Malformed),
+    #[error("{name} is no name that a program is asked for: {reason}")]
+    Unasked { name: String, reason: Malformed },
+    #[error("the program of fluxheim dns-hook {0}")]
+    Failed(String),
+    #[error("fluxheim dns-hook refuses: {0}")]
+    Refused(String),
 }
 
 /// How many CNAMEs are followed.

@@ -6,10 +6,13 @@
 
 mod error;
 mod exchange;
+mod hook;
 mod key;
 pub mod persist;
 mod rfc2136;
+mod runners;
 mod tsig;
+mod visible;
 mod zone;
 
 use std::fmt::Debug;
@@ -20,9 +23,11 @@ use fluxheim_config::{Acme, DnsProvider};
 use fluxheim_trust::Terms;
 use hickory_resolver::TokioResolver;
 
-pub use error::{DnsError, ProviderError};
+pub use error::{DnsError, HookError, ProviderError};
+pub use hook::Hook;
 pub use key::{KeyError, TsigKey};
 pub use rfc2136::Rfc2136;
+pub use runners::Runners;
 
 /// A TXT record that was made, or may have been: enough to take it away again, after a restart too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +60,8 @@ pub trait Provider: Debug + Send + Sync {
     async fn cleanup(&self, record: Record) -> Result<(), DnsError>;
 }
 
-/// The provider of `[acme.dns]`, if one is configured; reads its key.
+/// The provider of `[acme.dns]`, if one is configured; reads its key. `runners` are those that come to its socket,
+/// where one was made.
 ///
 /// # Errors
 /// [`ProviderError`] when the key can't be read or is none.
@@ -63,10 +69,17 @@ pub fn provider(
     acme: &Acme,
     terms: &Terms,
     resolver: TokioResolver,
+    runners: Option<&Runners>,
 ) -> Result<Option<Arc<dyn Provider>>, ProviderError> {
     let Some(dns) = &acme.dns else { return Ok(None) };
+    let config = match &dns.provider {
+        DnsProvider::Rfc2136(config) => config,
+        DnsProvider::Hook(config) => {
+            let hook = Hook::new(config, runners.cloned(), dns.propagation_timeout, resolver)?;
+            return Ok(Some(Arc::new(hook)));
+        }
+    };
     let object = fluxheim_trust::acme_dns(acme).ok_or(ProviderError::NoKey)?;
-    let DnsProvider::Rfc2136(config) = &dns.provider;
     let secret = fluxheim_trust::read(&object, terms)?;
     let key = TsigKey::parse(secret.as_bytes(), config.key_name.as_deref(), config.algorithm)
         .map_err(|reason| ProviderError::Key { path: object.path.clone(), reason })?;

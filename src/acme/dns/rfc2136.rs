@@ -11,15 +11,14 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::TXT;
 use hickory_resolver::proto::rr::rdata::tsig::TsigError;
-use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record as DnsRecord, RecordType};
-use tokio::time::{Instant, timeout_at};
+use hickory_resolver::proto::rr::{DNSClass, RData, Record as DnsRecord, RecordType};
 
 use super::error::{DnsError, ProviderError, Refusal};
-use super::exchange::{ask, belongs, by_tcp};
+use super::exchange::{belongs, by_tcp};
 use super::key::TsigKey;
 use super::tsig::verdict;
-use super::zone::{Finder, Place, Servers, is_authoritative};
-use super::{Provider, Record};
+use super::zone::{self, Finder, Place};
+use super::{Provider, Record, visible};
 
 /// A server that takes updates.
 #[derive(Debug)]
@@ -46,13 +45,8 @@ impl Rfc2136 {
         propagation: Duration,
         resolver: TokioResolver,
     ) -> Result<Self, ProviderError> {
-        let zone = config.zone.as_ref().map(|text| {
-            let mut zone = Name::from_ascii(text).map_err(|_| ProviderError::Zone(text.clone()))?;
-            zone.set_fqdn(true);
-            Ok::<_, ProviderError>(zone)
-        });
-        let finder =
-            Finder { host: config.host.clone(), port: config.port, zone: zone.transpose()?, resolver };
+        let server = Some((config.host.clone(), config.port));
+        let finder = Finder { server, zone: zone::named(config.zone.as_deref())?, resolver };
         let ttl = u32::try_from(config.ttl.as_secs()).unwrap_or(u32::MAX);
         Ok(Self { finder, key, ttl, propagation, clock: SystemTime::now })
     }
@@ -78,7 +72,7 @@ impl Rfc2136 {
             }
         }
         Err(last.unwrap_or_else(|| DnsError::ServerName {
-            server: format!("{:?}", self.finder.host),
+            server: format!("{:?}", self.finder.server),
             reason: "it has no address".into(),
         }))
     }
@@ -129,81 +123,7 @@ impl Rfc2136 {
         message.authorities.push(record);
         message
     }
-
-    /// Waits for the place's servers, all of them.
-    async fn wait(&self, place: &Place, value: &str) -> Result<(), DnsError> {
-        let deadline = Instant::now() + self.propagation;
-        let mut servers = None;
-        let mut pause = FIRST_PAUSE;
-        let mut missing = "no server answered in time".to_owned();
-        loop {
-            match timeout_at(deadline, self.look(place, value, &mut servers)).await {
-                Ok(Ok(said)) if said.is_empty() => return Ok(()),
-                Ok(Ok(said)) => missing = said.join("; "),
-                Ok(Err(error)) => missing = error.to_string(),
-                Err(_) => {}
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let (name, waited) = (place.owner.to_string(), self.propagation);
-                return Err(DnsError::Invisible { name, waited, missing });
-            }
-            tokio::time::sleep(pause.min(left)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-    }
-
-    /// One round; who the servers are is asked until it is known.
-    async fn look(
-        &self,
-        place: &Place,
-        value: &str,
-        servers: &mut Option<Servers>,
-    ) -> Result<Vec<String>, DnsError> {
-        let known = match servers.take() {
-            Some(known) => known,
-            None => self.finder.name_servers(&place.zone).await?,
-        };
-        let missing = missing(servers.insert(known), place, value).await;
-        Ok(missing)
-    }
 }
-
-/// Which servers have not got it. Of a server that can't be reached by one of its addresses the others count;
-/// one that can't be reached at all may be out of reach from here only, but nobody knows.
-async fn missing(servers: &Servers, place: &Place, value: &str) -> Vec<String> {
-    let mut missing = Vec::new();
-    for (server, addresses) in servers {
-        let mut reasons = Vec::new();
-        let mut has = false;
-        for address in addresses {
-            match ask(*address, &place.owner, RecordType::TXT).await {
-                Ok(answer) if !is_authoritative(&answer) => reasons.push(format!(
-                    "{server} ({}) does not answer for the zone: {}",
-                    address.ip(),
-                    answer.metadata.response_code
-                )),
-                Ok(answer) if holds(&answer, &place.owner, value) => has = true,
-                Ok(_) => {
-                    has = false;
-                    reasons.push(format!("{server} ({}) has not got it yet", address.ip()));
-                    break;
-                }
-                Err(error) => reasons.push(error.to_string()),
-            }
-        }
-        match (has, reasons.is_empty()) {
-            (true, _) => {}
-            (false, true) => missing.push(format!("{server} has no address")),
-            (false, false) => missing.append(&mut reasons),
-        }
-    }
-    missing
-}
-
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Secondaries ask again within minutes, or were told at once: there is no haste.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl Provider for Rfc2136 {
@@ -216,7 +136,7 @@ impl Provider for Rfc2136 {
 
     async fn visible(&self, record: &Record) -> Result<(), DnsError> {
         let place = self.finder.place(&record.name).await?;
-        self.wait(&place, &record.value).await
+        visible::wait(&self.finder, &place, &record.value, self.propagation).await
     }
 
     async fn cleanup(&self, record: Record) -> Result<(), DnsError> {
@@ -256,17 +176,6 @@ fn refusal(code: ResponseCode, answer: &[u8], now: u64) -> Option<Refusal> {
 
 fn skew(server: u64, ours: u64) -> Option<i64> {
     i64::try_from(server).ok()?.checked_sub(i64::try_from(ours).ok()?)
-}
-
-/// Whether an answer has the record, behind CNAMEs or not.
-fn holds(answer: &Message, owner: &Name, value: &str) -> bool {
-    let is = |record: &DnsRecord| match &record.data {
-        RData::TXT(text) => {
-            record.name.to_lowercase() == owner.to_lowercase() && text.txt_data.concat() == value.as_bytes()
-        }
-        _ => false,
-    };
-    answer.answers.iter().any(is)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Where a record belongs: behind CNAMEs, in which zone, and who answers for it.
 //!
 //! Owns whom to ask: the server that takes the updates first, as it knows its own zones and may be the
-//! only one that shows them to us; what it does not answer for, the system's resolver knows.
+//! only one that shows them to us; what it does not answer for, or where there is none, the system's resolver knows.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use hickory_resolver::net::{DnsError as NetDnsError, NetError};
 use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-use super::error::{DnsError, MOST_ALIASES};
+use super::error::{DnsError, MOST_ALIASES, ProviderError};
 use super::exchange::ask;
 
 /// Where a record is made.
@@ -28,8 +28,8 @@ pub(super) type Servers = Vec<(Name, Vec<SocketAddr>)>;
 /// Finds places.
 #[derive(Debug)]
 pub(super) struct Finder {
-    pub(super) host: UpstreamHost,
-    pub(super) port: u16,
+    /// The server that takes the updates, where there is one: it is asked first.
+    pub(super) server: Option<(UpstreamHost, u16)>,
     /// What the configuration says; it is believed.
     pub(super) zone: Option<Name>,
     pub(super) resolver: TokioResolver,
@@ -44,16 +44,17 @@ struct Known {
 impl Finder {
     /// The addresses of the server that takes the updates.
     pub(super) async fn servers(&self) -> Result<Vec<SocketAddr>, DnsError> {
-        let name = match &self.host {
-            UpstreamHost::Ip(address) => return Ok(vec![SocketAddr::new(*address, self.port)]),
-            UpstreamHost::Name(name) | UpstreamHost::Service(name) => name,
+        let (name, port) = match &self.server {
+            None => return Ok(Vec::new()),
+            Some((UpstreamHost::Ip(address), port)) => return Ok(vec![SocketAddr::new(*address, *port)]),
+            Some((UpstreamHost::Name(name) | UpstreamHost::Service(name), port)) => (name, *port),
         };
         let found = self
             .resolver
             .lookup_ip(name.as_str())
             .await
             .map_err(|error| DnsError::ServerName { server: name.clone(), reason: error.to_string() })?;
-        Ok(found.iter().map(|address| SocketAddr::new(address, self.port)).collect())
+        Ok(found.iter().map(|address| SocketAddr::new(address, port)).collect())
     }
 
     /// Where the record of `name` has to be.
@@ -144,6 +145,16 @@ impl Finder {
                 .map_err(|error| DnsError::Lookup { name: name.to_string(), reason: error.to_string() }),
         }
     }
+}
+
+/// The zone that a configuration names.
+pub(super) fn named(zone: Option<&str>) -> Result<Option<Name>, ProviderError> {
+    let zone = zone.map(|text| {
+        let mut zone = Name::from_ascii(text).map_err(|_| ProviderError::Zone(text.to_owned()))?;
+        zone.set_fqdn(true);
+        Ok(zone)
+    });
+    zone.transpose()
 }
 
 /// The port of name servers.

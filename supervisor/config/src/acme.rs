@@ -27,6 +27,17 @@ pub struct Acme {
     pub storage: AcmeStorage,
 }
 
+impl Acme {
+    /// Where programs that make records are waited for, if any are.
+    #[must_use]
+    pub fn hook(&self) -> Option<&DnsHook> {
+        match &self.dns.as_ref()?.provider {
+            DnsProvider::Hook(hook) => Some(hook),
+            DnsProvider::Rfc2136(_) => None,
+        }
+    }
+}
+
 impl Config {
     /// Every host that gets a certificate of its own by ACME, in the order of the configuration.
     pub fn acme_hosts(&self) -> impl Iterator<Item = &HostPattern> {
@@ -146,6 +157,18 @@ pub struct AcmeDns {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DnsProvider {
     Rfc2136(Rfc2136),
+    Hook(DnsHook),
+}
+
+/// A program of the operator's, run by a process of its own: `fluxheim dns-hook`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsHook {
+    /// Where the proxy listens for it.
+    pub socket: PathBuf,
+    /// The zone outside of which nothing is asked for; `None` asks DNS where the zone of a name begins.
+    pub zone: Option<String>,
+    /// How long one answer may take. Default 150s.
+    pub timeout: Duration,
 }
 
 /// A name server that takes dynamic updates (RFC 2136) signed by a shared key (RFC 8945).

@@ -483,6 +483,7 @@ http = ["0.0.0.0:80"]
 [acme]
 directory = "https://a.example/d"
 terms_of_service_agreed = true
+dns = { provider = "hook", socket = "/run/f/hook.sock" }
 "#;
 
     #[test]

@@ -166,7 +166,7 @@ fn a_provider_has_its_keys_and_no_others() {
     let dns = |keys: &str| format!("{LISTEN}{PLAIN}challenge = \"dns-01\"\n[acme.dns]\n{keys}\n");
     assert!(told(&dns("")).contains("[acme.dns] has no provider"));
     let exec = told(&dns("provider = \"exec\""));
-    assert!(exec.contains("\"exec\" is not offered") && exec.contains("use \"rfc2136\""), "{exec}");
+    assert!(exec.contains("\"exec\" is not offered") && exec.contains("use \"hook\""), "{exec}");
     assert!(told(&dns("provider = \"rfc2136\"\nserver = \"ns\"")).contains("has no key_file"));
     let none = format!("{LISTEN}{PLAIN}challenge = \"dns-01\"\n");
     assert!(told(&none).contains("issuer \"default\" needs records, and nothing says how; add [acme.dns]"));
@@ -175,6 +175,23 @@ fn a_provider_has_its_keys_and_no_others() {
         panic!("another provider")
     };
     assert_eq!((update.port, update.ttl.as_secs(), update.algorithm), (53, 60, None));
+    assert!(told(&dns("provider = \"hook\"")).contains("has no socket"));
+    assert!(told(&dns("provider = \"hook\"\nsocket = \"127.0.0.1:9\"")).contains("is no path"));
+    let mixed = told(&dns("provider = \"hook\"\nsocket = \"/r/h.sock\"\nserver = \"ns\"\nttl = \"1m\""));
+    for key in ["server", "ttl"] {
+        let expected = format!("{key}: it goes with provider = \"rfc2136\" alone; remove {key}");
+        assert!(mixed.contains(&expected), "{mixed}");
+    }
+    let mixed = told(&dns("provider = \"rfc2136\"\nserver = \"ns\"\nkey_file = \"k\"\ntimeout = \"1m\""));
+    assert!(mixed.contains("timeout: it goes with provider = \"hook\" alone"), "{mixed}");
+    let config = read(&dns("provider = \"hook\"\nsocket = \"run/h.sock\"\nzone = \"A.example\""));
+    let both =
+        format!("{}[admin]\nsocket = \"/r/h.sock\"\n", dns("provider = \"hook\"\nsocket = \"/r/h.sock\""));
+    assert!(told(&both).contains("dns.socket: the admin API listens there"), "{}", told(&both));
+    let acme = config.acme.unwrap();
+    let hook = acme.hook().unwrap();
+    assert_eq!((hook.socket.as_path(), hook.timeout.as_secs()), (Path::new("/etc/f/run/h.sock"), 150));
+    assert_eq!(hook.zone.as_deref(), Some("a.example"));
 }
 
 #[test]

@@ -669,7 +669,7 @@ fn the_admin_socket_is_a_path() {
         assert_eq!(
             told(&format!("[server]\nhttp = [\"127.0.0.1:0\"]\n[admin]\nsocket = \"{address}\"\n")),
             format!(
-                "f.toml:4:10: socket: \"{address}\" is no path, and the admin API listens to nothing else; write the \
+                "f.toml:4:10: socket: \"{address}\" is no path, and nothing else is listened on here; write the \
                  path of a socket: \"/run/fluxheim/admin.sock\""
             )
         );

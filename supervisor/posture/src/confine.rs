@@ -86,7 +86,7 @@ impl Reach {
                 .chain(own)
                 .map(|path| (path.clone(), inode_of(&path)))
                 .collect(),
-            sockets: config.admin.socket.iter().filter_map(|path| socket_folder(path)).collect(),
+            sockets: sockets(config).filter_map(socket_folder).collect(),
             written: state_folder(config).into_iter().map(|path| (path.clone(), inode_of(&path))).collect(),
             ports: listeners.map(std::net::SocketAddr::port).collect(),
         }
@@ -137,8 +137,9 @@ fn of_acme(acme: &Acme) -> Vec<PathBuf> {
             .iter()
             .chain(account.flat_map(|account| [&account.key_id_file, &account.hmac_key_file]))
     });
-    let dns = acme.dns.iter().map(|dns| match &dns.provider {
-        DnsProvider::Rfc2136(update) => &update.key_file,
+    let dns = acme.dns.iter().filter_map(|dns| match &dns.provider {
+        DnsProvider::Rfc2136(update) => Some(&update.key_file),
+        DnsProvider::Hook(_) => None,
     });
     let redis = match &acme.storage {
         AcmeStorage::Folder(_) => None,
@@ -158,6 +159,12 @@ fn folder_of(file: &Path) -> PathBuf {
         Some(folder) if folder.parent().is_some() => folder.to_owned(),
         _ => file,
     }
+}
+
+/// Those that are made before the process is confined, and removed at its end.
+fn sockets(config: &Config) -> impl Iterator<Item = &Path> {
+    let hook = config.acme.iter().filter_map(Acme::hook).map(|hook| hook.socket.as_path());
+    config.admin.socket.as_deref().into_iter().chain(hook)
 }
 
 /// The folder of a socket. `/` is none of ours to remove anything from.
@@ -266,6 +273,16 @@ mod tests {
         let redis = "storage = { redis = { address = \"r:1\", seal_key_file = \"s\" } }\n";
         assert_eq!(folder(redis), [""; 0].map(Path::new));
         assert!(reach("").written.is_empty());
+    }
+
+    #[test]
+    fn a_hook_is_waited_for_where_the_configuration_says() {
+        let acme = "[acme]\ndirectory = \"https://ca.example/dir\"\nterms_of_service_agreed = true\n\
+                    dns = { provider = \"hook\", socket = \"/run/hook/a.sock\" }\n";
+        let reach = reach(&format!("[admin]\nsocket = \"/run/fluxheim/admin.sock\"\n{acme}"));
+        let folders: Vec<_> = reach.sockets.keys().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(folders, ["/run/fluxheim", "/run/hook"]);
+        assert!(!reach.files.keys().any(|path| path.starts_with("/run")));
     }
 
     #[test]

@@ -173,7 +173,15 @@ pub fn parse_also(value: &OsStr) -> Result<Object, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn parse_wait(value: &OsStr) -> Result<Duration, String> {
-    let wrong = || format!("--wait takes a time such as 30s or 2m, not {value:?}");
+    parse_time("--wait", value)
+}
+
+/// Reads the time that `flag` takes.
+///
+/// # Errors
+/// What is wrong with it, for the user.
+pub fn parse_time(flag: &str, value: &OsStr) -> Result<Duration, String> {
+    let wrong = || format!("{flag} takes a time such as 30s or 2m, not {value:?}");
     let text = value.to_str().ok_or_else(wrong)?;
     let unit = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);

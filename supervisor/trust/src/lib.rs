@@ -21,6 +21,7 @@ mod object;
 mod overflow;
 mod pair;
 mod pem;
+mod program;
 mod repair;
 mod report;
 mod rules;
@@ -51,13 +52,14 @@ pub use finding::{Code, Finding, Severity};
 pub use identity::Identity;
 pub use memory::{Keeping, SecretPages};
 pub use object::{
-    Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns, acme_external_account,
-    acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle, certificate_name,
-    client_ca_bundle, client_pair, client_revocation_lists, inventory, ocsp_response, pair, socket_folder,
-    sticky_key, ticket_keys,
+    HOOK_SOCKET, Inventory, Item, NamedHost, Object, Pair, Role, ShownTo, acme_ca, acme_dns,
+    acme_external_account, acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys, ca_bundle,
+    certificate_name, client_ca_bundle, client_pair, client_revocation_lists, inventory, ocsp_response, pair,
+    socket_folder, sticky_key, ticket_keys,
 };
 pub use pair::{PairRead, read_pair};
 pub use pem::{Instead, KeyForm, PemError, PemKey, ca_certificates, certificate_chain, revocation_lists};
+pub use program::judge_program;
 pub use repair::Repaired;
 pub use report::{ObjectReport, Outcome, StorageReport};
 pub use secret::{Refused, Secret, read};

@@ -11,7 +11,8 @@ use fluxheim_config::{Action, Config, HostPattern, Upstream, VhostCertificate};
 mod acme;
 
 pub use acme::{
-    acme_ca, acme_dns, acme_external_account, acme_folder, acme_redis_ca, acme_redis_password, acme_seal_keys,
+    HOOK_SOCKET, acme_ca, acme_dns, acme_external_account, acme_folder, acme_redis_ca, acme_redis_password,
+    acme_seal_keys,
 };
 
 /// What a file is for; decides which rules it is held to.
@@ -60,11 +61,13 @@ pub enum Role {
     SocketFolder,
     /// A folder whose content is published.
     StaticRoot,
+    /// A program that makes records in DNS: whoever can replace it has its credentials.
+    HookProgram,
 }
 
 impl Role {
     /// Every role, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Config,
         Self::Certificate,
         Self::PrivateKey,
@@ -86,6 +89,7 @@ impl Role {
         Self::StateFolder,
         Self::SocketFolder,
         Self::StaticRoot,
+        Self::HookProgram,
     ];
 
     /// Whether only the service user may read it, and the content goes into pages for secrets.
@@ -112,7 +116,8 @@ impl Role {
             | Self::OcspResponse
             | Self::StateFolder
             | Self::SocketFolder
-            | Self::StaticRoot => false,
+            | Self::StaticRoot
+            | Self::HookProgram => false,
         }
     }
 
@@ -140,6 +145,7 @@ impl Role {
             Self::CaBundle | Self::UsersFile => 4 << 20,
             // Some 400,000 entries.
             Self::RevocationList => 16 << 20,
+            Self::HookProgram => 1 << 30,
             Self::StateFolder | Self::SocketFolder | Self::StaticRoot => 0,
         }
     }
@@ -169,6 +175,7 @@ impl Role {
             Self::StateFolder => "state-folder",
             Self::SocketFolder => "socket-folder",
             Self::StaticRoot => "static-root",
+            Self::HookProgram => "hook-program",
         }
     }
 
@@ -204,6 +211,7 @@ impl fmt::Display for Role {
             Self::StateFolder => "state folder",
             Self::SocketFolder => "socket folder",
             Self::StaticRoot => "static root",
+            Self::HookProgram => "hook program",
         })
     }
 }

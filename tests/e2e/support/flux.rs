@@ -139,9 +139,14 @@ impl Running {
 
     /// Starts anew with the same configuration, whatever became of this one.
     pub(crate) fn start_again(self) -> Self {
+        self.start_again_as(Command::new(env!("CARGO_BIN_EXE_fluxheim")))
+    }
+
+    /// The same by another command.
+    pub(crate) fn start_again_as(self, command: Command) -> Self {
         let (dir, config) = (Arc::clone(&self.dir), self.config.clone());
         drop(self);
-        let running = Self::spawn(dir, &config, Command::new(env!("CARGO_BIN_EXE_fluxheim")));
+        let running = Self::spawn(dir, &config, command);
         running.wait_for("ready");
         running
     }
@@ -271,7 +276,7 @@ pub(crate) fn wait<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
 }
 
 /// Parses each line as JSON as it comes; a line that is none is kept as a string.
-fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<Value>>> {
+pub(super) fn collect(pipe: impl Read + Send + 'static) -> Arc<Mutex<Vec<Value>>> {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     std::thread::spawn(move || {

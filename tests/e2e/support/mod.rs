@@ -9,6 +9,7 @@ mod callers;
 mod fixtures;
 mod flux;
 mod grpc;
+pub(crate) mod hook;
 #[path = "../../issued.rs"]
 pub(crate) mod issued;
 pub(crate) mod knot;

@@ -1,5 +1,7 @@
 //! Pebble at an address of its own, which the test's proxy listens on too.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::knot;
@@ -22,5 +24,10 @@ impl Pebble {
     /// With more in its configuration and its environment.
     pub(crate) fn with(more: &Value, environment: &[(&str, &str)]) -> Self {
         Self::at(knot::own_address().ip(), more, environment)
+    }
+
+    /// One that asks that name server for what it validates.
+    pub(crate) fn resolving(names: SocketAddr, environment: &[(&str, &str)]) -> Self {
+        Self::asking(names, knot::own_address().ip(), &json!({}), environment)
     }
 }

@@ -6,6 +6,7 @@ use fluxheim_config::{TsigAlgorithm, UpstreamHost};
 use hickory_resolver::config::ResolverConfig;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::MessageType;
+use hickory_resolver::proto::rr::Name;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 

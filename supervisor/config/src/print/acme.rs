@@ -3,7 +3,9 @@
 use super::{Out, inline, list, path, quoted, word};
 use crate::sections::acme::{BEFORE_FIRST, DEFAULT_ISSUER, print_server};
 use crate::value::duration;
-use crate::{Acme, AcmeDns, AcmeIssuer, AcmeRedis, AcmeStorage, DnsProvider, ExternalAccount};
+use crate::{
+    Acme, AcmeDns, AcmeIssuer, AcmeRedis, AcmeStorage, DnsHook, DnsProvider, ExternalAccount, Rfc2136,
+};
 
 pub(super) fn acme(out: &mut Out, acme: &Acme) {
     out.table("[acme]");
@@ -50,7 +52,15 @@ fn external(account: &ExternalAccount) -> String {
 }
 
 fn dns(dns: &AcmeDns) -> String {
-    let DnsProvider::Rfc2136(update) = &dns.provider;
+    let mut keys = match &dns.provider {
+        DnsProvider::Rfc2136(update) => updates(update),
+        DnsProvider::Hook(hook) => hooked(hook),
+    };
+    keys.push(("propagation_timeout", quoted(&duration::print(dns.propagation_timeout))));
+    table(&keys)
+}
+
+fn updates(update: &Rfc2136) -> Vec<(&'static str, String)> {
     let mut keys = vec![
         ("provider", quoted("rfc2136")),
         ("server", quoted(&print_server(&update.host, update.port))),
@@ -60,8 +70,17 @@ fn dns(dns: &AcmeDns) -> String {
     keys.extend(update.key_name.as_ref().map(|name| ("key_name", quoted(name))));
     keys.extend(update.algorithm.map(|algorithm| ("algorithm", quoted(algorithm.name()))));
     keys.extend(update.zone.as_ref().map(|zone| ("zone", quoted(zone))));
-    keys.push(("propagation_timeout", quoted(&duration::print(dns.propagation_timeout))));
-    table(&keys)
+    keys
+}
+
+fn hooked(hook: &DnsHook) -> Vec<(&'static str, String)> {
+    let mut keys = vec![
+        ("provider", quoted("hook")),
+        ("socket", path(&hook.socket)),
+        ("timeout", quoted(&duration::print(hook.timeout))),
+    ];
+    keys.extend(hook.zone.as_ref().map(|zone| ("zone", quoted(zone))));
+    keys
 }
 
 fn storage(storage: &AcmeStorage) -> String {

@@ -94,7 +94,18 @@ pub(crate) static EXTERNAL_ACCOUNT: Schema = Schema {
 };
 pub(crate) static ACME_DNS: Schema = Schema {
     title: "[acme.dns]",
-    keys: &["provider", "server", "zone", "key_name", "key_file", "algorithm", "ttl", "propagation_timeout"],
+    keys: &[
+        "provider",
+        "server",
+        "zone",
+        "key_name",
+        "key_file",
+        "algorithm",
+        "ttl",
+        "socket",
+        "timeout",
+        "propagation_timeout",
+    ],
     shared: &[],
     known_as: &[
         ("nameserver", "server"),

@@ -76,8 +76,18 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn hook()(
+        socket in "/[a-z \"\\\\é#]{1,12}/[a-z]{1,4}",
+        zone in option::of("[a-z]{1,9}\\.[a-z]{2,5}"),
+        timeout in duration(1),
+    ) -> DnsProvider {
+        DnsProvider::Hook(DnsHook { socket: socket.into(), zone, timeout })
+    }
+}
+
 fn dns() -> impl Strategy<Value = AcmeDns> {
-    (rfc2136(), duration(1))
+    (prop_oneof![rfc2136(), hook()], duration(1))
         .prop_map(|(provider, propagation_timeout)| AcmeDns { provider, propagation_timeout })
 }
 

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use fluxheim_config::{Acme, AcmeIssuer, AcmeRedis, AcmeStorage, DnsProvider};
 
-use super::{Object, Role};
+use super::{Object, Role, folder_of};
 
 /// Every one, in the order of the documentation.
 pub(super) fn objects(acme: &Acme) -> impl Iterator<Item = Object> {
     let issuers = acme.issuers.iter().flat_map(of_issuer);
-    issuers.chain(acme_dns(acme)).chain(of_storage(&acme.storage))
+    issuers.chain(acme_dns(acme)).chain(hook_folder(acme)).chain(of_storage(&acme.storage))
 }
 
 /// The CAs that may vouch for an issuer's server, if it names any.
@@ -34,9 +34,19 @@ pub fn acme_external_account(issuer: &AcmeIssuer) -> Option<[Object; 2]> {
 /// The key that the records of DNS challenges are made with, if there is one.
 #[must_use]
 pub fn acme_dns(acme: &Acme) -> Option<Object> {
-    let DnsProvider::Rfc2136(update) = &acme.dns.as_ref()?.provider;
-    Some(object(Role::DnsKey, "acme.dns", &update.key_file))
+    match &acme.dns.as_ref()?.provider {
+        DnsProvider::Rfc2136(update) => Some(object(Role::DnsKey, "acme.dns", &update.key_file)),
+        DnsProvider::Hook(_) => None,
+    }
 }
+
+/// Where programs that make records are waited for, if any are.
+fn hook_folder(acme: &Acme) -> Option<Object> {
+    Some(object(Role::SocketFolder, HOOK_SOCKET, &folder_of(&acme.hook()?.socket)))
+}
+
+/// The key that names the socket.
+pub const HOOK_SOCKET: &str = "acme.dns.socket";
 
 /// The CAs that may vouch for the server that instances share, if any are named.
 #[must_use]
@@ -92,6 +102,10 @@ mod tests {
     use super::*;
 
     fn config(storage: &str) -> Config {
+        with(storage, "provider = \"rfc2136\", server = \"ns\", key_file = \"tsig\"")
+    }
+
+    fn with(storage: &str, dns: &str) -> Config {
         let text = format!(
             r#"
             [server]
@@ -102,7 +116,7 @@ mod tests {
             challenge = "dns-01"
             ca_file = "ca.pem"
             external_account = {{ key_id_file = "kid", hmac_key_file = "hmac" }}
-            dns = {{ provider = "rfc2136", server = "ns", key_file = "tsig" }}
+            dns = {{ {dns} }}
             storage = {{ {storage} }}
         "#
         );
@@ -128,6 +142,13 @@ mod tests {
                 row(Role::StateFolder, "acme.storage", "/etc/f/state"),
             ]
         );
+    }
+
+    #[test]
+    fn names_the_folder_where_a_hook_is_waited_for_and_no_key() {
+        let config = with("path = \"state\"", "provider = \"hook\", socket = \"/run/f/hook.sock\"");
+        let of_dns: Vec<_> = seen(&config).into_iter().filter(|(_, name, _)| name.contains("dns")).collect();
+        assert_eq!(of_dns, [(Role::SocketFolder, HOOK_SOCKET.to_owned(), "/run/f".to_owned())]);
     }
 
     #[test]

@@ -2,48 +2,98 @@
 //!
 //! Owns which keys go with which provider; makes no record.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{TSIG, file, needed_file};
 use crate::flaw::{Flaw, show};
 use crate::schema;
 use crate::section::{At, Section};
+use crate::sections::admin::socket_path;
 use crate::value::{self, address, duration, host};
-use crate::{AcmeDns, DnsProvider, Rfc2136, UpstreamHost};
+use crate::{AcmeDns, DnsHook, DnsProvider, Rfc2136, TsigAlgorithm, UpstreamHost};
 
 /// Secondaries are told at once (RFC 1996) or ask within minutes.
 const PROPAGATION: Duration = Duration::from_secs(120);
 /// Short: nobody shall keep a record that is made anew for each order.
 const TTL: Duration = Duration::from_secs(60);
+/// Twice the time that `fluxheim dns-hook` gives a program, as one may have to wait for another, and some more.
+const HOOK: Duration = Duration::from_secs(150);
+
+/// What is said, of whichever provider.
+struct Keys {
+    zone: Option<String>,
+    server: Option<At<(UpstreamHost, u16)>>,
+    key_name: Option<String>,
+    key_file: Option<PathBuf>,
+    algorithm: Option<TsigAlgorithm>,
+    ttl: Duration,
+    socket: Option<PathBuf>,
+    timeout: Duration,
+}
+
 pub(super) fn read(acme: &Section<'_>) -> Option<AcmeDns> {
     let section = acme.optional("dns", &schema::ACME_DNS)?;
-    let kind = section.require("provider", "\"rfc2136\"", kind);
+    let kind = section.require("provider", "\"rfc2136\" or \"hook\"", kind);
     let propagation = section.read("propagation_timeout", duration::EXPECTED, duration::positive);
-    let server = section.read("server", SERVER, server).good();
-    let zone = section.read("zone", "the name of a zone", host::name).good();
-    let key_name = section.read("key_name", "the name of the key", host::name).good();
-    let key_file = file(&section, "key_file");
-    let algorithm = section.read("algorithm", "a word", |text| value::word(text, &TSIG));
-    let ttl = section.read("ttl", duration::EXPECTED, ttl);
+    let keys = Keys::read(&section);
     let provider = match kind?.value {
         Kind::Rfc2136 => {
-            let server = server.or_else(|| missing(&section, "server", SERVER));
-            if !section.has("key_file") {
-                needed_file(&section, "key_file", "the path of a file that holds the TSIG key");
-            }
-            let (host, port) = server?.value;
-            DnsProvider::Rfc2136(Rfc2136 {
-                host,
-                port,
-                zone: zone.map(|at| at.value),
-                key_name: key_name.map(|at| at.value),
-                key_file: key_file.good()?.value,
-                algorithm: algorithm.good().map(|at| at.value),
-                ttl: ttl.or(TTL),
-            })
+            others(&section, &OF_HOOK, "hook");
+            rfc2136(&section, keys).map(DnsProvider::Rfc2136)
+        }
+        Kind::Hook => {
+            others(&section, &OF_RFC2136, "rfc2136");
+            hook(&section, keys).map(DnsProvider::Hook)
         }
     };
-    Some(AcmeDns { provider, propagation_timeout: propagation.or(PROPAGATION) })
+    Some(AcmeDns { provider: provider?, propagation_timeout: propagation.or(PROPAGATION) })
+}
+
+impl Keys {
+    fn read(section: &Section<'_>) -> Self {
+        let name = |key, what| section.read(key, what, host::name).good().map(|at| at.value);
+        let algorithm = section.read("algorithm", "a word", |text| value::word(text, &TSIG));
+        Self {
+            zone: name("zone", "the name of a zone"),
+            server: section.read("server", SERVER, server).good(),
+            key_name: name("key_name", "the name of the key"),
+            key_file: file(section, "key_file").good().map(|at| at.value),
+            algorithm: algorithm.good().map(|at| at.value),
+            ttl: section.read("ttl", duration::EXPECTED, ttl).or(TTL),
+            socket: socket_path(section, "dns-hook"),
+            timeout: section.read("timeout", duration::EXPECTED, duration::positive).or(HOOK),
+        }
+    }
+}
+
+fn rfc2136(section: &Section<'_>, keys: Keys) -> Option<Rfc2136> {
+    let Keys { zone, key_name, algorithm, ttl, .. } = keys;
+    let server = keys.server.or_else(|| missing(section, "server", SERVER));
+    if !section.has("key_file") {
+        needed_file(section, "key_file", "the path of a file that holds the TSIG key");
+    }
+    let (host, port) = server?.value;
+    Some(Rfc2136 { host, port, zone, key_name, key_file: keys.key_file?, algorithm, ttl })
+}
+
+fn hook(section: &Section<'_>, keys: Keys) -> Option<DnsHook> {
+    let Keys { zone, socket, timeout, .. } = keys;
+    if !section.has("socket") {
+        section.missing("socket", "the path of a socket: \"/run/fluxheim/dns-hook.sock\"");
+    }
+    Some(DnsHook { socket: socket?, zone, timeout })
+}
+
+const OF_RFC2136: [&str; 5] = ["server", "key_name", "key_file", "algorithm", "ttl"];
+const OF_HOOK: [&str; 2] = ["socket", "timeout"];
+
+/// Says of each of `keys` that it goes with another provider.
+fn others(section: &Section<'_>, keys: &[&'static str], provider: &str) {
+    for key in keys.iter().filter(|key| section.has(key)) {
+        let flaw = Flaw::new(format!("it goes with provider = \"{provider}\" alone"));
+        section.here(key, section.place(key), flaw.help(format!("remove {key}")));
+    }
 }
 
 const SERVER: &str = "a name server such as \"ns1.example.com\" or \"192.0.2.1:53\"";
@@ -59,17 +109,16 @@ fn missing<T>(section: &Section<'_>, key: &'static str, expected: &str) -> Optio
 #[derive(Clone, Copy)]
 enum Kind {
     Rfc2136,
+    Hook,
 }
 
-/// A program of the operator's is what others have besides. It would need a process that may start programs,
-/// with whatever calls they make, beside one that may not.
 fn kind(text: &str) -> Result<Kind, Flaw> {
     match text {
         "exec" => Err(Flaw::new(
             "\"exec\" is not offered: the proxy can start no program, by its own seccomp filter",
         )
-        .help("use \"rfc2136\", delegate by a CNAME to a zone that takes updates, or use dns-persist-01")),
-        _ => value::word(text, &[("rfc2136", Kind::Rfc2136)]),
+        .help("use \"hook\": fluxheim dns-hook runs the program, in a process of its own")),
+        _ => value::word(text, &[("rfc2136", Kind::Rfc2136), ("hook", Kind::Hook)]),
     }
 }
 

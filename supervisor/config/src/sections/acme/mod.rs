@@ -109,6 +109,11 @@ fn renew_before(text: &str) -> Result<Duration, Flaw> {
 
 /// What the vhosts ask of ACME can be had.
 pub(crate) fn check(root: &Section<'_>, config: &Config, asking: Option<&Asking>) {
+    let hook = config.acme.as_ref().and_then(Acme::hook);
+    if hook.is_some_and(|hook| config.admin.socket.as_ref() == Some(&hook.socket)) {
+        let flaw = Flaw::new("dns.socket: the admin API listens there, by [admin]");
+        root.run().sink.absence(root.place("acme"), flaw.help("name a socket of its own in [acme.dns]"));
+    }
     if !config.vhosts.iter().any(|vhost| vhost.certificate == crate::VhostCertificate::Acme) {
         return;
     }
