@@ -91,6 +91,7 @@ def judge_simple(part: list[str], programs: Programs) -> None:
             judge_cargo(arguments)
         case "kubectl" | "helm":
             judge_tool(name, arguments)
+            judge_inside(arguments, programs)
         case "curl":
             judge_urls(arguments)
         case _ if name.startswith("scripts/"):
@@ -100,14 +101,19 @@ def judge_simple(part: list[str], programs: Programs) -> None:
 def judge_container(arguments: list[str], programs: Programs) -> None:
     """What is behind the image's name, or behind the container's."""
     if arguments[:1] == ["exec"]:
-        program = next((at for at, word in enumerate(arguments) if word in ("/fluxheim", "/fluxheim-init")), None)
-        if program is not None:
-            programs.judge(arguments[program][1:], arguments[program + 1 :])
+        judge_inside(arguments, programs)
         return
     image = next((at for at, word in enumerate(arguments) if re.fullmatch(r"(docker\.io/)?fluxheim/fluxheim(@\S+)?", word)), None)
     if arguments[:1] == ["run"] and image is not None:
         entry = arguments.index("--entrypoint") + 1 if "--entrypoint" in arguments else None
         programs.judge(arguments[entry][1:] if entry else "fluxheim-init", arguments[image + 1 :])
+
+
+def judge_inside(arguments: list[str], programs: Programs) -> None:
+    """A program of ours that is run inside a container."""
+    program = next((at for at, word in enumerate(arguments) if word in ("/fluxheim", "/fluxheim-init")), None)
+    if program is not None:
+        programs.judge(arguments[program][1:], arguments[program + 1 :])
 
 
 def judge_script(name: str, arguments: list[str]) -> None:
@@ -152,13 +158,14 @@ def judge_tool(name: str, arguments: list[str]) -> None:
         return
     if name == "helm" and arguments[0] == "install":
         with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
-            config.write(Path("image/fluxheim.toml").read_text())
+            config.write(Path("image/kubernetes/base/fluxheim.toml").read_text())
             config.flush()
             filled = [re.sub(r"(config=).*", rf"\g<1>{config.name}", re.sub(r"sha256:(\.\.\.)", "sha256:" + "0" * 64, word)) for word in arguments]
             expect([tool, "template", *filled[1:]])
         return
     # Options before --help are read first, and those that don't exist refused.
-    expect([tool, *arguments, "--help"])
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    expect([tool, *own, "--help"])
     if "--kustomize" in arguments:
         expect([tool, "kustomize", arguments[arguments.index("--kustomize") + 1]])
 

@@ -9,45 +9,78 @@ Usage: kubernetes.py render VARIANT [--files DIR]   prints the objects as JSON; 
 
 Schemas are those of the Kubernetes API itself (strict: unknown fields are errors), typed models those of the API, of
 cert-manager and of the Prometheus operator; the rules of the Pod Security Standard "restricted" are checked as the standard
-lists them. Kustomizations are resolved here, as far as ours go: an unknown field of one is an error, not ignored.
+lists them. Kustomizations are resolved by kustomize.py, and held against what kubectl makes of them where there is one.
 """
 
-import base64
 import copy
 import importlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import kubernetes_validate
 import yaml
 
+import kustomize
+from kustomize import Flaw, load
+
 TOP = Path("image/kubernetes")
 DIGEST = "sha256:" + "a" * 64
+CONFIG = Path("image/kubernetes/base/fluxheim.toml").read_text()
+ADMIN = '[admin]\nsocket = "/run/fluxheim/admin.sock"\n'
+ACME = Path("image/kubernetes/overlays/acme/fluxheim.toml").read_text()
 # Oldest and newest API that the manifests must fit; the oldest is the chart's kubeVersion.
 VERSIONS = ("1.29", "1.37")
 CHART = {
     "chart": {},
     "chart-everything": {
-        "monitoring": {"enabled": True, "labels": {"release": "prometheus"}}, "persistence": {"enabled": True, "storageClassName": "fast"}, "secrets": ["admin-tokens"],
-        "service": {"type": "LoadBalancer", "annotations": {"a": "b"}}, "podAnnotations": {"c": "d"}, "nodeSelector": {"e": "f"},
-        "tolerations": [{"operator": "Exists"}], "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}]},
+        "config": CONFIG + ADMIN, "monitoring": {"enabled": True, "labels": {"release": "prometheus"}, "job": "edge|fluxheim.*"}, "secrets": ["admin-tokens", "a.dotted.name", "12"],
+        "persistence": {"enabled": True, "storageClassName": "1"}, "admin": {"enabled": True, "storageClassName": "fast"},
+        "service": {"type": "LoadBalancer", "annotations": {"a": "b"}, "loadBalancerSourceRanges": ["192.0.2.0/24"], "loadBalancerClass": "c"},
+        "podAnnotations": {"c": "d"}, "podLabels": {"g": "1"}, "nodeSelector": {"e": "f"}, "tolerations": [{"operator": "Exists"}],
+        "networkPolicy": {"egress": [{"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]}], "dns": [{"to": [{"ipBlock": {"cidr": "169.254.20.10/32"}}]}]},
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]}}},
+        "imagePullSecrets": ["registry"], "priorityClassName": "2", "extraEnv": [{"name": "A", "value": "1"}],
+        "extraVolumes": [{"name": "pages", "configMap": {"name": "pages"}}], "extraVolumeMounts": [{"name": "pages", "mountPath": "/srv/pages", "readOnly": True}],
     },
     "chart-alone": {
         "persistence": {"enabled": True, "accessModes": ["ReadWriteOncePod"]}, "autoscaling": {"enabled": False}, "replicas": 1,
+    },
+    "chart-acme": {
+        "config": ACME, "persistence": {"enabled": True, "existingClaim": "12"}, "tlsSecret": "", "autoscaling": {"enabled": False}, "replicas": 1,
     },
     "chart-least": {
         "autoscaling": {"enabled": False}, "networkPolicy": {"enabled": False}, "service": {"type": "ClusterIP"}, "replicas": 1,
         "monitoring": {"enabled": True, "rules": False},
     },
 }
+# Values that contradict each other, and a word of what the chart says then.
+REFUSED = {
+    "replicas": ({"replicas": 3}, "autoscaling.enabled=false"),
+    "least and most": ({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}, "maxReplicas"),
+    "grace": ({"preStopSeconds": 60}, "terminationGracePeriodSeconds"),
+    "stop_timeout": ({"config": CONFIG.replace('stop_timeout = "54s"', 'stop_timeout = "2m"')}, "stop_timeout"),
+    "no requests": ({"resources": {"requests": {"cpu": None}}}, "requests.cpu"),
+    "no metrics": ({"config": CONFIG[:CONFIG.index("[metrics]")]}, "[metrics]"),
+    "another port": ({"config": CONFIG.replace("8443", "443")}, "8443"),
+    "no socket": ({"admin": {"enabled": True}}, "[admin]"),
+    "no folder": ({"config": CONFIG + ADMIN}, "admin.enabled"),
+    "no secret": ({"tlsSecret": "", "config": CONFIG}, "tlsSecret"),
+    "one claim": ({"persistence": {"enabled": True, "accessModes": ["ReadWriteOnce"]}}, "ReadWriteMany"),
+    "twice the same": ({"secrets": ["a", "a"]}, "unique"),
+}
+COMPONENTS = sorted(path.name for path in (TOP / "components").iterdir())
+# Overlays that are made here: each component alone over the base, and all of them at once, in either order.
+COMBINED = {**{name: [name] for name in COMPONENTS}, "all": COMPONENTS, "all-reversed": COMPONENTS[::-1]}
 OVERLAYS = sorted(path.name for path in (TOP / "overlays").iterdir())
-VARIANTS = ["base", *OVERLAYS, *CHART]
+VARIANTS = ["base", *COMBINED, *OVERLAYS, *CHART]
 MODELS = {
     "cert-manager.io/v1": "cloudcoil.models.cert_manager.v1",
     "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",
@@ -58,9 +91,9 @@ MODELS = {
     "policy/v1": "cloudcoil.models.kubernetes.policy.v1",
 }
 RULES = TOP / "chart" / "rules.yaml"
-OVERLAY_RULE = TOP / "overlays" / "monitoring" / "prometheusrule.yaml"
+OVERLAY_RULE = TOP / "components" / "monitoring" / "prometheusrule.yaml"
 RULE_HEAD = """\
-# Made from chart/rules.yaml: scripts/kubernetes overlay-rule > image/kubernetes/overlays/monitoring/prometheusrule.yaml
+# Made from chart/rules.yaml: scripts/kubernetes overlay-rule > image/kubernetes/components/monitoring/prometheusrule.yaml
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -71,7 +104,7 @@ metadata:
 spec:
 """
 # Variants with a PrometheusRule; no other has one.
-ALERTING = ("monitoring", "chart-everything")
+ALERTING = ("monitoring", "all", "all-reversed", "example", "chart-everything")
 # Metrics that wake nobody by themselves, and why. Every other one of docs/metrics.md is in a rule.
 QUIET = {
     "fluxheim_http_errors_total": "part of http_requests_total, and where to look when FluxheimErrorRatio fires",
@@ -101,61 +134,23 @@ QUIET = {
     "process_resident_memory_bytes": "the runtime's limit is known only there",
     "process_virtual_memory_bytes": "addresses cost nothing",
 }
-# What a strategic merge finds entries of a list by.
-KEYS = {"volumeMounts": "mountPath", "ports": "containerPort"}
 
 
-class Flaw(Exception):
-    """Something that must be mended, in words."""
-
-
-def load(path: Path) -> list[dict]:
-    """The documents of a file."""
-    return [document for document in yaml.safe_load_all(path.read_text()) if document]
-
-
-def merge(into: dict, patch: dict) -> dict:
-    """A strategic merge: tables by key, lists of named entries by name, everything else replaced."""
-    for key, value in patch.items():
-        old = into.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            merge(old, value)
-        elif isinstance(old, list) and isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
-            by = KEYS.get(key, "name")
-            for entry in value:
-                found = next((other for other in old if other.get(by) == entry[by]), None)
-                old.append(copy.deepcopy(entry)) if found is None else merge(found, entry)
-        else:
-            into[key] = copy.deepcopy(value)
-    return into
-
-
-def kustomize(folder: Path, files: Path | None) -> list[dict]:
-    """The objects of a kustomization."""
-    wanted = load(folder / "kustomization.yaml")[0]
-    unknown = set(wanted) - {"apiVersion", "kind", "resources", "patches", "secretGenerator"}
-    if unknown:
-        raise Flaw(f"{folder}: fields that are not resolved here: {sorted(unknown)}")
-    objects = []
-    for name in wanted.get("resources", []):
-        path = folder / name
-        objects += kustomize(path, files) if path.is_dir() else load(path)
-    for entry in wanted.get("patches", []):
-        for patch in load(folder / entry["path"]):
-            same = [each for each in objects if each["kind"] == patch["kind"] and each["metadata"]["name"] == patch["metadata"]["name"]]
-            if len(same) != 1:
-                raise Flaw(f"{folder}: {entry['path']} fits {len(same)} objects")
-            merge(same[0], patch)
-    for secret in wanted.get("secretGenerator", []):
-        if not secret["options"]["disableNameSuffixHash"]:
-            raise Flaw(f"{folder}: a name that changes with the content is not mounted by the Deployment")
-        read = lambda name: base64.b64encode((files or folder).joinpath(name).read_bytes()).decode()
-        objects.append({
-            "apiVersion": "v1", "kind": "Secret", "type": secret["type"],
-            "metadata": {"name": secret["name"], "namespace": secret["namespace"], "labels": secret["options"]["labels"]},
-            "data": {name: read(name) for name in secret["files"]},
-        })
-    return objects
+@contextmanager
+def tree(variant: str, files: Path | None) -> Iterator[Path]:
+    """A copy of everything, with the pair of `tls-from-files` in its place; gives the folder of `variant`."""
+    with tempfile.TemporaryDirectory() as folder:
+        top = Path(folder, "kubernetes")
+        shutil.copytree(TOP, top)
+        for name in ("tls.crt", "tls.key"):
+            text = (files / name).read_bytes() if files else b"to be looked at, not used"
+            (top / "components" / "tls-from-files" / name).write_bytes(text)
+        if variant in COMBINED:
+            own = top / "overlays" / variant
+            own.mkdir()
+            components = [f"../../components/{name}" for name in COMBINED[variant]]
+            (own / "kustomization.yaml").write_text(json.dumps({"kind": "Kustomization", "resources": ["../../base"], "components": components}))
+        yield top / "base" if variant == "base" else top / "overlays" / variant
 
 
 def helm(values: dict) -> list[dict]:
@@ -166,9 +161,11 @@ def helm(values: dict) -> list[dict]:
         program = Path(sys.executable).with_name("helm")
         rendered = subprocess.run(
             [program, "template", "edge", TOP / "chart", "--namespace", "edge", "--values", file.name],
-            check=True, stdout=subprocess.PIPE, text=True,
-        ).stdout
-    return [document for document in yaml.safe_load_all(rendered) if document]
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+    if rendered.returncode != 0:
+        raise Flaw(f"helm: {rendered.stderr.strip()}")
+    return [document for document in yaml.safe_load_all(rendered.stdout) if document]
 
 
 def render(variant: str, files: Path | None = None) -> list[dict]:
@@ -177,7 +174,8 @@ def render(variant: str, files: Path | None = None) -> list[dict]:
         return helm(CHART[variant])
     if variant not in VARIANTS:
         raise Flaw(f"no variant {variant}; there are: {' '.join(VARIANTS)}")
-    return kustomize(TOP / "base" if variant == "base" else TOP / "overlays" / variant, files)
+    with tree(variant, files) as folder:
+        return kustomize.resolve(folder)
 
 
 def of_schema(thing: dict) -> None:
@@ -241,6 +239,8 @@ def of_pod(spec: dict, config: dict) -> None:
     for volume in spec["volumes"]:
         if "secret" in volume and volume["secret"].get("defaultMode") != 0o400:
             raise Flaw(f"{volume['name']}: defaultMode is not 0400")
+        if "secret" in volume and not volume["secret"].get("optional"):
+            raise Flaw(f"{volume['name']}: not optional, so that no check can tell that it is missing")
     init = spec["initContainers"][0]["args"]
     if "--check-tls-storage" not in init or init[:2] != proxy["args"]:
         raise Flaw("the init container does not check storage under the proxy's profile")
@@ -249,6 +249,12 @@ def of_pod(spec: dict, config: dict) -> None:
     within = pre_stop + seconds(server["stop_timeout"])
     if within >= spec["terminationGracePeriodSeconds"]:
         raise Flaw(f"preStop and stop_timeout take {within}s, and the pod has {spec['terminationGracePeriodSeconds']}s")
+    if pre_stop < 25:
+        raise Flaw(f"preStop {pre_stop}s: a load balancer outside needs 20s to 30s to see that a node has no pod left")
+    if not all(port in str(config) for port in (":8080", ":8443", ":9090")):
+        raise Flaw("the configuration does not listen on the ports that probes, Service and network policy are for")
+    if "admin" in config and not any(mount["mountPath"] == "/run/fluxheim" for mount in proxy["volumeMounts"]):
+        raise Flaw("[admin] without a folder for its socket")
     if seconds(server["drain_delay"]) + seconds(server["drain_timeout"]) + 1 > seconds(server["stop_timeout"]):
         raise Flaw("the drain does not fit in stop_timeout")
 
@@ -269,10 +275,10 @@ def of_image(variant: str, objects: list[dict]) -> None:
 
 def checked(variant: str) -> int:
     """How many objects a variant has, all of them well."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("tls.crt", "tls.key"):
-            Path(folder, name).write_text("x")
-        objects = render(variant, Path(folder))
+    objects = render(variant)
+    if variant not in CHART and (program := kustomize.kubectl()):
+        with tree(variant, None) as made:
+            kustomize.compare(made, objects, program)
     config = next(thing for thing in objects if thing["kind"] == "ConfigMap")["data"]["fluxheim.toml"]
     for thing in objects:
         try:
@@ -283,7 +289,26 @@ def checked(variant: str) -> int:
         except Exception as error:  # of three libraries; each tells what is wrong in its message
             raise Flaw(f"{thing['kind']} {thing['metadata']['name']}: {error}") from error
     of_image(variant, objects)
+    of_scaling(objects)
     return len(objects)
+
+
+def of_scaling(objects: list[dict]) -> None:
+    """Pods are counted by one of two, never both: what is applied again must not undo the other's count."""
+    deployment = next(thing for thing in objects if thing["kind"] == "Deployment")
+    scaled = any(thing["kind"] == "HorizontalPodAutoscaler" for thing in objects)
+    if scaled == ("replicas" in deployment["spec"]):
+        raise Flaw("replicas belong in the Deployment exactly where there is no HorizontalPodAutoscaler")
+
+
+def of_config_names() -> None:
+    """Another configuration is another ConfigMap, so that it rolls the pods and the old one stays for `rollout undo`."""
+    def name(variant: str) -> str:
+        volumes = next(thing for thing in render(variant) if thing["kind"] == "Deployment")["spec"]["template"]["spec"]["volumes"]
+        return next(volume for volume in volumes if volume["name"] == "config")["configMap"]["name"]
+
+    if name("base") == name("example") or name("base") != name("monitoring"):
+        raise Flaw("the ConfigMap's name does not follow what is in it")
 
 
 def rules(variant: str) -> dict:
@@ -303,7 +328,9 @@ def of_rules() -> int:
     """How many alerts there are: the same everywhere, each in the documents, and every metric in one or named as quiet."""
     source = load(RULES)[0]
     for variant in VARIANTS:
-        if variant in ALERTING and rules(variant) != source:
+        job = CHART.get(variant, {}).get("monitoring", {}).get("job", "fluxheim.*")
+        wanted = yaml.safe_load(RULES.read_text().replace('job=~"fluxheim.*"', f'job=~"{job}"'))
+        if variant in ALERTING and rules(variant) != wanted:
             raise Flaw(f"the rules of {variant} are not those of {RULES}: scripts/kubernetes overlay-rule > {OVERLAY_RULE}")
     if OVERLAY_RULE.read_text() != overlay_rule():
         raise Flaw(f"not as made from {RULES}: scripts/kubernetes overlay-rule > {OVERLAY_RULE}")
@@ -325,6 +352,18 @@ def of_rules() -> int:
         if wrong:
             raise Flaw(f"metrics {what}: {sorted(wrong)}")
     return len(alerts)
+
+
+def refused() -> None:
+    """The chart renders nothing of values that contradict each other, and says which."""
+    for name, (values, word) in REFUSED.items():
+        try:
+            helm(values)
+        except Flaw as flaw:
+            if word not in str(flaw):
+                raise Flaw(f"{name}: the chart does not speak of {word}: {flaw}") from flaw
+            continue
+        raise Flaw(f"{name}: the chart takes values that contradict each other")
 
 
 def rejected() -> None:
@@ -354,13 +393,18 @@ def main() -> int:
     """The command line above."""
     try:
         match sys.argv[1:]:
+            case ["render", "tls-from-files"]:
+                raise Flaw("tls-from-files needs --files DIR, with tls.crt and tls.key")
             case ["render", variant, *rest] if not rest or (len(rest) == 2 and rest[0] == "--files"):
                 json.dump(render(variant, Path(rest[1]) if rest else None), sys.stdout, indent=1)
             case ["check"]:
                 rejected()
+                of_config_names()
+                refused()
                 for variant in VARIANTS:
                     print(f"{variant}: {checked(variant)} objects")
                 print(f"rules: {of_rules()} alerts")
+                print("kubectl: " + ("makes the same of each" if kustomize.kubectl() else "not here, or of another version; not asked"))
             case ["rules", variant]:
                 yaml.safe_dump(rules(variant), sys.stdout)
             case ["overlay-rule"]:

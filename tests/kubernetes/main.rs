@@ -21,6 +21,8 @@ mod pod;
 mod state;
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -118,6 +120,62 @@ fn a_pod_whose_secret_others_can_read_is_stopped_by_its_init_container() {
     let refused = std::panic::catch_unwind(|| Pod::start(&spec, &node, &network).container.logs());
     let told = *refused.expect_err("it started").downcast::<String>().unwrap();
     assert!(told.contains("check-storage") && told.contains("defaultMode: 0400"), "{told}");
+}
+
+/// `--wait` of the init container, with the time that a test has for it.
+fn waiting(spec: &serde_json::Value, time: &str) -> serde_json::Value {
+    let mut spec = spec.clone();
+    let args = spec["initContainers"][0]["args"].as_array_mut().unwrap();
+    let at = args.iter().position(|arg| arg == "--wait").expect("the init container does not wait");
+    args[at + 1] = time.into();
+    spec
+}
+
+#[test]
+fn a_pod_without_its_secret_says_what_is_missing() {
+    let manifests = Manifests::render_alone("base");
+    let (network, spec) = (Network::new(), waiting(manifests.pod_spec(), "2s"));
+    let node = Node::new(&spec, &manifests);
+    let refused = std::panic::catch_unwind(AssertUnwindSafe(|| drop(Pod::start(&spec, &node, &network))));
+    let told = *refused.expect_err("it started").downcast::<String>().unwrap();
+    assert!(told.contains("check-storage") && told.contains("[missing] /etc/fluxheim-tls/tls"), "{told}");
+}
+
+#[test]
+fn a_pod_that_comes_before_its_secret_starts_when_it_is_there() {
+    let folder = TempDir::new().unwrap();
+    let (cert, key) = pair(folder.path(), "late");
+    let manifests = Manifests::render_alone("base");
+    let (network, spec) = (Network::new(), manifests.pod_spec());
+    let (_app, _config) = application(&network);
+    let node = Node::new(spec, &manifests);
+    let pod = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_secs(3));
+            node.volume("tls").fill(&[("tls.crt", &cert), ("tls.key", &key)]);
+        });
+        Pod::start(spec, &node, &network)
+    });
+    let answer = get(pod.container.address(), pod.port("https"), &folder.path().join("late.pem"));
+    assert_eq!(answer.as_deref(), Ok("application"), "{}", pod.container.logs());
+}
+
+/// The overlay that is there to be copied, as it is.
+#[test]
+fn a_pod_of_the_example_answers_to_ctl() {
+    let folder = TempDir::new().unwrap();
+    let (cert, key) = pair(folder.path(), "pair");
+    let manifests = Manifests::render_with_secret("example", &cert, &key);
+    let (network, spec) = (Network::new(), manifests.pod_spec());
+    let node = Node::new(spec, &manifests);
+    let pod = Pod::start(spec, &node, &network);
+    assert!(pod.said.contains("[fs-group] /run/fluxheim"), "{}", pod.said);
+    let status = pod.said_by(&["/fluxheim", "ctl", "status"]).unwrap();
+    assert!(status.contains("ready"), "{status}");
+    let drained = pod.said_by(&["/fluxheim", "ctl", "upstreams", "list"]).unwrap();
+    assert!(drained.contains("shop"), "{drained}");
+    let socket = std::fs::metadata(node.claim("admin").path("admin.sock")).unwrap();
+    assert_eq!((socket.mode() & 0o777, socket.uid()), (0o600, docker::USER));
 }
 
 /// Clients on new connections, through a load balancer that follows readiness, while both pods are replaced.

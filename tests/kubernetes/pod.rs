@@ -30,16 +30,29 @@ impl Manifests {
 
     /// Another variant, and the Secret that its user makes.
     pub(crate) fn render_with_secret(variant: &str, cert: &[u8], key: &[u8]) -> Self {
-        let mut objects = rendered(&[variant]);
-        objects.extend(Self::render(cert, key).0.into_iter().filter(|thing| thing["kind"] == "Secret"));
-        Self(objects)
+        let mut manifests = Self::render_alone(variant);
+        manifests.0.extend(Self::render(cert, key).0.into_iter().filter(|thing| thing["kind"] == "Secret"));
+        manifests
     }
 
-    /// What its user edits: a file of a ConfigMap.
-    pub(crate) fn write(&mut self, kind: &str, name: &str, file: &str, text: &str) {
-        let mut all = self.0.iter_mut();
-        let object = all.find(|thing| thing["kind"] == kind && thing["metadata"]["name"] == name);
-        object.unwrap_or_else(|| panic!("no {kind} named {name}"))["data"][file] = text.into();
+    /// Another variant, and nothing beside it.
+    pub(crate) fn render_alone(variant: &str) -> Self {
+        Self(rendered(&[variant]))
+    }
+
+    /// What its user edits: a file of the configuration.
+    pub(crate) fn configure(&mut self, file: &str, text: &str) {
+        self.config()[file] = text.into();
+    }
+
+    /// The configuration as it is shipped.
+    pub(crate) fn configuration(&mut self) -> String {
+        self.config()["fluxheim.toml"].as_str().unwrap().to_owned()
+    }
+
+    fn config(&mut self) -> &mut Value {
+        let map = self.0.iter_mut().find(|thing| thing["kind"] == "ConfigMap");
+        &mut map.expect("no ConfigMap")["data"]
     }
 
     fn of(&self, kind: &str, name: &str) -> &Value {
@@ -57,11 +70,15 @@ impl Manifests {
     }
 
     pub(crate) fn replicas(&self) -> u64 {
-        self.of("Deployment", "fluxheim")["spec"]["replicas"].as_u64().unwrap()
+        self.of("HorizontalPodAutoscaler", "fluxheim")["spec"]["minReplicas"].as_u64().unwrap()
     }
 
-    /// The files of a ConfigMap or Secret.
-    fn files(&self, kind: &str, name: &str) -> Vec<(String, Vec<u8>)> {
+    /// The files of a ConfigMap or Secret; none of one that may be missing, and is.
+    fn files(&self, kind: &str, name: &str, optional: bool) -> Vec<(String, Vec<u8>)> {
+        let missing = !self.0.iter().any(|thing| thing["kind"] == kind && thing["metadata"]["name"] == name);
+        if optional && missing {
+            return Vec::new();
+        }
         let object = self.of(kind, name);
         let files = object["data"].as_object().unwrap().iter();
         let content = |text: &str| {
@@ -103,12 +120,14 @@ impl Node {
         let folder = TempDir::new().unwrap();
         set_mode(folder.path(), 0o755);
         let group = u32::try_from(spec["securityContext"]["fsGroup"].as_u64().unwrap()).unwrap();
-        let is_claim = |volume: &&Value| volume["persistentVolumeClaim"].is_object();
+        let is_claim =
+            |volume: &&Value| volume["persistentVolumeClaim"].is_object() || volume["ephemeral"].is_object();
         let (claims, files): (Vec<_>, Vec<_>) =
             spec["volumes"].as_array().unwrap().iter().partition(is_claim);
         let claims = claims.into_iter().map(|volume| {
-            let claimed = volume["persistentVolumeClaim"]["claimName"].as_str().unwrap();
-            manifests.of("PersistentVolumeClaim", claimed);
+            if let Some(claimed) = volume["persistentVolumeClaim"]["claimName"].as_str() {
+                manifests.of("PersistentVolumeClaim", claimed);
+            }
             let name = volume["name"].as_str().unwrap().to_owned();
             let claim = Claim::new(&folder.path().join(&name));
             (name, claim)
@@ -122,7 +141,7 @@ impl Node {
             };
             // pkg/volume/volume_linux.go: with an fsGroup, what is read-only is also its group's to read.
             let mode = u32::try_from(mode.as_u64().unwrap_or(0o644)).unwrap() | 0o440;
-            let files = manifests.files(kind, source);
+            let files = manifests.files(kind, source, volume["secret"]["optional"] == true);
             let files: Vec<_> = files.iter().map(|(file, content)| (file.as_str(), &content[..])).collect();
             let place = folder.path().join(&name);
             std::fs::create_dir(&place).unwrap();
@@ -215,8 +234,14 @@ impl<'a> Pod<'a> {
 
     fn exec(&self, command: &Value) -> bool {
         let command = strings(command);
-        let command: Vec<_> = command.iter().map(String::as_str).collect();
-        try_docker(&[&["exec", &self.container.0], &command[..]].concat()).status.success()
+        self.said_by(&command.iter().map(String::as_str).collect::<Vec<_>>()).is_ok()
+    }
+
+    /// `kubectl exec`: what it printed, or what it complained of.
+    pub(crate) fn said_by(&self, command: &[&str]) -> Result<String, String> {
+        let output = try_docker(&[&["exec", &self.container.0], command].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
     fn get(&self, port: u16, path: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The overlay `storage`: what ACME keeps on a claim, over the lives of pods.
+//! The component `storage` and the overlay `acme`: what ACME keeps on a claim, over the lives of pods.
 
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use crate::docker::{Network, USER, run, set_mode, wait};
 use crate::pebble::Pebble;
 use crate::pod::{Manifests, Node, Pod};
-use crate::{HOST, get, pair};
+use crate::{HOST, application, get, pair};
 
-/// The overlay, with what its user writes: a Secret, and `[acme]` in the configuration.
+/// The component, with what its user writes: a Secret, and `[acme]` in the configuration.
 fn manifests(folder: &Path, pebble: &Pebble) -> Manifests {
     let (cert, key) = pair(folder, "pair");
     let mut manifests = Manifests::render_with_secret("storage", &cert, &key);
@@ -24,8 +24,8 @@ fn manifests(folder: &Path, pebble: &Pebble) -> Manifests {
          [metrics]\nlisten = [\"0.0.0.0:9090\"]\n",
         pebble.url()
     );
-    manifests.write("ConfigMap", "fluxheim", "fluxheim.toml", &config);
-    manifests.write("ConfigMap", "fluxheim", "ca.pem", &String::from_utf8(pebble.ca()).unwrap());
+    manifests.configure("fluxheim.toml", &config);
+    manifests.configure("ca.pem", &String::from_utf8(pebble.ca()).unwrap());
     manifests
 }
 
@@ -120,4 +120,25 @@ fn a_claim_that_each_mount_opens_is_taken_with_a_warning() {
     let said = &second.said;
     assert!(said.contains("[fs-group]") && said.contains("fsGroupChangePolicy: OnRootMismatch"), "{said}");
     assert_eq!(shown(second.container.address(), second.port("https")), certificate);
+}
+
+/// As it is shipped, but for the names of the host and of the authority.
+#[test]
+fn the_overlay_acme_needs_no_secret() {
+    let network = Network::new();
+    let (_app, _config) = application(&network);
+    let pebble = Pebble::start(network.gateway());
+    let mut manifests = Manifests::render_alone("acme");
+    assert_eq!(manifests.strategy()["type"], "Recreate");
+    let shipped = "directory = \"https://acme-v02.api.letsencrypt.org/directory\"";
+    let ours = format!("directory = \"{}\"\nca_file = \"ca.pem\"", pebble.url());
+    let config = manifests.configuration();
+    assert!(config.contains(shipped) && config.contains("www.example.com"), "{config}");
+    manifests.configure("fluxheim.toml", &config.replace(shipped, &ours).replace("www.example.com", HOST));
+    manifests.configure("ca.pem", &String::from_utf8(pebble.ca()).unwrap());
+    let (spec, root) = (manifests.pod_spec(), pebble.root());
+    let node = Node::new(spec, &manifests);
+    let pod = Pod::start(spec, &node, &network);
+    let served = wait(|| is_served(&pod, &root).then_some(()));
+    assert!(served.is_some(), "{}\n{}", pod.container.logs(), pebble.said());
 }
