@@ -51,11 +51,10 @@ CHART = {
         "extraVolumes": [{"name": "pages", "configMap": {"name": "pages"}}], "extraVolumeMounts": [{"name": "pages", "mountPath": "/srv/pages", "readOnly": True}],
     },
     "chart-alone": {
-        "persistence": {"enabled": True, "accessModes": ["ReadWriteOncePod"]}, "autoscaling": {"enabled": False}, "replicas": 1,
+        "persistence": {"enabled": True, "accessModes": ["ReadWriteOncePod"], "existingClaim": "12"}, "autoscaling": {"enabled": False}, "replicas": 1,
     },
-    "chart-acme": {
-        "config": ACME, "persistence": {"enabled": True, "existingClaim": "12"}, "tlsSecret": "", "autoscaling": {"enabled": False}, "replicas": 1,
-    },
+    # As the document has it.
+    "chart-acme": {"config": ACME, **yaml.safe_load(re.search(r"```yaml\n(.*?)```", Path("docs/kubernetes.md").read_text(), re.S)[1])},
     "chart-least": {
         "autoscaling": {"enabled": False}, "networkPolicy": {"enabled": False}, "service": {"type": "ClusterIP"}, "replicas": 1,
         "monitoring": {"enabled": True, "rules": False},
