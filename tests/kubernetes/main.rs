@@ -172,8 +172,8 @@ fn a_pod_of_the_example_answers_to_ctl() {
     assert!(pod.said.contains("[fs-group] /run/fluxheim"), "{}", pod.said);
     let status = pod.said_by(&["/fluxheim", "ctl", "status"]).unwrap();
     assert!(status.contains("ready"), "{status}");
-    let drained = pod.said_by(&["/fluxheim", "ctl", "upstreams", "list"]).unwrap();
-    assert!(drained.contains("shop"), "{drained}");
+    let upstreams = pod.said_by(&["/fluxheim", "ctl", "upstreams", "list"]).unwrap();
+    assert!(upstreams.contains("shop"), "{upstreams}");
     let socket = std::fs::metadata(node.claim("admin").path("admin.sock")).unwrap();
     assert_eq!((socket.mode() & 0o777, socket.uid()), (0o600, docker::USER));
 }
