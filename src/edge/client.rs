@@ -54,8 +54,7 @@ pub(super) fn known(live: &Live, tls: Option<&TlsFacts>, host: &Host) -> Known {
     let Some(auth) = clients.of(vhost) else { return Known::Unasked };
     let Some(tls) = tls else { return Known::Nothing };
     // The rule by which the handshake was made: CVE-2026-32305 and CVE-2026-53622 are proxies with two.
-    let asked = tls.sni.as_deref().map_or_else(|| hosts.any(), |name| hosts.find(name));
-    if asked != Some(vhost) {
+    if hosts.of_connection(tls.sni.as_deref(), tls.local) != Some(vhost) {
         return Known::Misdirected;
     }
     let Some(shown) = &tls.client else { return Known::Nothing };

@@ -53,7 +53,7 @@ pub(super) async fn shake(
             Ok(None)
         }
         Ok(tls) => {
-            let facts = Arc::new(facts(tls.get_ref().1, chosen.names, client_auth));
+            let facts = Arc::new(facts(tls.get_ref().1, local, chosen.names, client_auth));
             if let Some(auth) = client_auth {
                 let result = if facts.client.is_some() { "ok" } else { "none" };
                 telemetry.metrics.client_certificate(auth.vhost(), result);
@@ -88,7 +88,12 @@ async fn told(error: io::Error, socket: Option<Socket>) -> io::Error {
     error
 }
 
-fn facts(session: &ServerConnection, names: Arc<[String]>, client_auth: Option<&ClientAuth>) -> TlsFacts {
+fn facts(
+    session: &ServerConnection,
+    local: Option<IpAddr>,
+    names: Arc<[String]>,
+    client_auth: Option<&ClientAuth>,
+) -> TlsFacts {
     let shown = session.peer_certificates();
     TlsFacts {
         version: match session.protocol_version() {
@@ -102,6 +107,7 @@ fn facts(session: &ServerConnection, names: Arc<[String]>, client_auth: Option<&
             .unwrap_or("unknown"),
         group: session.negotiated_key_exchange_group().map(|group| name(group.name())),
         sni: session.server_name().map(|name| name.strip_suffix('.').unwrap_or(name).into()),
+        local,
         alpn: match session.alpn_protocol() {
             Some(b"h2") => Some("h2"),
             Some(b"http/1.1") => Some("http/1.1"),

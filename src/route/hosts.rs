@@ -3,6 +3,7 @@
 //! Owns that order, for requests and for the names of TLS handshakes alike.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use fluxheim_config::{HostPattern, Vhost};
 
@@ -46,6 +47,18 @@ impl Hosts {
             return Some(*index);
         }
         parents(name).find_map(|parent| self.wildcard.get(parent)).copied()
+    }
+
+    /// The vhost that a TLS connection is made for, by the name that the client asked for. One that asked for none, as
+    /// clients do that call an address, came to the vhost of that `local` address, if there is one; behind NAT there is
+    /// none.
+    #[must_use]
+    pub fn of_connection(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<usize> {
+        match (sni, local) {
+            (Some(name), _) => self.find(name),
+            (None, Some(local)) => self.find(&local.to_canonical().to_string()),
+            (None, None) => self.any,
+        }
     }
 
     /// The vhost that answers for whatever no other one does.

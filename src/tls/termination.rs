@@ -161,14 +161,7 @@ impl Termination {
             .or_else(|| self.resolver.choose(name.as_deref(), schemes, terms.strict_sni))
             .ok_or(UnrecognizedName)?;
         let names = Arc::clone(&shown.about.names);
-        let vhost = match &name {
-            Some(name) => terms.hosts.find(name),
-            // The same address as in a request's Host, where it is one of ours: behind NAT it isn't.
-            None => {
-                let named = local.and_then(|local| terms.hosts.named(&local.to_canonical().to_string()));
-                named.or_else(|| terms.hosts.any())
-            }
-        };
+        let vhost = terms.hosts.of_connection(name.as_deref(), local);
         let own = vhost.and_then(|vhost| terms.own.get(&vhost));
         let client_auth = vhost.and_then(|vhost| terms.clients.of(vhost)).cloned();
         let config = match by_address {

@@ -1,5 +1,6 @@
 //! What a TLS handshake has settled.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ShownCertificate;
@@ -15,6 +16,8 @@ pub struct TlsFacts {
     pub group: Option<&'static str>,
     /// The name that the client asked for (RFC 6066 section 3), lower case, without a trailing dot.
     pub sni: Option<Box<str>>,
+    /// The address of ours that it came to; with the PROXY protocol, the one that the header names.
+    pub local: Option<IpAddr>,
     /// The protocol agreed on (RFC 7301).
     pub alpn: Option<&'static str>,
     /// Whether an earlier session was taken up.
@@ -50,6 +53,7 @@ mod tests {
             cipher: "X",
             group: None,
             sni: None,
+            local: None,
             alpn: None,
             resumed: false,
             names: names.into(),

@@ -130,6 +130,7 @@ fn the_documentation_has_every_metric_with_its_labels() {
         cipher: "X",
         group: Some("X25519"),
         sni: None,
+        local: None,
         alpn: None,
         resumed: false,
         client: None,
