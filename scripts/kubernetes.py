@@ -271,6 +271,17 @@ def of_config_names() -> None:
         raise Flaw("the ConfigMap's name does not follow what is in it")
 
 
+def of_two_overlays() -> None:
+    """Two that each bring the base are no installation: what components are for, and what is said instead of one of them being lost."""
+    with tree("example", None) as folder:
+        (folder / "kustomization.yaml").write_text('{"resources": ["../../base", "../acme"]}')
+        try:
+            kustomize.resolve(folder)
+        except Flaw:
+            return
+    raise Flaw("two overlays with the same objects were taken together")
+
+
 def rules(variant: str) -> dict:
     """What Prometheus gets of a variant."""
     found = [thing for thing in render(variant) if thing["kind"] == "PrometheusRule"]
@@ -360,6 +371,7 @@ def main() -> int:
             case ["check"]:
                 rejected()
                 of_config_names()
+                of_two_overlays()
                 refused()
                 for variant in VARIANTS:
                     print(f"{variant}: {checked(variant)} objects")
