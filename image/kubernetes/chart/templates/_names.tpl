@@ -71,12 +71,14 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- fail (printf "config does not listen on port %s: Service, probes and network policy are for http 8080, https 8443, [metrics] listen 9090" .) }}
 {{- end }}
 {{- end }}
-{{- $admin := regexMatch "(?m)^\\s*socket\\s*=\\s*\"/run/fluxheim/" .config }}
-{{- if and .admin.enabled (not $admin) }}
+{{- $socket := regexMatch "(?m)^\\s*socket\\s*=\\s*\"/run/fluxheim/" .config }}
+{{- $folder := .admin.enabled }}
+{{- range .extraVolumeMounts }}{{ if eq (trimSuffix "/" .mountPath) "/run/fluxheim" }}{{ $folder = true }}{{ end }}{{ end }}
+{{- if and .admin.enabled (not $socket) }}
 {{- fail "admin.enabled gives the socket a folder, and config has no [admin] socket = \"/run/fluxheim/admin.sock\"" }}
 {{- end }}
-{{- if and $admin (not .admin.enabled) }}
-{{- fail "config has an [admin] socket in /run/fluxheim, which is there with admin.enabled=true only" }}
+{{- if and $socket (not $folder) }}
+{{- fail "config has a socket in /run/fluxheim, which is there with admin.enabled=true, or with one of extraVolumeMounts" }}
 {{- end }}
 {{- if and (not .tlsSecret) (regexMatch "(?m)^[^#\\n]*/etc/fluxheim-tls/" .config) }}
 {{- fail "config names files in /etc/fluxheim-tls, which are those of the Secret in tlsSecret" }}
