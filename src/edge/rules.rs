@@ -247,3 +247,49 @@ fn is_same<T>(first: Option<&Arc<T>>, second: Option<&Arc<T>>) -> bool {
         (None, Some(_)) | (Some(_), None) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What passes the check before the start is taken at the start.
+    #[test]
+    fn the_check_and_the_start_take_the_same_users() {
+        let rest = "$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b2dWRWJTmaaJObG";
+        let costs = [
+            "m=19456,t=2,p=1",
+            "m=7168,t=5,p=1",
+            "m=7168,t=4,p=1",
+            "m=7167,t=10,p=1",
+            "m=262144,t=10,p=4",
+            "m=262145,t=1,p=1",
+            "m=19456,t=11,p=1",
+            "m=19456,t=2,p=5",
+            "m=19456,t=2,p=0",
+        ];
+        let mut files: Vec<String> =
+            costs.iter().map(|costs| format!("a:$argon2id$v=19${costs}{rest}\n")).collect();
+        let good = format!("$argon2id$v=19$m=19456,t=2,p=1{rest}");
+        files.extend([
+            String::new(),
+            "# none\n".to_owned(),
+            format!("a:{good}\n\r\n#\nb:{good}\n"),
+            format!("a:{good}\na:{good}\n"),
+            format!("{}:{good}\n", "x".repeat(255)),
+            format!("{}:{good}\n", "x".repeat(256)),
+            format!("a:{}\n", good.replace("argon2id", "argon2i")),
+            format!("a:{}\n", good.replace("$v=19", "")),
+            format!("a:{}\n", good.replace("$c29tZXNhbHRzb21lc2FsdA", "$c29tZXNhbHQ")),
+            format!("a:{}\n", good.replace("$c29tZXNhbHRzb21lc2FsdA", "$c29tZXM")),
+            format!("a:{}\n", good.replace("$RdescudvJCsgt3ub+b2dWRWJTmaaJObG", "$RdescudvJCsgt3ub+b2d")),
+            "a:$apr1$abcdefgh$ABCDEFGHIJKLMNOPQRSTU.\n".to_owned(),
+            "a:$2y$05$abcdefghijklmnopqrstuv\n".to_owned(),
+            "a:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n".to_owned(),
+            "plain\n".to_owned(),
+        ]);
+        for file in files {
+            let bad = fluxheim_trust::bad_users(file.as_bytes());
+            assert_eq!(bad.is_empty(), parse_users(file.as_bytes()).is_ok(), "{file}: {bad:?}");
+        }
+    }
+}

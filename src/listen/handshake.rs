@@ -63,6 +63,7 @@ pub(super) async fn shake(
         Err((error, socket)) => {
             if let Some((auth, result)) = client_auth.zip(refused(&error)) {
                 telemetry.metrics.client_certificate(auth.vhost(), result);
+                tracing::debug!(vhost = auth.vhost(), result, "a client's certificate is refused");
             }
             Err(told(error, Some(socket)).await)
         }

@@ -14,7 +14,8 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 
@@ -241,7 +242,8 @@ impl ClientCertVerifier for Verifier {
         if intermediates.len() > self.depth || bytes > MOST_BYTES {
             return Err(Error::General(TOO_LONG.to_owned()));
         }
-        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        let old = |error| old_form(error, std::iter::once(end_entity).chain(intermediates));
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now).map_err(old)?;
         // What the library takes and we can't read would be somebody without a name.
         match identity::read(std::slice::from_ref(end_entity)) {
             Some(_) => Ok(verified),
@@ -288,10 +290,28 @@ pub fn outcome(error: &Error) -> Option<&'static str> {
             | CertificateError::ExpiredRevocationListContext { .. } => "expired_crl",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "purpose",
             CertificateError::BadSignature => "signature",
+            CertificateError::Other(other) if other.0.is::<OldForm>() => "version",
             _ => "invalid",
         },
         _ => return None,
     })
+}
+
+/// A certificate of X.509 version 1 or 2, as `openssl x509 -req` makes it without extensions. It can say neither
+/// whom it is for nor what it may be used for (RFC 5280 section 4.1.2.1).
+#[derive(Debug, thiserror::Error)]
+#[error("a certificate is of X.509 version {0}, and only version 3 is taken")]
+struct OldForm(u32);
+
+/// What the library only calls another error, by its cause.
+fn old_form<'a>(error: Error, shown: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Error {
+    if !matches!(error, Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::BadEncoding))
+    {
+        return error;
+    }
+    let old = shown.into_iter().find_map(|der| identity::version(der).filter(|version| *version < 3));
+    let named = |version| CertificateError::Other(OtherError(Arc::new(OldForm(version)))).into();
+    old.map_or(error, named)
 }
 
 /// The CAs, and what is worth mending of their file.

@@ -16,6 +16,12 @@ use x509_parser::x509::X509Name;
 
 use crate::types::{ClientIdentity, San, hex_text};
 
+/// The version of X.509 that a certificate is of, from 1; `None` when it can't be read.
+pub(super) fn version(certificate: &[u8]) -> Option<u32> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    parsed.version().0.checked_add(1)
+}
+
 /// Whom a chain, the client's own certificate first, stands for; `None` when that can't be read.
 pub(super) fn read(chain: &[CertificateDer<'_>]) -> Option<ClientIdentity> {
     let leaf = chain.first()?;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::support::{Flux, Response, Scripted, exchange, hashed, set_mode};
+use crate::support::{Flux, Response, Scripted, exchange, hashed, program, set_mode};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -122,6 +122,16 @@ fn without_usable_users_nothing_starts_and_a_reload_changes_nothing() {
         assert_eq!(output.status.code(), Some(78));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(told) && !said.contains("secret"), "{told}: {said}");
+    }
+    // The check says so before anything starts.
+    let config = with_users(origin.address, BASIC, b"ann:$apr1$abcdefgh$ABCDEFGHIJKLMNOPQRSTU.\n");
+    let path = config.write();
+    std::os::unix::fs::chown(config.dir.path().join("users"), Some(65532), Some(65532)).unwrap();
+    let checked = program(&["--check-tls-storage", "--config", path.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(78), "{said}");
+    for part in ["[users-unusable]", "line 1 has an apr1 hash of htpasswd", "fluxheim --hash-password"] {
+        assert!(said.contains(part), "{part} is not in {said}");
     }
     let open = guarded(origin.address, BASIC);
     set_mode(&open.dir.path().join("users"), 0o644);

@@ -115,6 +115,20 @@ fn lets_in_who_shows_a_good_certificate_and_nobody_else() {
 }
 
 #[test]
+fn names_a_certificate_of_version_1() {
+    let (origin, pki, dir) = (Scripted::answering(OK), Pki::root("clients"), folder());
+    pki.certify_plainly(dir.path(), "plain", "/CN=plain");
+    let flux = flux(&origin, &pki, &format!("{CLOSED}[logging]\nlevel = \"debug\"\n")).start();
+    for tls in [&["--tls-max", "1.2"][..], &["--tlsv1.3"]] {
+        let client = Client { flux: &flux, folder: dir.path(), name: Some("plain") };
+        assert!(client.get("closed.test", tls).is_err(), "{tls:?}");
+    }
+    assert!(metric(&flux, "tls_client_certificates_total{vhost=\"closed.test\",result=\"version\"} 2\n"));
+    let line = flux.wait_for("a client's certificate is refused");
+    assert_eq!((&line["vhost"], &line["result"]), (&"closed.test".into(), &"version".into()), "{line}");
+}
+
+#[test]
 fn tells_the_client_by_an_alert() {
     let (origin, pki, dir) = (Scripted::answering(OK), Pki::root("clients"), folder());
     let past = Some(("20200101000000Z", "20200102000000Z"));

@@ -194,7 +194,8 @@ fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
     Ok(bytes)
 }
 
-const NOT_ARGON2ID: &str = "it has no argon2id hash: make one with fluxheim --hash-password";
+const NOT_ARGON2ID: &str = "it has no argon2id hash, and those of htpasswd (apr1, bcrypt) are not \
+                            taken: make one with fluxheim --hash-password";
 const MOST_USERS: usize = 10_000;
 /// KiB of memory: a few at once must not fill a machine.
 const MOST_MEMORY: u64 = 256 << 10;

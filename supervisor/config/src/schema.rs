@@ -402,6 +402,10 @@ impl Schema {
             return Unknown { flaw: flaw.help("remove it"), meant: None };
         }
         let flaw = Flaw::new(format!("unknown key {} in {}", show(key), self.title));
+        if matches!(key, "websocket" | "websockets" | "enable_websocket") {
+            let help = "remove it: WebSocket is passed on by itself, for every route with an upstream";
+            return Unknown { flaw: flaw.help(help), meant: None };
+        }
         if let Some((_, here)) = self.known_as.iter().find(|(other, _)| *other == key) {
             let help = format!("here it is called \"{here}\"{}", as_in(key));
             return Unknown { flaw: flaw.help(help), meant: Some(here) };
@@ -430,6 +434,10 @@ impl Schema {
 /// How that is written here, where the value is another one too.
 fn as_in(other: &str) -> &'static str {
     match other {
+        "users" => {
+            ", as in users_file = \"users\", a file with a line of name:hash for each user; fluxheim --hash-password \
+             makes hashes"
+        }
         "email" | "emails" | "mail" => ", as in contact = [\"mailto:ops@example.com\"]",
         "staging" => {
             ", as in directory = \"https://acme-staging-v02.api.letsencrypt.org/directory\" for trials at Let's \

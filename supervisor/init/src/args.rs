@@ -72,6 +72,11 @@ pub(crate) enum Format {
 pub(crate) enum Wrong {
     #[error("{0}")]
     Flag(#[from] lexopt::Error),
+    #[error(
+        "invalid option '--{0}': it is the proxy's; outside of a container say fluxheim --{0}, with Docker or Podman \
+         run --entrypoint /fluxheim IMAGE --{0}"
+    )]
+    Proxy(String),
     #[error("{0} and {1} can't be given together")]
     Conflict(&'static str, &'static str),
     #[error("{0} needs {1}")]
@@ -114,6 +119,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             Arg::Long("sleep") => given.set(Mode::Sleep(seconds(parser.value()?)?))?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
+            Arg::Long(flag) if OF_THE_PROXY.contains(&flag) => return Err(Wrong::Proxy(flag.to_owned())),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -248,6 +254,9 @@ fn profiles() -> String {
 /// Where the image has the configuration.
 const DEFAULT_CONFIG: &str = "/etc/fluxheim/fluxheim.toml";
 
+/// Flags that only the other program has.
+const OF_THE_PROXY: [&str; 3] = ["check-config", "print-config", "hash-password"];
+
 /// Where the image has the proxy.
 const DEFAULT_PROXY: &str = "/fluxheim";
 
@@ -326,6 +335,14 @@ mod tests {
         assert_eq!(parsed("--exec --profile docker-root --config /c --proxy /p"), Ok(Command::Exec(start)));
         assert_eq!(parsed("--help"), Ok(Command::Help));
         assert_eq!(parsed("--version"), Ok(Command::Version));
+    }
+
+    #[test]
+    fn names_the_program_that_has_a_flag() {
+        let told = parsed("--check-config").unwrap_err();
+        assert!(told.starts_with("invalid option '--check-config': it is the proxy's"), "{told}");
+        assert!(told.ends_with("run --entrypoint /fluxheim IMAGE --check-config"), "{told}");
+        assert!(parsed("--conifg").unwrap_err().starts_with("invalid option '--conifg'"));
     }
 
     #[test]

@@ -89,12 +89,13 @@ pub enum Code {
     UnmappedOwner,
     Unreadable,
     Unwritable,
+    UsersUnusable,
     WritableByOthers,
 }
 
 impl Code {
     /// Every code, in alphabetical order.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::AclDefault,
         Self::AclDormant,
         Self::AclGrants,
@@ -144,6 +145,7 @@ impl Code {
         Self::UnmappedOwner,
         Self::Unreadable,
         Self::Unwritable,
+        Self::UsersUnusable,
         Self::WritableByOthers,
     ];
 
@@ -200,6 +202,7 @@ impl Code {
             Self::UnmappedOwner => "unmapped-owner",
             Self::Unreadable => "unreadable",
             Self::Unwritable => "unwritable",
+            Self::UsersUnusable => "users-unusable",
             Self::WritableByOthers => "writable-by-others",
         }
     }

@@ -39,6 +39,7 @@ mod sys;
 mod terms;
 mod tickets;
 mod tree;
+mod users;
 mod walk;
 pub mod way;
 
@@ -71,3 +72,4 @@ pub use static_root::{
 };
 pub use terms::Terms;
 pub use tickets::{BadTicketKeys, ticket_secrets};
+pub use users::{BadUser, bad_users};

@@ -15,6 +15,7 @@ use crate::report::ObjectReport;
 use crate::secret::{self, Refused, Secret};
 use crate::sense::{self, CertificateFacts, Sense};
 use crate::terms::{Judge, Terms};
+use crate::users;
 use crate::walk::Ground;
 
 /// A pair that the rules allow to use, and what is to be said of it all the same.
@@ -198,6 +199,7 @@ pub(crate) fn look_at(object: &Object, inspection: &mut Inspection, now: i64) {
         Role::CaBundle => sense::judge_ca_bundle,
         Role::RevocationList => sense::judge_revocation_lists,
         Role::TicketKeys => |path, bytes, _| sense::judge_ticket_keys(path, bytes),
+        Role::UsersFile => |path, bytes, _| users::judge(path, bytes).into_iter().collect(),
         _ => return,
     };
     if let Some(content) = secret::content(object.role, &object.path, inspection) {

@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use crate::finding::{Code, Finding, Shown, refuse, unknown, warn};
+use crate::mount::Mount;
 use crate::node::{Facts, Kind};
 use crate::object::Role;
 use crate::terms::Judge;
@@ -56,6 +57,22 @@ impl Judge<'_> {
             self.identity.uid
         );
         refuse(path, Code::UnmappedOwner, facts, why, fix)
+    }
+
+    /// To give a file or folder to whom it may belong. What is mounted, into a container as a rule, is given to the
+    /// service user as a whole, as the documents have it.
+    fn give(&self, path: &Path, facts: &Facts, mount: &Mount) -> String {
+        let (owner, shown) = (self.owner(), Shown(path));
+        match (facts.mount_root, mount.point.as_path()) {
+            (true, _) => format!(
+                "chown -R {owner} {shown}  # in a container: on the host, of what --volume (Docker, Podman) mounts there"
+            ),
+            (false, point) if point == Path::new("/") => format!("chown {TRUSTED_OWNER} {shown}"),
+            (false, point) => {
+                let point = Shown(point);
+                format!("chown {owner} {shown}  # in a container: on the host, in what is mounted at {point}")
+            }
+        }
     }
 
     /// `uid:gid` of the service user.

@@ -24,7 +24,7 @@ use fluxheim_config::HostPattern;
 
 use crate::finding::{Code, Finding, refuse, warn};
 use crate::object::NamedHost;
-use crate::pem::{self, PemKey};
+use crate::pem::{self, Instead, PemError, PemKey};
 use crate::tickets;
 use certificate::Certificate;
 use key::Fit;
@@ -140,10 +140,13 @@ pub(crate) fn covered_by_none(path: &Path, hosts: &[NamedHost]) -> Finding {
 
 fn certificates(pair: &Pair<'_>, pem: &[u8], key: Option<&Private<'_>>, sense: &mut Sense) {
     let path = pair.cert_path;
-    if path != pair.key_path && pem::holds_a_key(pem) {
+    let blocks = pem::certificate_chain(pem);
+    // Where a key is all that there is, it is no certificate's file.
+    let alone = matches!(blocks, Err(PemError::NoCertificate(Instead::PrivateKey)));
+    if path != pair.key_path && !alone && pem::holds_a_key(pem) {
         sense.certificate.push(usage::holds_a_key(path));
     }
-    let blocks = pem::certificate_chain(pem).map_err(|error| unread::certificate(path, &error));
+    let blocks = blocks.map_err(|error| unread::certificate(path, &error));
     let Some(blocks) = kept(blocks, &mut sense.certificate) else { return };
     let Some(chain) = kept(parse(path, &blocks), &mut sense.certificate) else { return };
     let fit = key.map_or(Fit::Unknown, |key| key::fit(key, &chain));

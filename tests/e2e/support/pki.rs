@@ -96,6 +96,20 @@ impl Pki {
         (cert, key)
     }
 
+    /// As `openssl x509 -req` makes one that is asked for no extensions: of version 1.
+    pub(crate) fn certify_plainly(&self, folder: &Path, name: &str, subject: &str) {
+        let file = |kind: &str| folder.join(format!("{name}.{kind}")).to_str().unwrap().to_owned();
+        let (request, cert, ca) =
+            (self.path("request"), file("pem"), [self.path("ca.pem"), self.path("ca.key")]);
+        openssl(
+            &[&["req", "-new", "-subj", subject, "-keyout", &file("key"), "-out", &request][..], KEY]
+                .concat(),
+        );
+        openssl(&[
+            "x509", "-req", "-days", "5", "-in", &request, "-CA", &ca[0], "-CAkey", &ca[1], "-out", &cert,
+        ]);
+    }
+
     /// Puts a certificate on the list.
     pub(crate) fn revoke(&self, cert: &Path) {
         self.ca(&["-revoke", cert.to_str().unwrap()], "");

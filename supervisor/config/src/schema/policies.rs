@@ -61,8 +61,9 @@ pub(crate) static BASIC_AUTH: Schema = Schema {
         ("file", "users_file"),
         ("htpasswd", "users_file"),
         ("header_field", "user_header"),
+        ("users", "users_file"),
     ],
-    planned: &["users"],
+    planned: &[],
 };
 pub(crate) static JWT: Schema = Schema {
     title: "jwt",

@@ -9,7 +9,7 @@ use super::{Names, files, tls};
 use crate::flaw::{Flaw, show};
 use crate::section::{At, Read, Section};
 use crate::value::pattern::Captures;
-use crate::value::{self, header, host, path};
+use crate::value::{header, host, path};
 use crate::{Action, PathMatch, Redirect, Respond, RespondBody, Rewrite, Template, Variable, schema};
 
 const KEYS: [&str; 4] = ["upstream", "static", "redirect", "respond"];
@@ -29,7 +29,9 @@ pub(crate) fn read(section: &Section<'_>, upstreams: &Names, captures: &Captures
     }
     match first {
         Some("upstream") => {
-            let name = section.read("upstream", "the name of an upstream", value::name).good()?;
+            let name = section
+                .read("upstream", "the name of an upstream", |text| upstreams.upstream(text))
+                .good()?;
             upstreams.resolve(section.run().sink, "upstream", &name).map(Action::Upstream)
         }
         Some("static") => files::read(section).good().map(|files| Action::Static(files.value)),

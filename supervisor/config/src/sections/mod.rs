@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
 use crate::flaw::{Flaw, listed, nearest, show};
 use crate::section::{At, Section};
 use crate::sink::{Place, Sink};
+use crate::value;
 
 /// Names that one table gives and others refer to, with their index in the model's list.
 pub(crate) struct Names {
@@ -69,6 +70,18 @@ impl Names {
         self.known.insert(value.clone(), (index, *at));
     }
 
+    /// The name of an upstream, where one is referred to; those that there are help with what is none.
+    pub(crate) fn upstream(&self, text: &str) -> Result<String, Flaw> {
+        value::name(text).map_err(|flaw| {
+            let known = match self.known.is_empty() {
+                true => String::new(),
+                false => format!("; known are {}", listed(self.known.keys().map(String::as_str).take(20))),
+            };
+            let flaw = if text.contains([':', '/']) { undeclared(text) } else { flaw };
+            Flaw { help: flaw.help.map(|help| help + &known), ..flaw }
+        })
+    }
+
     /// Whether there is no entry at all, not even a flawed one.
     pub(crate) fn is_empty(&self) -> bool {
         self.complete && self.known.is_empty()
@@ -93,4 +106,15 @@ impl Names {
             None => flaw.help(format!("known are {}", listed(names().take(20)))),
         }
     }
+}
+
+/// An address where the name of an upstream belongs.
+fn undeclared(text: &str) -> Flaw {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let tls = if scheme == "https" { " and tls = {}" } else { "" };
+    let address = show(rest.split('/').next().unwrap_or_default());
+    let flaw = Flaw::new(format!("{} is not the name of one of [[upstreams]]", show(text)));
+    flaw.help(format!(
+        "declare it: [[upstreams]] with name = \"app\", servers = [{address}]{tls}; then write \"app\" here"
+    ))
 }

@@ -56,7 +56,8 @@ fn otlp(section: &Section<'_>, upstreams: &Names) -> Option<Otlp> {
     if section.is_empty() {
         return None;
     }
-    let upstream = section.require("upstream", "the name of one of [[upstreams]]", value::name)?;
+    let upstream =
+        section.require("upstream", "the name of one of [[upstreams]]", |text| upstreams.upstream(text))?;
     let upstream = upstreams.resolve(section.run().sink, "upstream", &upstream)?;
     Some(Otlp { upstream, path, service_name, interval })
 }

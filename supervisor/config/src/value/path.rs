@@ -11,6 +11,9 @@ use crate::flaw::{Flaw, show};
 
 /// The path of a route (`/prefix`, `= /exact` or `~ regular expression`) and the groups of it.
 pub(crate) fn route(text: &str) -> Result<(PathMatch, Captures), Flaw> {
+    if let Some(prefix) = text.strip_prefix("^~") {
+        return Err(nginx_prefix(text, prefix.trim_start_matches(' ')));
+    }
     if let Some(pattern) = text.strip_prefix('~') {
         return pattern::path(pattern).map(|(pattern, captures)| (PathMatch::Regex(pattern), captures));
     }
@@ -36,7 +39,10 @@ pub(crate) fn file(text: &str) -> Result<PathBuf, Flaw> {
 pub(crate) fn request_path(path: &str) -> Result<String, Flaw> {
     let flawed = |what: &str| Flaw::new(format!("{} {what}", show(path)));
     if !path.starts_with('/') {
-        return Err(flawed("does not start with /").help(format!("write {}", show(&format!("/{path}")))));
+        // What begins with a sign is no path that lacks a slash.
+        let lacks_it = path.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_');
+        let help = if lacks_it { format!("write {}", show(&format!("/{path}"))) } else { FORMS.to_owned() };
+        return Err(flawed("does not start with /").help(help));
     }
     if path.len() > 4096 {
         return Err(flawed("is longer than 4096 characters"));
@@ -52,6 +58,20 @@ pub(crate) fn request_path(path: &str) -> Result<String, Flaw> {
         Some(c) => Err(refused_character(path, c)),
     }
 }
+
+/// How nginx writes a prefix that regular expressions don't override; none does here.
+fn nginx_prefix(text: &str, prefix: &str) -> Flaw {
+    let flaw = Flaw::new(format!("{} begins with ^~", show(text)));
+    match prefix.starts_with('/') {
+        true => {
+            flaw.help(format!("write {}: a prefix is not overridden by regular expressions", show(prefix)))
+        }
+        false => flaw.help(FORMS),
+    }
+}
+
+/// What a path may be.
+const FORMS: &str = "write a prefix \"/x\", an exact path \"= /x\", or a regular expression \"~ ^/x$\"";
 
 /// `pchar` of RFC 3986 without percent-encoding, and the slash.
 fn is_path_character(c: char) -> bool {
@@ -101,6 +121,16 @@ mod tests {
             ("/\u{7f}", "not allowed"),
         ] {
             assert!(route(text).unwrap_err().message.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn shows_the_forms_where_no_slash_is_all_that_lacks() {
+        let help = |text| route(text).unwrap_err().help.unwrap();
+        assert_eq!(help("api"), "write \"/api\"");
+        assert_eq!(help("^~ /ws"), "write \"/ws\": a prefix is not overridden by regular expressions");
+        for other in ["^~ ws", "^/ws", "@ws", "*", "!~ /ws", ""] {
+            assert_eq!(help(other), FORMS, "{other}");
         }
     }
 

@@ -63,9 +63,13 @@ fn parse(text: &str) -> Result<Option<u64>, Flaw> {
 
 fn malformed(text: &str, number: &str, unit: &str) -> Flaw {
     let flaw = Flaw::new(format!("{} is not a size", show(text)));
-    let near = UNITS.iter().rev().find(|(name, _)| {
+    // A letter alone is a power of 1024 to nginx, Docker and Apache.
+    let near = UNITS.iter().find(|(name, _)| {
+        let binary = name.strip_suffix('B').filter(|prefix| prefix.ends_with('i'));
         name.eq_ignore_ascii_case(unit)
-            || name.trim_end_matches('B').eq_ignore_ascii_case(unit) && *name != "B"
+            || binary.is_some_and(|prefix| {
+                prefix.eq_ignore_ascii_case(unit) || prefix.trim_end_matches('i').eq_ignore_ascii_case(unit)
+            })
     });
     match near {
         _ if number.is_empty() || number.len() > 20 => {
@@ -116,7 +120,10 @@ mod tests {
     #[test]
     fn says_how_to_write_it() {
         let help = |text: &str| within(text, &ANY).unwrap_err().help.unwrap();
-        assert_eq!(help("5m"), "write \"5MB\"");
+        assert_eq!(help("5m"), "write \"5MiB\"");
+        assert_eq!(help("5K"), "write \"5KiB\"");
+        assert_eq!(help("5Gi"), "write \"5GiB\"");
+        assert_eq!(help("5mb"), "write \"5MB\"");
         assert_eq!(help("5mib"), "write \"5MiB\"");
         assert_eq!(help("5"), "add a unit: \"5B\", \"5KiB\" or \"5MiB\"");
         assert_eq!(within("2KiB", &(0..=1024)).unwrap_err().help.unwrap(), "choose 0B to 1KiB");

@@ -8,7 +8,7 @@ use std::path::Path;
 use fluxheim_config::AdvisoryFilesystem;
 
 use super::grants::{Grant, WRITE, grants, listed, named};
-use super::{TRUSTED_OWNER, refuse, unknown, warn};
+use super::{refuse, unknown, warn};
 use crate::delivery::{Delivery, DeliveryKind};
 use crate::finding::{Code, Finding, Shown};
 use crate::mount::{Filesystem, Mount};
@@ -67,7 +67,7 @@ impl Judge<'_> {
         if trusted {
             return None;
         }
-        Some(if guarded { self.secret_owner(role, path, facts) } else { self.public_owner(path, facts) })
+        Some(if guarded { self.secret_owner(role, path, facts) } else { self.public_owner(subject) })
     }
 
     fn secret_owner(&self, role: Role, path: &Path, facts: &Facts) -> Finding {
@@ -81,13 +81,14 @@ impl Judge<'_> {
         refuse(path, Code::ForeignOwner, facts, why, fix)
     }
 
-    fn public_owner(&self, path: &Path, facts: &Facts) -> Finding {
+    fn public_owner(&self, subject: &Subject<'_>) -> Finding {
+        let Subject { path, facts, mount, .. } = *subject;
         let Facts { uid, .. } = facts;
         let why = match self.identity.uid {
             0 => format!("user {uid} can replace it: it must belong to root, as whom this runs"),
             us => format!("user {uid} can replace it: it must belong to root or to the service user, {us}"),
         };
-        refuse(path, Code::ForeignOwner, facts, why, format!("chown {TRUSTED_OWNER} {}", Shown(path)))
+        refuse(path, Code::ForeignOwner, facts, why, self.give(path, facts, mount))
     }
 
     /// What mode and ACL grant to others: anything is too much of a secret, writing of the rest.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::grants::{Grant, Grantee, WRITE, grants, listed};
-use super::{STICKY, TRUSTED_OWNER, refuse, unknown};
+use super::{STICKY, refuse, unknown};
 use crate::delivery::{Delivery, DeliveryKind, Lacking};
 use crate::finding::{Code, Finding, Shown};
 use crate::node::{AclSeen, Kind};
@@ -81,10 +81,15 @@ impl Judge<'_> {
         if self.identity.trusts_owner(facts.uid) {
             return None;
         }
-        let fix = format!(
-            "keep the file in a folder of root's; or, if this one is there for nothing else: chown {TRUSTED_OWNER} {}",
-            Shown(&dir.path)
-        );
+        let give = self.give(&dir.path, facts, &dir.mount);
+        let fix = match facts.mount_root {
+            true => give,
+            false => {
+                format!(
+                    "keep the file in a folder of root's; or, if this one is there for nothing else: {give}"
+                )
+            }
+        };
         let why = format!("user {} owns a folder on the way and can put another file in place", facts.uid);
         Some(refuse(&dir.path, Code::ParentForeignOwner, facts, why, fix))
     }

@@ -80,6 +80,18 @@ fn judges_either_file_alone() {
 }
 
 #[test]
+fn says_when_the_two_are_exchanged() {
+    let lab = Lab::new();
+    let (cert, key) = (lab.signed("a", "root", SERVER, 90), lab.key("a"));
+    let found = sense(&key, &cert);
+    assert_eq!(one(found.certificate).why, "cert and key seem to be exchanged");
+    assert!(one(found.key).fix.ends_with("exchange the two"));
+    // A key that may not be read, as certificates are open to everybody, says it by the other one.
+    let alone = judge(&Pair { key_pem: None, ..pair(&key, "", &[]) });
+    assert_eq!(one(alone.certificate).why, "cert and key seem to be exchanged");
+}
+
+#[test]
 fn quotes_paths_in_commands() {
     let odd = Pair { cert_path: Path::new("/a b/c"), key_path: Path::new("/it's"), ..pair("", "", &[]) };
     let lab = Lab::new();

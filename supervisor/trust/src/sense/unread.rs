@@ -39,7 +39,10 @@ pub(super) fn damaged_key(path: &Path) -> Finding {
 
 /// A certificate file from which nothing can be decoded.
 pub(super) fn certificate(path: &Path, error: &PemError) -> Finding {
-    let why = "the proxy has no certificate to show";
+    let why = match error {
+        PemError::NoCertificate(Instead::PrivateKey) => "cert and key seem to be exchanged",
+        _ => "the proxy has no certificate to show",
+    };
     refuse(path, Code::CertificateUnusable, error.to_string(), why, certificate_fix(path, error))
 }
 
@@ -83,7 +86,10 @@ fn key_fix(path: &Path, error: &PemError) -> String {
         PemError::NoKey(Instead::ByteOrderMark) => {
             "save it as plain ASCII, without a byte order mark".to_owned()
         }
-        PemError::NoKey(Instead::Certificate | Instead::Request | Instead::PublicKey) => {
+        PemError::NoKey(Instead::Certificate) => {
+            "name the file of its private key; if that is what cert names, exchange the two".to_owned()
+        }
+        PemError::NoKey(Instead::Request | Instead::PublicKey) => {
             "name the file of the private key that was made for it".to_owned()
         }
         _ => "write an unencrypted PKCS#8, PKCS#1 or SEC1 key to it, whole, as PEM".to_owned(),
@@ -102,6 +108,9 @@ fn certificate_fix(path: &Path, error: &PemError) -> String {
         }
         PemError::NoCertificate(Instead::Pkcs7) => {
             format!("`openssl pkcs7 -print_certs -in {old} -out {new}`, and use that")
+        }
+        PemError::NoCertificate(Instead::PrivateKey) => {
+            "name this file as the key, and the other one, with the certificate, as cert".to_owned()
         }
         PemError::TrustedCertificate => format!("`openssl x509 -in {old} -out {new}`, and use that"),
         PemError::TooMany(..) => "leave the leaf and its intermediates in it, nothing else".to_owned(),

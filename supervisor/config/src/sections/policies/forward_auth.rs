@@ -28,7 +28,7 @@ pub(crate) fn read(section: &Section<'_>, upstreams: &Names) -> Read<Option<Forw
 }
 
 fn auth(section: &Section<'_>, upstreams: &Names) -> Option<ForwardAuth> {
-    let upstream = section.require("upstream", "the name of an upstream", value::name);
+    let upstream = section.require("upstream", "the name of an upstream", |text| upstreams.upstream(text));
     let upstream = upstream.and_then(|name| upstreams.resolve(section.run().sink, "upstream", &name));
     let path = section.require("path", "such as \"/verify\"", field::target);
     let expected = "a list such as [\"cookie\"]";

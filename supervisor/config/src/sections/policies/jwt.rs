@@ -90,7 +90,7 @@ fn jwks<'a>(section: &Section<'a>, node: Node<'a>, upstreams: &Names) -> Option<
         return None;
     };
     let section = section.inline(node, table, &schema::JWKS);
-    let upstream = section.require("upstream", "the name of an upstream", value::name);
+    let upstream = section.require("upstream", "the name of an upstream", |text| upstreams.upstream(text));
     let upstream = upstream.and_then(|name| upstreams.resolve(section.run().sink, "upstream", &name));
     let path = section.require("path", "such as \"/.well-known/jwks.json\"", field::target);
     let refresh = section.read("refresh", duration::EXPECTED, refresh).or(REFRESH);
