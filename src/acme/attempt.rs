@@ -15,8 +15,10 @@ use super::account::{self, Opened};
 use super::client::heeding;
 use super::clock::{date, seconds};
 use super::failure::Failure;
+use super::left;
 use super::order::{self, Job, Kept};
 use super::pair;
+use super::plans;
 use super::presenting::{self, Presenter};
 use super::record::{self, CertificateRecord, ScheduleRecord};
 use super::schedule::{self, Ledger};
@@ -64,6 +66,16 @@ impl Attempts {
 
     /// Tries to get a certificate for `host`.
     pub(super) async fn attempt(&self, settings: &Settings, host: &Host, lease: &Lease) -> Ended {
+        let ended = self.tried(settings, host, lease).await;
+        // Of a process that has ended meanwhile. Not before: the CA may be looking for the one that an order under way
+        // has shown.
+        if lease.is_held() {
+            self.take_back(settings, host, lease).await;
+        }
+        ended
+    }
+
+    async fn tried(&self, settings: &Settings, host: &Host, lease: &Lease) -> Ended {
         // Without it nobody knows whom not to ask.
         let Ok(schedule) = self.schedule(&host.name).await else {
             let why = "the storage of [acme] does not say whom to ask: see the lines about it".to_owned();
@@ -252,32 +264,23 @@ impl Attempts {
 
     /// What is kept of earlier attempts; nothing where it can't be read.
     pub(super) async fn schedule(&self, host: &str) -> Result<(ScheduleRecord, Option<Version>), StoreError> {
-        Ok(match self.store.get(&Key::schedule(host)).await? {
-            Some(entry) => (record::read(entry.value.as_bytes()).unwrap_or_default(), Some(entry.version)),
-            None => (ScheduleRecord::default(), None),
-        })
+        plans::read(&*self.store, host).await
     }
 
-    /// Changes what is kept of when to try, and gives it back. An order, a question to the CA and an operator may be
-    /// at it at once: each changes its own part of what is there by then.
+    /// Changes what is kept of when to try, and gives it back.
     pub(super) async fn reschedule(
         &self,
         host: &str,
         lease: &Lease,
-        mut change: impl FnMut(&mut ScheduleRecord),
+        change: impl FnMut(&mut ScheduleRecord) + Send,
     ) -> Result<ScheduleRecord, Failure> {
-        loop {
-            let (mut record, version) = self.schedule(host).await?;
-            change(&mut record);
-            let bytes = record::write(&record)?;
-            let expect = version.map_or(Expect::Absent, Expect::Version);
-            match self.store.put(&Key::schedule(host), &bytes, expect, Some(lease)).await {
-                Ok(_) => return Ok(record),
-                // Somebody was quicker, and has made progress.
-                Err(StoreError::Conflict(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
+        plans::change(&*self.store, host, lease, change).await
+    }
+
+    /// Takes back the records of `host` that earlier orders have left.
+    pub(super) async fn take_back(&self, settings: &Settings, host: &Host, lease: &Lease) {
+        let provider = settings.issuers.iter().find_map(|issuer| issuer.dns.as_ref());
+        left::Place { store: &*self.store, host: &host.name, lease }.take_back_due(provider).await;
     }
 
     async fn succeeded(&self, issuer: &Issuer, host: &Host, version: Option<Version>, lease: &Lease) {
@@ -285,8 +288,11 @@ impl Attempts {
         tracing::info!(host = host.name, issuer = name, "certificate issued");
         self.telemetry.metrics.acme.issued(&host.name, name, seconds());
         if version.is_some() {
-            let gone = self.store.delete(&Key::schedule(&host.name), Expect::Anything, Some(lease)).await;
-            if let Err(error) = gone {
+            let gone = self.reschedule(&host.name, lease, |record| {
+                let left = std::mem::take(&mut record.left);
+                *record = ScheduleRecord { left, ..ScheduleRecord::default() };
+            });
+            if let Err(error) = gone.await {
                 tracing::warn!(host = host.name, %error, "what is kept of failures could not be removed");
             }
         }

@@ -59,6 +59,7 @@ struct Done {
 enum What {
     Ended(Ended),
     Asked,
+    TakenBack,
 }
 
 impl Engine {
@@ -201,6 +202,10 @@ impl Engine {
                     ask(&attempts, &settings, &host, facts.as_ref(), &lease).await;
                     What::Asked
                 }
+                Due::TakeBack => {
+                    attempts.take_back(&settings, &host, &lease).await;
+                    What::TakenBack
+                }
             };
             Done { host: host.name, what }
         });
@@ -220,7 +225,7 @@ impl Engine {
         let Some(state) = self.hosts.get_mut(&done.host) else { return };
         state.busy = false;
         let answer = match done.what {
-            What::Asked => return,
+            What::Asked | What::TakenBack => return,
             What::Ended(Ended::Issued) => {
                 state.wanted = false;
                 if state.facts.as_ref().is_some_and(Facts::came_late) {

@@ -233,7 +233,7 @@ impl Job<'_> {
 
     async fn take_back(&self, shown: Vec<Shown>) {
         for one in shown {
-            self.presenter.take_back(one, self.lease).await;
+            self.presenter.take_back(one, &self.host.name, self.lease).await;
         }
     }
 

@@ -13,7 +13,8 @@ use super::challenges::Challenges;
 use super::dns::persist::{self, PersistError, Seen};
 use super::dns::{Provider, Record};
 use super::failure::Failure;
-use super::record::{self, ChallengeRecord};
+use super::left::Place;
+use super::record::{self, ChallengeRecord, LeftRecord};
 use super::settings::Issuer;
 use super::store::{Expect, Key, Lease, Store};
 
@@ -41,7 +42,7 @@ pub(super) enum Shown {
     /// The answer to a token.
     Answer(String),
     /// A record, and who made it.
-    Record(Arc<dyn Provider>, Record),
+    Record(Arc<dyn Provider>, LeftRecord),
 }
 
 impl Presenter {
@@ -58,7 +59,7 @@ impl Presenter {
     ) -> Result<(), Failure> {
         match asked.issuer.config.challenge {
             AcmeChallenge::Http01 | AcmeChallenge::TlsAlpn01 => self.answer(asked, lease, shown).await,
-            AcmeChallenge::Dns01 => record_of(asked, shown).await,
+            AcmeChallenge::Dns01 => self.record_of(asked, lease, shown).await,
             AcmeChallenge::DnsPersist01 => {
                 let challenge = asked.issuer.client.challenge(asked.url);
                 stands(asked.issuer, asked.host, asked.account, asked.thumbprint, &challenge).await
@@ -67,7 +68,7 @@ impl Presenter {
     }
 
     /// Takes back what was shown; what can't be taken back does no harm.
-    pub(super) async fn take_back(&self, shown: Shown, lease: &Lease) {
+    pub(super) async fn take_back(&self, shown: Shown, host: &str, lease: &Lease) {
         match shown {
             Shown::Answer(token) => {
                 self.challenges.remove(&token);
@@ -77,7 +78,9 @@ impl Presenter {
                     tracing::debug!(%error, "an answer to a CA stays in the storage");
                 }
             }
-            Shown::Record(provider, record) => remove(&*provider, record).await,
+            Shown::Record(provider, left) => {
+                Place { store: &*self.store, host, lease }.take_back(Some(&provider), &left).await;
+            }
         }
     }
 
@@ -104,29 +107,33 @@ impl Presenter {
         }
         Ok(())
     }
-}
 
-/// Makes the record of DNS-01 and waits until a CA can see it (RFC 8555 section 8.4).
-async fn record_of(asked: &Asked<'_>, shown: &mut Vec<Shown>) -> Result<(), Failure> {
-    let provider = asked.issuer.dns.as_ref();
-    let provider =
-        provider.ok_or_else(|| Failure::Own("[acme.dns] does not say who makes records".to_owned()))?;
-    let name = format!("_acme-challenge.{}", asked.host.trim_start_matches("*."));
-    let record = Record { name, value: asked.answer.dns_value() };
-    // What is lost may be the answer alone: it is taken back in any case.
-    shown.push(Shown::Record(Arc::clone(provider), record.clone()));
-    let made = async {
-        provider.present(&record.name, &record.value).await?;
-        provider.visible(&record).await
-    };
-    made.await.map_err(|error| Failure::Own(error.to_string()))
-}
-
-/// A record that stays does no harm to the next order: each has a value of its own.
-async fn remove(provider: &dyn Provider, record: Record) {
-    let name = record.name.clone();
-    if let Err(error) = provider.cleanup(record).await {
-        tracing::warn!(name, %error, "the record of an order stays in DNS: remove it by hand");
+    /// Makes the record of DNS-01 and waits until a CA can see it (RFC 8555 section 8.4).
+    async fn record_of(
+        &self,
+        asked: &Asked<'_>,
+        lease: &Lease,
+        shown: &mut Vec<Shown>,
+    ) -> Result<(), Failure> {
+        let provider = asked.issuer.dns.as_ref();
+        let provider =
+            provider.ok_or_else(|| Failure::Own("[acme.dns] does not say who makes records".to_owned()))?;
+        let name = format!("_acme-challenge.{}", asked.host.trim_start_matches("*."));
+        let record = Record { name, value: asked.answer.dns_value() };
+        let left = LeftRecord::of(&**provider, record.clone());
+        let place = Place { store: &*self.store, host: asked.host, lease };
+        // Whatever becomes of this process: it is known that it may be there.
+        let is_news = place.note(&left).await?;
+        // What is lost may be the answer alone: it is taken back in any case.
+        shown.push(Shown::Record(Arc::clone(provider), left.clone()));
+        if let Err(error) = provider.present(&record.name, &record.value).await {
+            if is_news && error.leaves_nothing() {
+                shown.pop();
+                place.forget(&left).await;
+            }
+            return Err(Failure::Own(error.to_string()));
+        }
+        provider.visible(&record).await.map_err(|error| Failure::Own(error.to_string()))
     }
 }
 

@@ -89,6 +89,25 @@ pub(super) struct ScheduleRecord {
     pub(super) ask: u64,
     /// From when until when the certificate was good that an operator had revoked: it is replaced as soon as may be.
     pub(super) revoked: Option<(u64, u64)>,
+    /// Records that are to be taken back, or may be: each is here before it is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) left: Vec<LeftRecord>,
+}
+
+/// A record in DNS that was made for an order, or may have been.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LeftRecord {
+    /// The name that the CA asks for, in front of any CNAME.
+    pub(super) name: String,
+    pub(super) value: String,
+    /// Who made it, as `[acme.dns]` has it.
+    pub(super) provider: String,
+    /// How many times it could not be taken back.
+    #[serde(default)]
+    pub(super) tries: u32,
+    /// When to try again.
+    #[serde(default)]
+    pub(super) not_before: u64,
 }
 
 /// What a CA is to find, for replicas that did not order.
@@ -197,7 +216,8 @@ mod tests {
     #[test]
     fn later_versions_may_add_to_what_is_kept() {
         let schedule: ScheduleRecord = read(br#"{"failures":2,"later":true}"#).unwrap();
-        assert_eq!((schedule.failures, schedule.not_before), (2, 0));
+        assert_eq!((schedule.failures, schedule.not_before, schedule.left.len()), (2, 0, 0));
+        assert!(!String::from_utf8_lossy(&write(&schedule).unwrap()).contains("left"), "as before");
         assert!(read::<OrderRecord>(b"{}").is_err());
     }
 

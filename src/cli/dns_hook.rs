@@ -117,7 +117,8 @@ present to remove it, as by lego's provider exec: \"present\" \"_acme-challenge.
 when that is done. Its file, and each folder on the way, must be root's or this user's, and for nobody else to write.
 
 Signals: TERM, INT, QUIT and HUP stop; a program that runs is waited for, up to its time.
-Exit codes: 0 fine, 64 usage, 70 internal, 78 refused (the program, a variable that is not there).
+Exit codes: 0 fine, 64 usage, 70 internal, 78 refused (the program, a variable that is not there,
+--allow-uid of nobody).
 ";
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use fluxheim_posture::apply::end_with_starter;
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use tokio::time::timeout;
@@ -52,17 +53,24 @@ impl Children {
         let mut ended = ended.clone();
         ended.mark_unchanged();
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        let child = command.process_group(0).spawn()?;
+        let command = end_with_starter(command.process_group(0));
+        let child = command.spawn()?;
         *started += 1;
         let group = Pid::from_raw(child.id().cast_signed());
         Ok(Leader { child, group, ended, all: self })
     }
 
-    /// As PID 1 of a container this is whom orphans are left to.
-    fn reap_orphans(&self) {
-        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
-        *started = started.saturating_sub(1);
-        // It could be the leader of another run.
+    /// Reaps what is left to this process, which as PID 1 of a container is whom orphans are left to, for as long as it
+    /// is told of any.
+    pub(super) async fn reap_all(&self, mut ended: Ended) {
+        while ended.changed().await.is_ok() {
+            self.reap(&self.started.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// `started` is held meanwhile: nothing is started.
+    fn reap(&self, started: &usize) {
+        // It could be the leader of a run.
         if *started > 0 {
             return;
         }
@@ -93,9 +101,11 @@ impl Leader<'_> {
         }
     }
 
-    /// A group whose last process is gone can't be signalled, and need not be.
+    /// The leader too, which may have gone to another group: not reaped yet, its number is its own. What is gone
+    /// can't be signalled, and need not be.
     fn signal(&self, signal: Signal) {
         let _ = killpg(self.group, signal);
+        let _ = kill(self.group, signal);
     }
 
     async fn gone(&mut self) {
@@ -115,7 +125,9 @@ impl Leader<'_> {
 
 impl Drop for Leader<'_> {
     fn drop(&mut self) {
-        self.all.reap_orphans();
+        let mut started = self.all.started.lock().unwrap_or_else(PoisonError::into_inner);
+        *started = started.saturating_sub(1);
+        self.all.reap(&started);
     }
 }
 

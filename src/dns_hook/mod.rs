@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use fluxheim_config::{LogLevel, exit};
 use fluxheim_posture::apply::protect_starter;
-use fluxheim_trust::{Refused, judge_program};
+use fluxheim_trust::socket::Peers;
+use fluxheim_trust::{Identity, Refused, judge_program};
 use tokio::task::JoinSet;
 
 use crate::cli::DnsHook;
@@ -28,6 +29,10 @@ use session::Work;
 pub enum DnsHookError {
     #[error("dns-hook: --pass-env {0}: there is no such variable here")]
     NoVariable(String),
+    #[error(
+        "dns-hook: --allow-uid {0}: that stands for every user without a number here, and so for nobody; run the proxy as a user with one"
+    )]
+    Nobody(u32),
     #[error(transparent)]
     Refused(#[from] Refused),
     #[error("dns-hook: this process can't be kept from giving more to programs than it should: {0}")]
@@ -41,7 +46,7 @@ impl DnsHookError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::NoVariable(_) | Self::Refused(_) => exit::REFUSED,
+            Self::NoVariable(_) | Self::Nobody(_) | Self::Refused(_) => exit::REFUSED,
             Self::Unprotected(_) | Self::Runtime(_) => exit::INTERNAL,
         }
     }
@@ -53,6 +58,9 @@ impl DnsHookError {
 /// [`DnsHookError`], before anything is run.
 pub fn run(options: DnsHook) -> Result<(), DnsHookError> {
     let environment = passed(&options.pass_env)?;
+    if let Some(uid) = options.allow_uid.filter(|uid| Peers::of_this_process().is_nobody(*uid)) {
+        return Err(DnsHookError::Nobody(uid));
+    }
     protect_starter().map_err(DnsHookError::Unprotected)?;
     // Each run is judged anew; what is wrong from the start is told at the start.
     judge_program(program::NAME, &options.program)?;
@@ -63,8 +71,13 @@ pub fn run(options: DnsHook) -> Result<(), DnsHookError> {
     runtime.block_on(async {
         let DnsHook { socket, timeout, program, arguments, zones, allow_uid, .. } = options;
         tracing::info!(version = VERSION, program = %program.display(), socket = %socket.display(), "dns-hook started");
+        if zones.is_empty() && Identity::current().uid == 0 {
+            tracing::warn!("dns-hook runs as root and without --zone: whoever is the proxy may have any record made");
+        }
         let program = Program::new(program, arguments, environment, timeout, ended);
         let work = Arc::new(Work::new(socket, allow_uid, zones, program));
+        let reaping = Arc::clone(&work);
+        tokio::spawn(async move { reaping.reap_orphans().await });
         let mut sessions = JoinSet::new();
         for _ in 0..RUNS {
             sessions.spawn(session::serve(Arc::clone(&work), stop.clone()));

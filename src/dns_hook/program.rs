@@ -39,6 +39,11 @@ impl Program {
         Self { path, arguments, environment, limit, ended, children: Children::default() }
     }
 
+    /// Sees to orphans for as long as the process lives.
+    pub(super) async fn reap_orphans(&self) {
+        self.children.reap_all(self.ended.clone()).await;
+    }
+
     /// Runs it for one request.
     pub(super) async fn run(&self, request: &Request) -> Answer {
         let (begun, verb, name) = (Instant::now(), request.verb().name(), request.name());

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::program::Program;
 use super::signals::Stop;
-use crate::wire::hook::{Answer, GREETING, MOST_ASKED, Malformed, Request};
+use crate::wire::hook::{Answer, FULL, GREETING, MOST_ASKED, Malformed, Request};
 
 /// What is done, and for whom.
 pub(super) struct Work {
@@ -40,6 +40,10 @@ enum Apart {
     Stranger(u32),
     #[error("it does not let this user in: run this as the proxy's own user, or as root")]
     NotLetIn,
+    #[error("it does not greet within {} s: is it stopped, or overloaded? its log may say", PATIENCE.as_secs())]
+    Dumb,
+    #[error("as many as it takes have come to it already: run fewer of this")]
+    Full,
     #[error("it is no proxy of this version: let both be of one")]
     Greeting,
     #[error("it has hung up")]
@@ -84,6 +88,11 @@ impl Work {
         }
     }
 
+    /// Sees to orphans for as long as the process lives.
+    pub(super) async fn reap_orphans(&self) {
+        self.program.reap_orphans().await;
+    }
+
     async fn connect(&self) -> Result<UnixStream, Apart> {
         let opened = timeout(PATIENCE, UnixStream::connect(&self.socket)).await;
         let stream = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -95,8 +104,10 @@ impl Work {
         let mut greeting = [0; GREETING.len()];
         match timeout(PATIENCE, stream.read_exact(&mut greeting)).await {
             Ok(Ok(_)) if greeting == GREETING.as_bytes() => Ok(stream),
+            Ok(Ok(_)) if greeting == FULL.as_bytes() => Err(Apart::Full),
             Ok(Ok(_)) => Err(Apart::Greeting),
-            Ok(Err(_)) | Err(_) => Err(Apart::NotLetIn),
+            Ok(Err(_)) => Err(Apart::NotLetIn),
+            Err(_) => Err(Apart::Dumb),
         }
     }
 
@@ -170,15 +181,20 @@ fn is_there(stream: &UnixStream) -> bool {
 
 /// One line, whenever it comes; what has begun has to end soon.
 async fn receive(stream: &mut UnixStream) -> Result<Vec<u8>, Apart> {
-    stream.readable().await.map_err(Apart::Broken)?;
-    let most = u64::try_from(MOST_ASKED).unwrap_or(u64::MAX);
-    let (mut line, mut reader) = (Vec::new(), BufReader::new(stream.take(most)));
-    let read = timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await;
-    read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(Apart::Broken)?;
-    match (line.is_empty(), reader.buffer().is_empty()) {
-        (true, _) => Err(Apart::HungUp),
-        (false, true) => Ok(line),
-        (false, false) => Err(Apart::Malformed(Malformed::Line)),
+    // Only a byte tells that it has begun: that there may be something to read is said of what was read before, too.
+    let mut first = [0];
+    if stream.read(&mut first).await.map_err(Apart::Broken)? == 0 {
+        return Err(Apart::HungUp);
+    }
+    let rest = u64::try_from(MOST_ASKED - first.len()).unwrap_or(u64::MAX);
+    let (mut line, mut reader) = (first.to_vec(), BufReader::new(stream.take(rest)));
+    if first != *b"\n" {
+        let read = timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await;
+        read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(Apart::Broken)?;
+    }
+    match reader.buffer().is_empty() {
+        true => Ok(line),
+        false => Err(Apart::Malformed(Malformed::Line)),
     }
 }
 

@@ -6,6 +6,10 @@
 /// What the proxy says first to whom it lets in.
 pub const GREETING: &str = "fluxheim dns-hook 1\n";
 
+/// What it says in its place when there are too many already; as long, so that either is read alike.
+pub const FULL: &str = "dns-hook 1: is full\n";
+const _: () = assert!(FULL.len() == GREETING.len(), "one length is read");
+
 /// Bytes of the longest request, its end included.
 pub const MOST_ASKED: usize = 512;
 /// Bytes of the longest answer, its end included.

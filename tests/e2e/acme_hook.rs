@@ -103,6 +103,15 @@ fn the_program_is_asked_for_the_name_that_a_cname_leads_to_and_for_nothing_outsi
     assert!(ran.lines().all(|line| line.contains(" keys.acme.a.test. ")), "{ran}");
 }
 
+/// What is kept of all schedules.
+fn kept(running: &Running) -> String {
+    let files = std::fs::read_dir(running.dir.path().join("state/schedules")).into_iter().flatten();
+    files
+        .filter_map(|file| std::fs::read(file.ok()?.path()).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .collect()
+}
+
 /// What the proxy says of the first failure, and the schedule that it keeps.
 fn first_failure(running: &Running) -> String {
     let line = running.wait_for("no certificate was issued");
@@ -118,7 +127,7 @@ fn first_failure(running: &Running) -> String {
 
 #[test]
 fn a_program_that_fails_is_told_in_its_own_words_and_tried_again_later() {
-    let knot = Knot::serving(&[("a.test.", "")]);
+    let knot = Knot::serving(&[("a.test.", "_acme-challenge CNAME keys.acme.a.test.")]);
     let pebble = Pebble::resolving(knot.address, QUICK);
     let flux = flux(&pebble, "\"a.test\"", "");
     let program = script(flux.dir.path(), "echo \"$1\" >>\"${0%/*}/ran\"; echo 'quota exceeded' >&2; exit 4");
@@ -126,8 +135,10 @@ fn a_program_that_fails_is_told_in_its_own_words_and_tried_again_later() {
     let running = resolving_by(&knot, flux);
     assert_eq!(first_failure(&running), "the program of fluxheim dns-hook exited with 4: quota exceeded");
     // It may have made the record all the same.
-    let line = running.wait_for("the record of an order stays in DNS: remove it by hand");
+    let line = running.wait_for("the record of an order is not taken back yet");
     assert_eq!(line["error"], "the program of fluxheim dns-hook exited with 4: quota exceeded");
+    assert_eq!(line["owner"], "keys.acme.a.test.");
+    assert_eq!(line["value"].as_str().unwrap().len(), 43, "{line}");
     let ran = std::fs::read_to_string(running.dir.path().join("ran")).unwrap();
     assert_eq!(ran, "present\ncleanup\n");
 }
@@ -152,6 +163,8 @@ fn without_anybody_who_runs_a_program_the_order_fails_and_is_tried_again_later()
     let told = first_failure(&running);
     assert!(told.starts_with("no fluxheim dns-hook has come to /") && told.contains("start one"), "{told}");
     assert!(told.contains("/run/hook.sock within 5 s"), "{told}");
+    assert!(!running.said().contains("the record of an order"), "none can be there: {}", running.said());
+    assert!(!kept(&running).contains("_acme-challenge"), "{}", kept(&running));
 }
 
 #[test]
@@ -190,6 +203,94 @@ fn a_kill_between_making_a_record_and_taking_it_back_leaves_none() {
         ran.lines().map(|line| line.rsplit(' ').next()).collect::<std::collections::BTreeSet<_>>().len(),
         1
     );
+}
+
+/// The CA has seen the record, and the order has moved on.
+fn an_end_before_a_record_is_taken_back_leaves_none(signal: Signal) {
+    let knot = Knot::serving(&[("a.test.", "")]);
+    let pebble = Pebble::resolving(knot.address, QUICK);
+    let flux = flux(&pebble, "\"a.test\"", "");
+    let once = "[ $1 = present ] || [ -e \"${0%/*}/once\" ] || { touch \"${0%/*}/once\"; sleep 3; exit 1; }";
+    let program = updating(&flux, &knot, "a.test.", once);
+    let hook = Hook::start(&socket(&flux), &[], &program);
+    let mut running = resolving_by(&knot, flux);
+    let once = running.dir.path().join("once");
+    wait(|| once.exists().then_some(())).unwrap_or_else(|| panic!("{}{}", running.said(), hook.said()));
+    running.signal(signal);
+    running.wait();
+    assert!(!knot.ask("TXT", "_acme-challenge.a.test").is_empty(), "it is there");
+    assert!(kept(&running).contains("\"name\":\"_acme-challenge.a.test\""), "{}", kept(&running));
+    let command = with_resolver(running.dir.path());
+    let running = running.start_again_as(command);
+    until_served(&running, "a.test");
+    gone(&knot, "_acme-challenge.a.test");
+    wait(|| (!kept(&running).contains("_acme-challenge")).then_some(())).expect("it is forgotten then");
+    let ran = std::fs::read_to_string(running.dir.path().join("ran")).unwrap();
+    let verbs: Vec<_> = ran.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(verbs, ["present", "cleanup", "cleanup"], "{ran}");
+}
+
+#[test]
+fn a_kill_before_a_record_is_taken_back_leaves_none() {
+    an_end_before_a_record_is_taken_back_leaves_none(Signal::SIGKILL);
+}
+
+#[test]
+fn a_stop_before_a_record_is_taken_back_leaves_none() {
+    an_end_before_a_record_is_taken_back_leaves_none(Signal::SIGTERM);
+}
+
+/// The order is decided by the time the process runs again.
+#[test]
+fn a_kill_while_the_ca_validates_leaves_no_record_of_a_dynamic_update() {
+    let name = "_acme-challenge.a.test";
+    for _ in 0..5 {
+        let knot = Knot::serving(&[("a.test.", "")]);
+        // It waits for some of these seconds, by chance.
+        let pebble = Pebble::resolving(knot.address, &[("PEBBLE_VA_SLEEPTIME", "10")]);
+        let updates =
+            format!("provider = \"rfc2136\"\nserver = \"{}\"\nkey_file = \"$DIR/tsig\"", knot.address.ip());
+        let flux = flux(&pebble, "\"a.test\"", "")
+            .replacing("provider = \"hook\"\nsocket = \"$DIR/run/hook.sock\"", &updates)
+            .file("tsig", format!("hmac-sha256:{KEY}:{}\n", secret(KEY)).as_bytes());
+        set_mode(&flux.dir.path().join("tsig"), 0o600);
+        let mut running = resolving_by(&knot, flux);
+        let there = || (!knot.ask("TXT", name).is_empty()).then_some(());
+        wait(there).unwrap_or_else(|| panic!("no record: {}", running.said()));
+        // Until the CA has been told.
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        if there().is_none() {
+            continue;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(10));
+        let command = with_resolver(running.dir.path());
+        let running = running.start_again_as(command);
+        until_served(&running, "a.test");
+        gone(&knot, name);
+        wait(|| (!kept(&running).contains(name)).then_some(())).expect("it is forgotten then");
+        return;
+    }
+    panic!("the CA did not wait in any of five orders");
+}
+
+#[test]
+fn a_record_that_could_not_be_taken_back_is_tried_again_without_another_order() {
+    let knot = Knot::serving(&[("a.test.", "")]);
+    let pebble = Pebble::resolving(knot.address, QUICK);
+    let flux = flux(&pebble, "\"a.test\"", "");
+    let once = "[ $1 = present ] || [ -e \"${0%/*}/once\" ] || { touch \"${0%/*}/once\"; exit 1; }";
+    let program = updating(&flux, &knot, "a.test.", once);
+    let _hook = Hook::start(&socket(&flux), &[], &program);
+    let running = resolving_by(&knot, flux);
+    until_served(&running, "a.test");
+    running.wait_for("the record of an order is not taken back yet");
+    // A quarter of a minute.
+    std::thread::sleep(std::time::Duration::from_secs(12));
+    gone(&knot, "_acme-challenge.a.test");
+    let ran = std::fs::read_to_string(running.dir.path().join("ran")).unwrap();
+    assert_eq!(ran.matches("present ").count(), 1, "{ran}");
 }
 
 #[test]

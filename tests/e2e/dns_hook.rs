@@ -1,12 +1,13 @@
 //! `fluxheim dns-hook` by itself: whom it obeys, what it runs, and what it gives to what it runs.
 
+use std::io::Write as _;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fluxheim::wire::hook::{Answer, GREETING, MOST_ANSWERED, MOST_ASKED, Request};
+use fluxheim::wire::hook::{Answer, FULL, GREETING, MOST_ANSWERED, MOST_ASKED, Request};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -123,14 +124,7 @@ fn a_program_that_hangs_is_ended_with_all_that_it_started() {
     let text = "trap '' TERM; sleep 1000 & echo $! >\"${0%/*}/left\"; echo waiting >&2; \
                 case $2 in short.*) exit 0 ;; esac; wait; wait";
     let mut scene = Scene::set(text, &["--timeout", "1s"]);
-    let left = |scene: &Scene| {
-        let pid = scene.written("left").trim().to_owned();
-        let gone = || {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            (stat.is_empty() || stat.contains(") Z ")).then_some(())
-        };
-        wait(gone).unwrap_or_else(|| panic!("{pid} is left"));
-    };
+    let left = |scene: &Scene| gone(scene.written("left").trim());
     assert_eq!(scene.asked.ask(&present("short.a.test.")), "done\n");
     left(&scene);
     let begun = Instant::now();
@@ -141,6 +135,112 @@ fn a_program_that_hangs_is_ended_with_all_that_it_started() {
     assert!(begun.elapsed() >= Duration::from_secs(1) && begun.elapsed() < Duration::from_secs(15));
     left(&scene);
     assert_eq!(scene.asked.ask(&present("short.a.test.")), "done\n", "the next one is run");
+}
+
+#[test]
+fn a_program_that_leaves_its_group_is_ended_all_the_same() {
+    let text = "exec python3 -c 'import os, sys, time\n\
+                os.setpgid(0, os.getpgid(os.getppid()))\n\
+                open(sys.argv[1], \"w\").write(str(os.getpid()))\ntime.sleep(1000)' \"${0%/*}/pid\"";
+    let mut scene = Scene::set(text, &["--timeout", "2s"]);
+    let answer = scene.asked.ask(&present("a.test."));
+    assert_eq!(answer, "failed was ended after 2 s (--timeout)\n");
+    let pid = scene.written("pid");
+    assert!(!pid.is_empty(), "it has left its group");
+    gone(&pid);
+}
+
+#[test]
+fn a_program_ends_with_whom_it_was_started_by() {
+    let text = "echo $$ >\"${0%/*}/pid\"; sleep 3; touch \"${0%/*}/made\"";
+    let mut scene = Scene::set(text, &[]);
+    scene.asked.send(&present("a.test."));
+    wait(|| scene.written("pid").ends_with('\n').then_some(())).expect("it runs");
+    scene.hook.signal(Signal::SIGKILL);
+    scene.hook.wait();
+    gone(scene.written("pid").trim());
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!scene.folder.path().join("made").exists(), "nobody would know of it");
+}
+
+/// Waits until that process is no more.
+fn gone(pid: &str) {
+    let gone = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    };
+    wait(gone).unwrap_or_else(|| panic!("{pid} is left"));
+}
+
+/// The children of a process, whatever their state.
+fn children(pid: &str) -> Vec<String> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    std::fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_left_to_it_is_reaped_while_nothing_runs() {
+    let folder = folder();
+    let path = script(
+        folder.path(),
+        "setsid sh -c 'sleep 1.5; echo >\"$0/ended\"' \"${0%/*}\" >/dev/null 2>&1 & sleep 0.5",
+    );
+    let asking = Asking::at(folder.path().join("s"));
+    let mut unshare = Command::new("unshare")
+        .args(["--pid", "--fork", "--kill-child", env!("CARGO_BIN_EXE_fluxheim"), "dns-hook", "--socket"])
+        .args([asking.path.as_path(), Path::new("--"), path.as_path()])
+        .spawn()
+        .unwrap();
+    let answer = asking.come().ask(&present("a.test."));
+    let hook = children(&unshare.id().to_string());
+    assert_eq!((answer.as_str(), hook.len()), ("done\n", 1));
+    // Its threads start children too, and whoever is adopted belongs to any of them.
+    let left = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", hook[0])).unwrap();
+        let of = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("children"))
+        };
+        tasks.filter_map(|task| of(task).ok()).collect::<String>()
+    };
+    assert!(!left().is_empty(), "one is left to it");
+    wait(|| folder.path().join("ended").exists().then_some(())).expect("it ends by itself");
+    let reaped = wait(|| left().is_empty().then_some(()));
+    unshare.kill().unwrap();
+    unshare.wait().unwrap();
+    reaped.expect("it is reaped");
+}
+
+#[test]
+fn a_connection_stays_for_as_long_as_nothing_is_asked_and_no_longer_than_half_a_line() {
+    let mut scene = Scene::set("true", &[]);
+    let _others: Vec<_> = (0..3).map(|_| scene.asking.come()).collect();
+    scene.hook.wait_for("connected to the proxy", "");
+    std::thread::sleep(Duration::from_secs(12));
+    assert_eq!(scene.asked.ask(&present("a.test.")), "done\n", "{}", scene.hook.said());
+    assert_eq!(scene.hook.said().matches("connected to the proxy").count(), 1, "{}", scene.hook.said());
+    assert!(!scene.hook.said().contains("waiting for the proxy"), "{}", scene.hook.said());
+    let begun = Instant::now();
+    assert_eq!(scene.asked.ask("present a.test."), "");
+    assert!((3..20).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn tells_a_proxy_that_says_nothing_and_one_that_is_full_from_one_that_turns_it_away() {
+    let folder = folder();
+    let path = script(folder.path(), "true");
+    let asking = Asking::at(folder.path().join("s"));
+    let hook = Hook::start(&asking.path, &[], &path);
+    hook.wait_for(
+        "dns-hook runs as root and without --zone: whoever is the proxy may have any record made",
+        "",
+    );
+    let silent: Vec<_> = (0..4).map(|_| asking.accept()).collect();
+    hook.wait_for("waiting for the proxy", "it does not greet within 5 s");
+    drop(silent);
+    asking.accept().write_all(FULL.as_bytes()).unwrap();
+    hook.wait_for("waiting for the proxy", "as many as it takes");
+    drop(asking.accept());
+    hook.wait_for("waiting for the proxy", "it does not let this user in");
 }
 
 #[test]
@@ -189,6 +289,8 @@ fn refuses_at_the_start_what_can_never_be_run() {
     let (code, said) = start(&["--pass-env", "NO_SUCH_VARIABLE"]);
     assert!(code == Some(78) && said.contains("NO_SUCH_VARIABLE: there is no such variable"), "{said}");
     assert_eq!(start(&["--pass-env", "A=secret"]).0, Some(64));
+    let (code, said) = start(&["--allow-uid", "65534"]);
+    assert!(code == Some(78) && said.contains("--allow-uid 65534: that stands for every user"), "{said}");
 }
 
 #[test]

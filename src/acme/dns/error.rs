@@ -66,11 +66,13 @@ pub enum HookError {
     #[error("every run of fluxheim dns-hook has been taken for {} s: see its log", .0.as_secs())]
     Busy(Duration),
     #[error(
-        "fluxheim dns-hook has not answered within {} s: see its log; acme.dns.timeout has to be more than twice its --timeout", .0.as_secs()
+        "fluxheim dns-hook has not answered within {} s: see its log; acme.dns.timeout has to be more than twice its --timeout and 21 s", .0.as_secs()
     )]
     Silent(Duration),
     #[error("fluxheim dns-hook has hung up without an answer: {0}")]
     HungUp(String),
+    #[error("fluxheim dns-hook has hung up without a word: {0}")]
+    Gone(String),
     #[error("what came from fluxheim dns-hook is no answer: {0}")]
     Nonsense(Malformed),
     #[error("{name} is no name that a program is asked for: {reason}")]
@@ -79,6 +81,41 @@ pub enum HookError {
     Failed(String),
     #[error("fluxheim dns-hook refuses: {0}")]
     Refused(String),
+}
+
+impl DnsError {
+    /// Whether a record can't have been made by what ended so: nobody who could was asked, or whoever was asked
+    /// said no before doing anything.
+    #[must_use]
+    pub const fn leaves_nothing(&self) -> bool {
+        match self {
+            Self::Name(_)
+            | Self::ServerName { .. }
+            | Self::Aliases { .. }
+            | Self::Lookup { .. }
+            | Self::NoZone { .. }
+            | Self::OutsideZone { .. }
+            | Self::Refused { .. } => true,
+            Self::Hook(error) => error.leaves_nothing(),
+            Self::Unreachable { .. }
+            | Self::Nonsense { .. }
+            | Self::Unsigned { .. }
+            | Self::Invisible { .. } => false,
+        }
+    }
+}
+
+impl HookError {
+    const fn leaves_nothing(&self) -> bool {
+        match self {
+            Self::NoSocket
+            | Self::Nobody { .. }
+            | Self::Busy(_)
+            | Self::Unasked { .. }
+            | Self::Refused(_) => true,
+            Self::Silent(_) | Self::HungUp(_) | Self::Gone(_) | Self::Nonsense(_) | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// How many CNAMEs are followed.

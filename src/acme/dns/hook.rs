@@ -56,6 +56,14 @@ impl Hook {
 
 #[async_trait]
 impl Provider for Hook {
+    fn kind(&self) -> &'static str {
+        "hook"
+    }
+
+    async fn owner(&self, name: &str) -> Option<String> {
+        Some(self.finder.place(name).await.ok()?.owner.to_string())
+    }
+
     async fn present(&self, name: &str, value: &str) -> Result<Record, DnsError> {
         let record = Record { name: name.to_owned(), value: value.to_owned() };
         self.ask(Verb::Present, &record).await?;

@@ -40,6 +40,12 @@ pub struct Record {
 /// Makes records for DNS-01.
 #[async_trait]
 pub trait Provider: Debug + Send + Sync {
+    /// As `[acme.dns] provider` has it.
+    fn kind(&self) -> &'static str;
+
+    /// Where the record of `name` is, behind CNAMEs; `None` where nobody can tell now.
+    async fn owner(&self, name: &str) -> Option<String>;
+
     /// Adds a TXT record and leaves those beside it alone: a name and its wildcard are shown by two records
     /// of one name.
     ///

@@ -127,6 +127,14 @@ impl Rfc2136 {
 
 #[async_trait]
 impl Provider for Rfc2136 {
+    fn kind(&self) -> &'static str {
+        "rfc2136"
+    }
+
+    async fn owner(&self, name: &str) -> Option<String> {
+        Some(self.finder.place(name).await.ok()?.owner.to_string())
+    }
+
     async fn present(&self, name: &str, value: &str) -> Result<Record, DnsError> {
         let place = self.finder.place(name).await?;
         self.change(&place, value, Change::Add).await?;

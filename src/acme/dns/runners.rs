@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::HookError;
-use crate::wire::hook::{Answer, GREETING, MOST_ANSWERED, Malformed, Request};
+use crate::wire::hook::{Answer, FULL, GREETING, MOST_ANSWERED, Malformed, Request};
 
 /// Those who wait to be asked.
 #[derive(Debug, Clone)]
@@ -55,15 +55,27 @@ impl Runners {
         Ok(Self(shared))
     }
 
-    /// Asks one of them, and waits for its answer.
+    /// Asks one of them, and waits for its answer. One who has gone without a word may have been about to go, and
+    /// another one is asked, once: what is asked for can be done twice.
     ///
     /// # Errors
     /// [`HookError`]: it is not known to be done. It may be done nevertheless, or be done later.
     pub(super) async fn ask(&self, request: &Request, patience: Duration) -> Result<(), HookError> {
         let end = Instant::now() + patience;
+        match self.ask_one(request, end, patience).await {
+            Err(HookError::Gone(first)) => {
+                let again = self.ask_one(request, end, patience).await;
+                // Whatever the other one says: the first may have done it.
+                again.map_err(|error| HookError::HungUp(format!("{first}; another one was asked: {error}")))
+            }
+            told => told,
+        }
+    }
+
+    async fn ask_one(&self, request: &Request, end: Instant, patience: Duration) -> Result<(), HookError> {
         let mut runner = self.free(end, patience).await?;
         let said = match timeout_at(end, exchange(&mut runner.0, request)).await {
-            Ok(said) => said.map_err(|error| HookError::HungUp(error.to_string()))?,
+            Ok(said) => said.map_err(hung_up)?,
             Err(_) => return Err(HookError::Silent(patience)),
         };
         let answer = Answer::read(&said).map_err(HookError::Nonsense)?;
@@ -77,7 +89,7 @@ impl Runners {
 
     /// Somebody who waits, as soon as there is one.
     async fn free(&self, end: Instant, patience: Duration) -> Result<Runner, HookError> {
-        let begun = Instant::now();
+        let mut idle = None;
         loop {
             let mut came = std::pin::pin!(self.0.came.notified());
             // From here on it is heard.
@@ -87,11 +99,15 @@ impl Runners {
                 Err(busy) => busy,
             };
             // Whoever is at work comes back; where there is nobody, one may be starting.
-            let end = if busy { end } else { end.min(begun + COMING) };
+            let since = *idle.get_or_insert_with(Instant::now);
+            if busy {
+                idle = None;
+            }
+            let end = if busy { end } else { end.min(since + COMING) };
             if timeout_at(end, came).await.is_err() {
                 return Err(match busy {
                     true => HookError::Busy(patience),
-                    false => HookError::Nobody { path: self.0.path.clone(), waited: begun.elapsed() },
+                    false => HookError::Nobody { path: self.0.path.clone(), waited: since.elapsed() },
                 });
             }
         }
@@ -111,6 +127,16 @@ impl Drop for Runner {
     fn drop(&mut self) {
         self.1.pool().busy -= 1;
         self.1.came.notify_waiters();
+    }
+}
+
+/// Of a broken pipe, or an end where an answer would begin.
+fn hung_up(error: io::Error) -> HookError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+            HookError::Gone(error.to_string())
+        }
+        _ => HookError::HungUp(error.to_string()),
     }
 }
 
@@ -154,13 +180,13 @@ impl Shared {
                 return;
             }
         }
-        // A few bytes into an empty buffer: all of them, or the other end is gone.
-        if !matches!(stream.try_write(GREETING.as_bytes()), Ok(sent) if sent == GREETING.len()) {
-            return;
-        }
         let mut pool = self.pool();
         pool.waiting.retain(is_there);
-        if pool.waiting.len() + pool.busy < MOST {
+        let has_room = pool.waiting.len() + pool.busy < MOST;
+        let word = if has_room { GREETING } else { FULL };
+        // A few bytes into an empty buffer: all of them, or the other end is gone.
+        let is_told = matches!(stream.try_write(word.as_bytes()), Ok(sent) if sent == word.len());
+        if has_room && is_told {
             pool.waiting.push(stream);
             drop(pool);
             self.came.notify_waiters();

@@ -34,6 +34,8 @@ pub(super) enum Due {
     Order,
     /// Ask the CA when to renew (RFC 9773).
     Ask,
+    /// Take back records that were left.
+    TakeBack,
 }
 
 impl State {
@@ -46,6 +48,15 @@ impl State {
 
     /// What is due, and when, where certificates are renewed that long before their end.
     pub(super) fn due(&self, renew_before: Option<Duration>, now: u64) -> (u64, Due) {
+        let (at, what) = self.asked_of_a_ca(renew_before, now);
+        // An order takes them back at its end.
+        match self.schedule.left.iter().map(|left| left.due(now)).min() {
+            Some(back) if at > now && back < at => (back, Due::TakeBack),
+            _ => (at, what),
+        }
+    }
+
+    fn asked_of_a_ca(&self, renew_before: Option<Duration>, now: u64) -> (u64, Due) {
         if self.wanted {
             return (0, Due::Order);
         }
@@ -134,6 +145,18 @@ mod tests {
         state.facts =
             Some(Facts { not_before: NOW + 90, not_after: NOW + 90 + LIFE, id: None, issued: NOW + 90 });
         assert!(state.due(None, NOW + 90).0 > NOW + LIFE / 2);
+    }
+
+    #[test]
+    fn records_that_were_left_wait_for_no_renewal() {
+        let mut state = fresh();
+        let left = r#"{"left":[{"name":"n","value":"v","provider":"hook","not_before":1800000060}]}"#;
+        state.schedule = crate::acme::record::read(left.as_bytes()).unwrap();
+        assert_eq!(state.due(None, NOW), (NOW + 60, Due::TakeBack));
+        state.schedule.left[0].not_before = 0;
+        assert_eq!(state.due(None, NOW), (0, Due::TakeBack), "of a process that has ended");
+        state.wanted = true;
+        assert_eq!(state.due(None, NOW), (0, Due::Order), "which takes them back");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! capabilities(7), credentials(7), core(5), prctl(2).
 
 use std::os::fd::BorrowedFd;
+use std::process::Command;
 
 use caps::{CapSet, Capability};
 use fluxheim_config::{Control, Hardening};
@@ -99,6 +100,13 @@ pub fn protect_starter() -> Result<(), Errno> {
     protect_reader()?;
     umask(Mode::from_bits_truncate(0o077));
     Ok(nix::sys::prctl::set_no_new_privs()?)
+}
+
+/// Has what `command` starts killed when this process ends, however that comes about; not what it starts in turn.
+///
+/// Its thread counts for it (prctl(2)): one that lives as long as the process has to start it.
+pub fn end_with_starter(command: &mut Command) -> &mut Command {
+    sys::end_with_starter(command)
 }
 
 /// Applies to this process what a child inherits through fork and exec.

@@ -4,6 +4,8 @@
 #![allow(unsafe_code, reason = "raw system calls live here and nowhere else in this crate")]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use nix::errno::Errno;
 
@@ -37,6 +39,23 @@ pub(crate) fn adopt(number: RawFd) -> nix::Result<OwnedFd> {
 pub(crate) fn is_open(number: RawFd) -> bool {
     // SAFETY: F_GETFD takes no pointer; any number is allowed and an unused one gives EBADF.
     unsafe { libc::fcntl(number, libc::F_GETFD) != -1 }
+}
+
+/// PR_SET_PDEATHSIG of KILL in what `command` starts.
+pub(crate) fn end_with_starter(command: &mut Command) -> &mut Command {
+    let starter = std::process::id();
+    let in_child = move || -> std::io::Result<()> {
+        prctl(libc::PR_SET_PDEATHSIG, libc::c_ulong::from(libc::SIGKILL.unsigned_abs()))?;
+        // Who had ended before that tells nobody; whoever adopts the child has another number.
+        match std::os::unix::process::parent_id() == starter {
+            true => Ok(()),
+            false => Err(Errno::ESRCH.into()),
+        }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed, and no lock nor allocation: the closure
+    // makes two plain system calls, prctl(2) and getppid(2), holds a number by value, and its errors are
+    // numbers of the system, which allocate nothing.
+    unsafe { command.pre_exec(in_child) }
 }
 
 /// PR_SET_DUMPABLE.
@@ -131,7 +150,7 @@ pub(crate) fn set_close_on_exec_raw(number: RawFd, on: bool) -> nix::Result<()> 
 /// A prctl whose one argument is a number.
 fn prctl(option: libc::c_int, argument: libc::c_ulong) -> nix::Result<i32> {
     let none: libc::c_ulong = 0;
-    // SAFETY: every option used in this module (DUMPABLE, CAPBSET, SECUREBITS, MDWE) takes numbers only, no
+    // SAFETY: every option used in this module (PDEATHSIG, DUMPABLE, CAPBSET, SECUREBITS, MDWE) takes numbers only, no
     // pointers, and wants its unused arguments zero, each of the width of an unsigned long.
     Errno::result(unsafe { libc::prctl(option, argument, none, none, none) })
 }

@@ -123,7 +123,13 @@ impl Peers {
     /// Whether `uid`, as SO_PEERCRED gives it, is one of them.
     #[must_use]
     pub fn admit(self, uid: u32) -> bool {
-        (uid == 0 || uid == self.us) && Some(uid) != self.nobody
+        (uid == 0 || uid == self.us) && !self.is_nobody(uid)
+    }
+
+    /// Whether `uid` stands for every user without a number here, and so for nobody.
+    #[must_use]
+    pub fn is_nobody(self, uid: u32) -> bool {
+        Some(uid) == self.nobody
     }
 }
 

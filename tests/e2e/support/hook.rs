@@ -92,6 +92,11 @@ impl Asking {
         Self { listener, path }
     }
 
+    /// The next one that comes; nothing is said to it.
+    pub(crate) fn accept(&self) -> UnixStream {
+        self.listener.accept().unwrap().0
+    }
+
     /// The next one that comes, greeted.
     pub(crate) fn come(&self) -> Asked {
         loop {

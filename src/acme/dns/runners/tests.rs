@@ -72,6 +72,63 @@ async fn says_whether_nobody_has_come_or_all_are_at_work() {
     assert!(matches!(busy, Err(HookError::Busy(_))), "{busy:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_may_be_starting_is_waited_for_from_when_nobody_is_at_work() {
+    let folder = TempDir::new().unwrap();
+    let runners = runners(&folder);
+    let _silent = come(&folder).await;
+    let (begun, one, other) = (Instant::now(), request(), request());
+    let (silent, nobody) = tokio::join!(runners.ask(&one, PATIENCE), runners.ask(&other, PATIENCE * 3));
+    assert!(matches!(silent, Err(HookError::Silent(_))), "{silent:?}");
+    assert!(matches!(nobody, Err(HookError::Nobody { waited, .. }) if waited >= COMING), "{nobody:?}");
+    assert!(begun.elapsed() >= PATIENCE + COMING, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn another_one_is_asked_where_one_goes_without_a_word() {
+    let folder = TempDir::new().unwrap();
+    let runners = runners(&folder);
+    let (mut second, mut first) = (come(&folder).await, come(&folder).await);
+    let answers = async {
+        let mut asked = vec![0; request().line().len()];
+        first.read_exact(&mut asked).await.unwrap();
+        drop(first);
+        second.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked, request().line().as_bytes());
+        second.write_all(b"refused no\n").await.unwrap();
+        second.read_exact(&mut asked).await.unwrap();
+        second.write_all(b"done\n").await.unwrap();
+    };
+    let request = request();
+    let asks = async {
+        let told = runners.ask(&request, PATIENCE).await.unwrap_err();
+        // The first may have done it, whatever the second says.
+        assert!(matches!(&told, HookError::HungUp(why) if why.contains("refuses: no")), "{told}");
+        runners.ask(&request, PATIENCE).await.unwrap();
+    };
+    tokio::join!(asks, answers);
+}
+
+#[tokio::test]
+async fn one_too_many_is_told_so() {
+    let folder = TempDir::new().unwrap();
+    let _runners = runners(&folder);
+    let mut all = Vec::new();
+    for _ in 0..MOST {
+        all.push(come(&folder).await);
+    }
+    let told = async || {
+        let mut stream = UnixStream::connect(folder.path().join("s")).await.unwrap();
+        let mut said = vec![0; GREETING.len()];
+        stream.read_exact(&mut said).await.unwrap();
+        String::from_utf8(said).unwrap()
+    };
+    assert_eq!(told().await, FULL);
+    drop(all.pop());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(told().await, GREETING);
+}
+
 #[tokio::test]
 async fn takes_no_account_of_who_has_hung_up_or_speaks_unasked() {
     let folder = TempDir::new().unwrap();

@@ -7,6 +7,7 @@ mod issuers;
 mod storage;
 
 use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use crate::flaw::{Flaw, listed, show};
@@ -110,7 +111,8 @@ fn renew_before(text: &str) -> Result<Duration, Flaw> {
 /// What the vhosts ask of ACME can be had.
 pub(crate) fn check(root: &Section<'_>, config: &Config, asking: Option<&Asking>) {
     let hook = config.acme.as_ref().and_then(Acme::hook);
-    if hook.is_some_and(|hook| config.admin.socket.as_ref() == Some(&hook.socket)) {
+    let admin = config.admin.socket.as_deref().map(plain);
+    if hook.is_some_and(|hook| admin == Some(plain(&hook.socket))) {
         let flaw = Flaw::new("dns.socket: the admin API listens there, by [admin]");
         root.run().sink.absence(root.place("acme"), flaw.help("name a socket of its own in [acme.dns]"));
     }
@@ -135,6 +137,22 @@ pub(crate) fn check(root: &Section<'_>, config: &Config, asking: Option<&Asking>
             sink.absence(place, flaw.help("add [acme] with directory and terms_of_service_agreed"));
         }
     }
+}
+
+/// `path` without the ways around: two that are the same by that would be one socket. Links are not looked up here.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            // Above the root is the root.
+            Component::ParentDir => {
+                plain.pop();
+            }
+            Component::RootDir | Component::Normal(_) | Component::Prefix(_) => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// Some issuer can validate each host, and somebody answers the CA.
