@@ -39,6 +39,8 @@ pub(crate) fn connect(config: &Arc<ClientConfig>, at: SocketAddr) -> Encrypted {
     let client = ClientConnection::new(Arc::clone(config), "a.test".try_into().unwrap()).unwrap();
     let socket = TcpStream::connect(at).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    // The request is behind the last message of the handshake, which would have to be acknowledged first.
+    socket.set_nodelay(true).unwrap();
     let mut tls = StreamOwned::new(client, socket);
     while tls.conn.is_handshaking() {
         tls.conn.complete_io(&mut tls.sock).unwrap();
