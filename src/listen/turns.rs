@@ -46,8 +46,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Turns<A> {
     }
 
     /// Whichever comes first of what ends a wait in which nothing comes.
-    async fn end(&self, turn: &Turn) {
-        let mut over = self.over.subscribe();
+    async fn end(&self, over: &mut watch::Receiver<bool>, turn: &Turn) {
         let over = async {
             // The sender is ours.
             let _ = over.wait_for(|over| *over).await;
@@ -98,9 +97,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Turns<A> {
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             return self.app.process_new(stream, shutdown).await;
         }
+        // Once for the connection: what all of them share is best not touched by each request.
+        let mut over = self.over.subscribe();
         let (mut kept, mut turn) = (None, Turn::First(Instant::now()));
         loop {
-            let begun = match begins(&mut stream, self.end(&turn)).await {
+            let begun = match begins(&mut stream, self.end(&mut over, &turn)).await {
                 Wait::Begun(bytes) => bytes,
                 Wait::Left => return None,
                 Wait::Over => {
