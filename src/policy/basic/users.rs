@@ -1,6 +1,6 @@
 //! The file of users: `name:hash` lines, the hash in the PHC format of argon2id (RFC 9106).
 //!
-//! Owns how strong a hash must be and how much one may cost. Never prints what stands in the file.
+//! Holds hashes to the bounds that the storage check holds them to. Never prints what stands in the file.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,6 +11,9 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, Params};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use fluxheim_config::user_bounds::{
+    LEAST_MEMORY, LEAST_OUTPUT, LEAST_SALT, LEAST_WORK, MOST_LANES, MOST_MEMORY, MOST_PASSES, MOST_USERS,
+};
 
 use crate::policy::keyed::NoRandomness;
 
@@ -128,14 +131,14 @@ impl Hash {
         }
         let params = Params::try_from(&parsed).map_err(|_| NOT_ARGON2ID)?;
         let (memory, passes) = (u64::from(params.m_cost()), u64::from(params.t_cost()));
-        if memory > MOST_MEMORY || passes > MOST_PASSES || params.p_cost() > MOST_LANES {
+        if memory > MOST_MEMORY || passes > MOST_PASSES || u64::from(params.p_cost()) > MOST_LANES {
             return Err("the hash costs too much: at most m=262144, t=10, p=4");
         }
         if memory < LEAST_MEMORY || memory * passes < LEAST_WORK {
             return Err("the hash is too cheap to guess: at least m=19456, t=2 or as much work");
         }
-        let salted = parsed.salt.as_ref().is_some_and(|salt| salt.len() >= 8);
-        let hashed = parsed.hash.as_ref().is_some_and(|hash| hash.len() >= 16);
+        let salted = parsed.salt.as_ref().is_some_and(|salt| salt.len() >= LEAST_SALT);
+        let hashed = parsed.hash.as_ref().is_some_and(|hash| hash.len() >= LEAST_OUTPUT);
         if !salted || !hashed {
             return Err("the hash has a salt of under 8 or an output of under 16 bytes");
         }
@@ -196,14 +199,6 @@ fn random<const N: usize>() -> Result<[u8; N], NoRandomness> {
 
 const NOT_ARGON2ID: &str = "it has no argon2id hash, and those of htpasswd (apr1, bcrypt) are not \
                             taken: make one with fluxheim --hash-password";
-const MOST_USERS: usize = 10_000;
-/// KiB of memory: a few at once must not fill a machine.
-const MOST_MEMORY: u64 = 256 << 10;
-const MOST_PASSES: u64 = 10;
-const MOST_LANES: u32 = 4;
-/// The least that OWASP's cheat sheet names, in memory and in memory times passes.
-const LEAST_MEMORY: u64 = 7168;
-const LEAST_WORK: u64 = 5 * LEAST_MEMORY;
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,7 @@ mod sink;
 mod tls;
 mod tree;
 mod upstreams;
+pub mod user_bounds;
 mod value;
 mod watch;
 

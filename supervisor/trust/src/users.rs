@@ -1,10 +1,14 @@
 //! A file of users: `name:hash` lines, the hash in the PHC format of argon2id (RFC 9106).
 //!
-//! Owns what can be told of its form without a hash being made; the proxy reads the hashes and holds them to its
-//! own bounds. Never prints what stands in the file.
+//! Owns what can be told of its form without a hash being made; the proxy reads the hashes and holds them to the same
+//! bounds. Never prints what stands in the file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+
+use fluxheim_config::user_bounds::{
+    LEAST_MEMORY, LEAST_OUTPUT, LEAST_SALT, LEAST_WORK, MOST_LANES, MOST_MEMORY, MOST_PASSES, MOST_USERS,
+};
 
 use crate::finding::{Code, Finding, refuse};
 
@@ -123,15 +127,6 @@ const FOREIGN: [(&str, &str); 13] = [
 ];
 const BCRYPT: &str = "a bcrypt hash";
 const PLAIN: &str = "a password or a DES hash";
-// The proxy's own bounds; a test of it compares both.
-const MOST_USERS: usize = 10_000;
-const MOST_MEMORY: u64 = 256 << 10;
-const MOST_PASSES: u64 = 10;
-const MOST_LANES: u64 = 4;
-const LEAST_MEMORY: u64 = 7168;
-const LEAST_WORK: u64 = 5 * LEAST_MEMORY;
-const LEAST_SALT: usize = 8;
-const LEAST_OUTPUT: usize = 16;
 
 #[cfg(test)]
 mod tests {
